@@ -1,0 +1,2 @@
+//! The survey engine.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The program `strait`.
+#![forbid(unsafe_code)]
+fn main() {}

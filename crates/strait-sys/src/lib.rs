@@ -1,0 +1,1 @@
+//! The kernel facilities Strait stands on.

@@ -1,0 +1,2 @@
+//! Every way two processes can talk.
+#![forbid(unsafe_code)]

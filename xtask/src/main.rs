@@ -1,0 +1,2 @@
+//! Tidy, CI and the long runs.
+fn main() {}
