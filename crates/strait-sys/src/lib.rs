@@ -1,1 +1,49 @@
-//! The kernel facilities Strait stands on.
+//! The kernel facilities Strait stands on: the one library crate where unsafe is legal.
+//!
+//! One facility per module, each safe to call from safe code: memory shared with a peer is reached
+//! only through [`cell::Word`] and bounded copies, descriptors are owned and close-on-exec, and
+//! every kernel error comes back as an [`Errno`]. The crates above turn those into their own errors.
+//!
+//! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
+//! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
+//! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
+//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
+
+#![expect(
+    unsafe_code,
+    reason = "system calls and shared memory are wrapped here so that no other crate needs unsafe"
+)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("strait-sys supports 64-bit Linux only");
+
+pub mod cell;
+pub mod cpu;
+pub mod fork;
+pub mod futex;
+pub mod kill;
+pub mod map;
+pub mod memfd;
+pub mod ofd_lock;
+pub mod time;
+
+mod guard;
+mod slots;
+
+pub use rustix::io::Errno;
+
+/// What a call into the kernel returns.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// The errno of the libc call this thread has just made.
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Turns the -1 of a libc call into the errno behind it.
+fn checked(result: core::ffi::c_long) -> Result<core::ffi::c_long> {
+    if result == -1 {
+        return Err(last_errno());
+    }
+    Ok(result)
+}

@@ -1,0 +1,293 @@
+//! Memory mapped from a file, or private, that is safe to share with those who lie.
+//!
+//! A [`Map`] gives [`Word`]s and bounded copies, never a reference or a slice: another process may
+//! change every byte at any time. It survives truncation: see [`Map::is_broken`]. Use
+//! [`Map::shared`] for memory that processes share, [`Map::private`] for objects of one process
+//! that shall work by the same code, [`Map::copy_on_write`] for a snapshot to change in private.
+//!
+//! A clone is the same memory; the last one to go unmaps it. A forked child keeps the maps.
+//! `mmap(2)`.
+
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+use crate::cell::{ReadOnly, ReadWrite, Scalar, Word};
+use crate::guard::Guard;
+use crate::{Errno, Result};
+
+/// What a [`Map`] allows.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// Loads only; a store is not possible even by mistake.
+    Read,
+    /// Loads and stores.
+    Write,
+}
+
+impl Access {
+    fn protection(self) -> ProtFlags {
+        match self {
+            Self::Read => ProtFlags::READ,
+            Self::Write => ProtFlags::READ | ProtFlags::WRITE,
+        }
+    }
+}
+
+/// Mapped memory.
+#[derive(Clone, Debug)]
+pub struct Map {
+    // The first three repeat what `region` knows, so that finding a word follows no pointer.
+    base: *mut u8,
+    len: usize,
+    access: Access,
+    region: Arc<Region>,
+}
+
+/// The mapping itself; unmapped on drop.
+#[derive(Debug)]
+struct Region {
+    base: *mut u8,
+    len: usize,
+    /// `None` for memory without a file, which nobody can truncate.
+    guard: Option<Guard>,
+}
+
+// SAFETY: the memory belongs to no thread, and all access to it is atomic.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+// SAFETY: a Region is an address range with one owner; unmapping is not tied to a thread.
+unsafe impl Send for Region {}
+// SAFETY: a shared Region gives out nothing but the state of its guard, which is atomic.
+unsafe impl Sync for Region {}
+
+impl Map {
+    /// Maps `len` bytes of a file from `offset`; all who map them see each other's stores.
+    ///
+    /// Bytes past the end of the file can be mapped; touching their pages breaks the map.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `len` is 0, or `offset` is not on a page. `EACCES`, `EPERM`: the descriptor, or a
+    /// seal, forbids it. `ENODEV`: not a file that can be mapped. `ENOMEM`: too many maps, or no
+    /// room for one of this size.
+    pub fn shared(fd: BorrowedFd<'_>, offset: u64, len: usize, access: Access) -> Result<Self> {
+        // SAFETY: a new mapping at a place of the kernel's choice touches no existing memory.
+        let base = unsafe {
+            mmap(
+                null_mut(),
+                len,
+                access.protection(),
+                MapFlags::SHARED,
+                fd,
+                offset,
+            )
+        }?;
+        Self::guarded(base.cast(), len, access)
+    }
+
+    /// Maps `len` zeroed bytes that only this process (and a forked child, as a copy) can reach.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `len` is 0. `ENOMEM`: too many maps, or no room.
+    pub fn private(len: usize) -> Result<Self> {
+        let protection = Access::Write.protection();
+        // SAFETY: as in `shared`.
+        let base = unsafe { mmap_anonymous(null_mut(), len, protection, MapFlags::PRIVATE) }?;
+        Ok(Self::new(base.cast(), len, Access::Write, None))
+    }
+
+    /// Maps `len` bytes of a file from `offset`; stores stay in this map and change no file.
+    ///
+    /// A page not yet stored to may or may not follow the file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Map::shared`]; a descriptor for reading is enough.
+    pub fn copy_on_write(fd: BorrowedFd<'_>, offset: u64, len: usize) -> Result<Self> {
+        let protection = Access::Write.protection();
+        // SAFETY: as in `shared`.
+        let base = unsafe { mmap(null_mut(), len, protection, MapFlags::PRIVATE, fd, offset) }?;
+        Self::guarded(base.cast(), len, Access::Write)
+    }
+
+    fn guarded(base: *mut u8, len: usize, access: Access) -> Result<Self> {
+        let start = base.expose_provenance();
+        let guard = Guard::new(start, len, access == Access::Write);
+        let registered = guard.is_some();
+        let map = Self::new(base, len, access, guard);
+        // Without a guard it is unmapped again: the table has room for more maps than the kernel.
+        registered.then_some(map).ok_or(Errno::NOMEM)
+    }
+
+    fn new(base: *mut u8, len: usize, access: Access, guard: Option<Guard>) -> Self {
+        Self {
+            base,
+            len,
+            access,
+            region: Arc::new(Region { base, len, guard }),
+        }
+    }
+
+    /// The length in bytes; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "a map is never empty")]
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What it was mapped for.
+    #[inline]
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Whether a page was found missing: somebody truncated the file.
+    ///
+    /// Such a page reads as zeros from then on, and what is stored there goes nowhere. Ask after
+    /// reading what must not be zeros by accident.
+    #[inline]
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.region.guard.as_ref().is_some_and(Guard::is_broken)
+    }
+
+    /// Where the memory begins in this process: for identity and diagnostics only.
+    #[inline]
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.base.addr()
+    }
+
+    /// The word at `offset`; `None` if out of bounds, not aligned, or mapped for reading.
+    #[inline]
+    #[must_use]
+    pub fn word<T: Scalar>(&self, offset: usize) -> Option<Word<'_, T, ReadWrite>> {
+        if self.access == Access::Read {
+            return None;
+        }
+        let at = self.place::<T>(offset)?;
+        // SAFETY: `place` checked bounds and alignment; the memory is writable, it is mapped as
+        // long as `self` is borrowed, and this crate accesses it atomically only.
+        Some(unsafe { Word::new(at) })
+    }
+
+    /// The word at `offset`, for looking only; `None` if out of bounds or not aligned.
+    #[inline]
+    #[must_use]
+    pub fn look<T: Scalar>(&self, offset: usize) -> Option<Word<'_, T, ReadOnly>> {
+        let at = self.place::<T>(offset)?;
+        // SAFETY: as in `word`; reading is always allowed.
+        Some(unsafe { Word::new(at) })
+    }
+
+    #[inline]
+    fn place<T>(&self, offset: usize) -> Option<*mut T> {
+        let room = self.len.checked_sub(offset)?;
+        // The base is on a page, so that the offset decides the alignment.
+        if room < size_of::<T>() || !offset.is_multiple_of(align_of::<T>()) {
+            return None;
+        }
+        Some(self.base.wrapping_add(offset).cast())
+    }
+
+    /// Copies bytes out from `offset`; false, and nothing copied, if they are not all in the map.
+    ///
+    /// Safe against writers, who may be half way: the copy is of single words of 8 bytes (single
+    /// bytes at the edges), not of one moment.
+    #[must_use]
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> bool {
+        if !self.holds(offset, bytes.len()) {
+            return false;
+        }
+        let from = self.base.wrapping_add(offset);
+        let (head, words, tail) = split(from, bytes.len());
+        let (first, rest) = bytes.split_at_mut(head);
+        let (middle, last) = rest.split_at_mut(words * WORD);
+        debug_assert_eq!(last.len(), tail);
+        read_bytes(from, first);
+        let from = from.wrapping_add(head);
+        for (index, bytes) in middle.chunks_exact_mut(WORD).enumerate() {
+            let at = from.wrapping_add(index * WORD).cast();
+            // SAFETY: in the map by `holds`, aligned by `split`.
+            let word = unsafe { AtomicU64::from_ptr(at) };
+            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        read_bytes(from.wrapping_add(words * WORD), last);
+        true
+    }
+
+    /// Copies bytes in at `offset`; false, and nothing copied, if they do not all fit in the map or
+    /// it is mapped for reading.
+    ///
+    /// As with [`Map::read`], another sees it happen piece by piece; publish with a [`Word`].
+    #[must_use]
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> bool {
+        if self.access == Access::Read || !self.holds(offset, bytes.len()) {
+            return false;
+        }
+        let to = self.base.wrapping_add(offset);
+        let (head, words, tail) = split(to, bytes.len());
+        let (first, rest) = bytes.split_at(head);
+        let (middle, last) = rest.split_at(words * WORD);
+        debug_assert_eq!(last.len(), tail);
+        write_bytes(to, first);
+        let to = to.wrapping_add(head);
+        let (middle, _) = middle.as_chunks::<WORD>();
+        for (index, bytes) in middle.iter().enumerate() {
+            let at = to.wrapping_add(index * WORD).cast();
+            // SAFETY: in the map by `holds`, aligned by `split`.
+            let word = unsafe { AtomicU64::from_ptr(at) };
+            word.store(u64::from_ne_bytes(*bytes), Relaxed);
+        }
+        write_bytes(to.wrapping_add(words * WORD), last);
+        true
+    }
+
+    #[inline]
+    fn holds(&self, offset: usize, len: usize) -> bool {
+        self.len.checked_sub(offset).is_some_and(|room| room >= len)
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // First: once unmapped, the addresses may be anybody's.
+        drop(self.guard.take());
+        // SAFETY: mapped by this Region and borrowed by nobody any more.
+        let unmapped = unsafe { munmap(self.base.cast(), self.len) };
+        debug_assert_eq!(unmapped, Ok(()), "unmap what was mapped");
+    }
+}
+
+const WORD: usize = size_of::<u64>();
+
+/// How `len` bytes at `at` divide: bytes before the first aligned word, words, bytes after the last.
+fn split(at: *mut u8, len: usize) -> (usize, usize, usize) {
+    let head = (at.addr().wrapping_neg() % WORD).min(len);
+    let words = (len - head) / WORD;
+    (head, words, len - head - words * WORD)
+}
+
+fn read_bytes(from: *mut u8, bytes: &mut [u8]) {
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        // SAFETY: the callers pass a range that is in the map.
+        let cell = unsafe { AtomicU8::from_ptr(from.wrapping_add(index)) };
+        *byte = cell.load(Relaxed);
+    }
+}
+
+fn write_bytes(to: *mut u8, bytes: &[u8]) {
+    for (index, byte) in bytes.iter().enumerate() {
+        // SAFETY: the callers pass a range that is in the map, which is writable.
+        let cell = unsafe { AtomicU8::from_ptr(to.wrapping_add(index)) };
+        cell.store(*byte, Relaxed);
+    }
+}

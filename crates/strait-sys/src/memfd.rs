@@ -1,0 +1,92 @@
+//! Anonymous shared memory files with a size that nobody can change.
+//!
+//! A sealed memfd is the memory to share with a peer that is not trusted: it cannot be truncated
+//! under the one who maps it. It cannot keep a writer from zeroing pages by punching holes; the
+//! contents are the peer's word in any case. Hand a peer who shall only look the descriptor of
+//! [`reopen_read_only`], never a writable one.
+//!
+//! `memfd_create(2)`, `fcntl(2)` under "File Sealing".
+
+use core::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, OFlags, fallocate, fchmod, fcntl_add_seals, fcntl_get_seals,
+    ftruncate, memfd_create, open,
+};
+
+pub use rustix::fs::{Mode, SealFlags};
+
+use crate::{Errno, Result};
+
+/// Creates a file of `size` bytes, all allocated and zero, sealed against shrinking and growing.
+///
+/// `mode` is what opening it again through `/proc` is judged by; other users' processes need it
+/// for that only. `name` shows in `/proc/PID/maps`. Where the kernel can, execution is sealed off too.
+///
+/// # Errors
+///
+/// `ENOMEM`, `ENOSPC`: no memory for the pages. `EMFILE`, `ENFILE`: too many descriptors.
+/// `EINVAL`: the name is longer than 249 bytes. `EFBIG`: the size is beyond what a file can have.
+pub fn create(name: &CStr, size: u64, mode: Mode) -> Result<OwnedFd> {
+    let fd = create_unsized(name)?;
+    fchmod(&fd, mode)?;
+    ftruncate(&fd, size)?;
+    if size > 0 {
+        // Pages that exist cannot fail to appear at first touch, which would be a SIGBUS.
+        fallocate(&fd, FallocateFlags::empty(), 0, size)?;
+    }
+    fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
+    Ok(fd)
+}
+
+fn create_unsized(name: &CStr) -> Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels from 6.3 can be told to refuse memfds that might be executed; older ones do not
+    // know the flag.
+    match memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => memfd_create(name, flags),
+        result => result,
+    }
+}
+
+/// Adds seals; there is no way to take one off.
+///
+/// # Errors
+///
+/// `EPERM`: the file takes no more seals, or the descriptor is not writable. `EBUSY`: a writable
+/// map is in the way of `WRITE`. `EINVAL`: not such a file.
+pub fn add_seals(fd: BorrowedFd<'_>, seals: SealFlags) -> Result<()> {
+    fcntl_add_seals(fd, seals)
+}
+
+/// The seals on the file. Check a received one for `SHRINK | GROW` with `contains`: it may have more.
+///
+/// # Errors
+///
+/// `EINVAL`: not a file in memory.
+pub fn seals(fd: BorrowedFd<'_>) -> Result<SealFlags> {
+    fcntl_get_seals(fd)
+}
+
+/// Whether the file is in memory: a memfd, on tmpfs or on hugetlbfs.
+///
+/// This asks the kernel's own bookkeeping and no file system, so that a descriptor from a peer can
+/// be judged though it may be a FUSE file whose server never answers.
+#[must_use]
+pub fn is_shmem(fd: BorrowedFd<'_>) -> bool {
+    fcntl_get_seals(fd).is_ok()
+}
+
+/// Opens the file of `fd` again, for reading only.
+///
+/// With mode 0600 another user who receives the result can neither map nor open it for writing.
+/// The same user and root can.
+///
+/// # Errors
+///
+/// `ENOENT`: `/proc` is not mounted. `EACCES`: the file's mode forbids it.
+pub fn reopen_read_only(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
