@@ -1,0 +1,197 @@
+//! What went wrong: a kind to match on, the operation, its subject, the reason, and the kernel's code.
+//!
+//! Running out of time and finding a mutant abandoned are results, not errors. The NTSTATUS and
+//! Win32 codes of an error are given by [`crate::nt::status`].
+
+use std::fmt;
+
+use strait_sys::Errno;
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The kinds of failure a caller may want to tell apart.
+#[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No object of that name.
+    NotFound,
+    /// The name is taken.
+    Exists,
+    /// The name belongs to an object of another kind.
+    WrongKind,
+    /// The kernel, or the rights of this handle, forbid it.
+    Denied,
+    /// Not a name that NT allows.
+    InvalidName,
+    /// The name leads through a directory that does not exist.
+    PathNotFound,
+    /// An argument is outside its documented range.
+    InvalidInput,
+    /// A semaphore or a mutant is at its limit; nothing was changed.
+    LimitExceeded,
+    /// The calling thread does not own the mutant.
+    NotOwner,
+    /// Another process holds the name in transition and did not finish.
+    Busy,
+    /// A peer damaged the shared memory: it was truncated, or never settles.
+    Broken,
+    /// The file is no object of this layout.
+    Layout,
+    /// Out of descriptors, memory, space in the file system, or record slots.
+    Exhausted,
+    /// This kernel or this kind of object cannot do it.
+    Unsupported,
+    /// The other process is gone.
+    PeerGone,
+    /// Any other answer of the kernel: see [`Error::errno`].
+    Kernel,
+}
+
+/// An error: what failed on what, why, and whose fault it was.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    operation: &'static str,
+    subject: String,
+    why: String,
+    errno: Option<Errno>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, operation: &'static str, subject: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            operation,
+            subject: subject.into(),
+            why: String::new(),
+            errno: None,
+        }))
+    }
+
+    /// An error whose kind follows from the kernel's answer.
+    pub(crate) fn kernel(
+        errno: Errno,
+        operation: &'static str,
+        subject: impl Into<String>,
+    ) -> Self {
+        let mut error = Self::new(kind_of(errno), operation, subject);
+        error.0.errno = Some(errno);
+        error
+    }
+
+    pub(crate) fn because(mut self, why: impl Into<String>) -> Self {
+        self.0.why = why.into();
+        self
+    }
+
+    /// The same failure, told from the caller's side: its operation and its subject.
+    pub(crate) fn during(mut self, operation: &'static str, subject: impl Into<String>) -> Self {
+        self.0.operation = operation;
+        self.0.subject = subject.into();
+        self
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The operation that failed, such as `open event`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// What it failed on, such as `Local\build-done`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// The kernel's answer, where the kernel gave one.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        self.0.errno.map(Errno::raw_os_error)
+    }
+}
+
+fn kind_of(errno: Errno) -> ErrorKind {
+    match errno {
+        Errno::NOENT => ErrorKind::NotFound,
+        Errno::EXIST => ErrorKind::Exists,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorKind::Denied,
+        Errno::INVAL => ErrorKind::InvalidInput,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSPC | Errno::DQUOT | Errno::NOLCK => {
+            ErrorKind::Exhausted
+        }
+        Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
+        Errno::PIPE | Errno::CONNRESET | Errno::SRCH => ErrorKind::PeerGone,
+        _ => ErrorKind::Kernel,
+    }
+}
+
+impl ErrorKind {
+    fn words(self) -> &'static str {
+        match self {
+            Self::NotFound => "no such object",
+            Self::Exists => "the name is taken",
+            Self::WrongKind => "the name belongs to an object of another kind",
+            Self::Denied => "denied",
+            Self::InvalidName => "not a valid name",
+            Self::PathNotFound => "no such directory in the name",
+            Self::InvalidInput => "invalid argument",
+            Self::LimitExceeded => "at its limit",
+            Self::NotOwner => "the calling thread does not own it",
+            Self::Busy => "busy",
+            Self::Broken => "broken by a peer",
+            Self::Layout => "not an object of this layout",
+            Self::Exhausted => "out of resources",
+            Self::Unsupported => "not supported here",
+            Self::PeerGone => "the other process is gone",
+            Self::Kernel => "refused by the kernel",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, operation, subject, why, errno } = &*self.0;
+        write!(f, "{operation}")?;
+        if !subject.is_empty() {
+            write!(f, " {subject}")?;
+        }
+        write!(f, ": {}", kind.words())?;
+        match (why.is_empty(), errno) {
+            (false, Some(errno)) => write!(f, " ({why}; {errno})"),
+            (false, None) => write!(f, " ({why})"),
+            (true, Some(errno)) => write!(f, " ({errno})"),
+            (true, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PathNotFound => std::io::ErrorKind::NotFound,
+            ErrorKind::Exists => std::io::ErrorKind::AlreadyExists,
+            ErrorKind::Denied => std::io::ErrorKind::PermissionDenied,
+            ErrorKind::InvalidInput | ErrorKind::InvalidName => std::io::ErrorKind::InvalidInput,
+            ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
+            ErrorKind::Broken | ErrorKind::Layout => std::io::ErrorKind::InvalidData,
+            _ => std::io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}

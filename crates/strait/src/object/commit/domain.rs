@@ -1,0 +1,583 @@
+//! The table of records of a namespace, and the seats that threads take in it.
+//!
+//! `.txn` is a sparse file: a page of header, then 4,095 records of 512 bytes, each given its memory
+//! when a thread first sits there. A thread holds its seat by a write lock of an open file
+//! description on one byte: the kernel lets go of it however the process ends, and anybody can ask
+//! who still sits. A seat that was left decided but unfinished is not given out again: marks that
+//! name it may still stand in objects.
+//!
+//! ```text
+//! record:  0 status u64   8 incarnation u64   16 bell u32   20 pid u32   24 tid u32   28 count u32
+//!        128 participants: 64 x u32          384 redirect u64 (private domain only)
+//! ```
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock, Weak};
+
+use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
+use strait_sys::cell::Word;
+use strait_sys::fork::{self, ChildClosed};
+use strait_sys::map::{Access, Map};
+use strait_sys::ofd_lock::{self, Lock};
+use strait_sys::{Errno, kill};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::commit::txn;
+
+/// The table's name in its directory.
+pub(crate) const TABLE: &str = ".txn";
+/// Seats of a domain, that is threads which may wait, or signal a waiter, at one time.
+pub(crate) const SEATS: u16 = 4095;
+/// Objects in one transaction.
+pub(crate) const PARTICIPANTS: usize = 64;
+
+const MAGIC: u64 = 0x4e58_5449_4152_5453;
+const LAYOUT: u64 = 1;
+const HEADER: usize = 4096;
+const RECORD: usize = 512;
+const TABLE_LEN: usize = HEADER + RECORD * (SEATS as usize + 1);
+const STATUS: usize = 0;
+const INCARNATION: usize = 8;
+const BELL: usize = 16;
+const PID: usize = 20;
+const TID: usize = 24;
+const COUNT: usize = 28;
+const LIST: usize = 128;
+const REDIRECT: usize = 384;
+/// A token is a slot and the low bits of its incarnation.
+const INCARNATION_BITS: u32 = 20;
+/// How often a process may fork without an exec, and its child again, and still use one domain.
+const FORKS: usize = 16;
+
+/// Objects that can change together: those of one namespace, or of this process alone.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    id: u64,
+    map: Map,
+    /// Where to open the table afresh; `None` for the private domain.
+    directory: Option<OwnedFd>,
+    /// By fork generation: a child must neither use nor keep its parent's locks.
+    locks: [OnceLock<Locks>; FORKS],
+    index: usize,
+}
+
+#[derive(Debug)]
+struct Locks {
+    file: Option<ChildClosed>,
+    mine: [AtomicU64; 64],
+}
+
+/// A thread's place in a domain's table.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Seat {
+    pub(crate) slot: u16,
+    pub(crate) token: u32,
+}
+
+static DOMAINS: RwLock<Vec<Weak<Domain>>> = RwLock::new(Vec::new());
+static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
+
+fn register(make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
+    let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
+    let free = domains.iter().position(|domain| domain.strong_count() == 0);
+    let index = free.unwrap_or(domains.len());
+    let domain = Arc::new(make(index));
+    match free {
+        Some(free) => domains[free] = Arc::downgrade(&domain),
+        None => domains.push(Arc::downgrade(&domain)),
+    }
+    domain
+}
+
+fn registered(index: usize) -> Option<Arc<Domain>> {
+    let domains = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
+    domains.get(index).and_then(Weak::upgrade)
+}
+
+impl Domain {
+    /// The domain of objects that only this process has.
+    pub(crate) fn private() -> Result<Arc<Self>> {
+        if let Some(domain) = PRIVATE.get() {
+            return Ok(domain.clone());
+        }
+        let map = Map::private(TABLE_LEN)
+            .map_err(|errno| Error::kernel(errno, "map", "the private commit table"))?;
+        let domain = register(|index| Self::over(0, map, None, index));
+        Ok(PRIVATE.get_or_init(|| domain).clone())
+    }
+
+    /// The domain of the namespace in `directory`; its table is made if there is none.
+    pub(crate) fn of_directory(directory: BorrowedFd<'_>, mode: Mode, path: &str) -> Result<Arc<Self>> {
+        let fail = |errno| Error::kernel(errno, "open commit table", format!("{path}/{TABLE}"));
+        let bad = |why: &str| {
+            Error::new(ErrorKind::Layout, "open commit table", format!("{path}/{TABLE}")).because(why)
+        };
+        let file = loop {
+            match open_table(directory) {
+                Err(Errno::NOENT) => match make_table(directory, mode) {
+                    Err(Errno::EXIST) | Ok(()) => {}
+                    Err(errno) => return Err(fail(errno)),
+                },
+                other => break other.map_err(fail)?,
+            }
+        };
+        let stat = fs::fstat(&file).map_err(fail)?;
+        if fs::FileType::from_raw_mode(stat.st_mode) != fs::FileType::RegularFile {
+            return Err(bad("not a regular file"));
+        }
+        if u64::try_from(stat.st_size) != Ok(TABLE_LEN as u64) {
+            return Err(bad("wrong length: truncated, or of another layout"));
+        }
+        let map = Map::shared(file.as_fd(), 0, TABLE_LEN, Access::Write).map_err(fail)?;
+        let word = |at| map.look::<u64>(at).map_or(0, |word| word.load(Ordering::Acquire));
+        if word(0) != MAGIC || word(8) != LAYOUT || word(16) == 0 {
+            return Err(bad("not a commit table of this layout"));
+        }
+        let id = word(16);
+        let known = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(domain) = known.iter().filter_map(Weak::upgrade).find(|known| known.id == id) {
+            return Ok(domain);
+        }
+        drop(known);
+        let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
+        Ok(register(|index| Self::over(id, map, Some(directory), index)))
+    }
+
+    fn over(id: u64, map: Map, directory: Option<OwnedFd>, index: usize) -> Self {
+        let locks = [const { OnceLock::new() }; FORKS];
+        Self { id, map, directory, locks, index }
+    }
+
+    /// Tells domains apart; 0 is the private one.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.directory.is_none()
+    }
+
+    fn word(&self, slot: u16, at: usize) -> Option<Word<'_, u64>> {
+        self.map.word(HEADER + usize::from(slot) * RECORD + at)
+    }
+
+    fn half(&self, slot: u16, at: usize) -> Option<Word<'_, u32>> {
+        self.map.word(HEADER + usize::from(slot) * RECORD + at)
+    }
+
+    /// The decision word of a record.
+    pub(crate) fn status(&self, slot: u16) -> Option<Word<'_, u64>> {
+        (slot != 0).then(|| self.word(slot, STATUS)).flatten()
+    }
+
+    /// What a mutant's word holds while the present sitter of `slot` owns it.
+    pub(crate) fn token(&self, slot: u16) -> u32 {
+        let incarnation = self.word(slot, INCARNATION).map_or(0, |word| word.load(Ordering::Acquire));
+        token(slot, incarnation)
+    }
+
+    /// The word that a sleeper of this record sleeps on when it cannot sleep on the objects.
+    pub(crate) fn bell(&self, slot: u16) -> Option<Word<'_, u32>> {
+        self.half(slot, BELL)
+    }
+
+    /// Who sits there, for tools: process and thread.
+    pub(crate) fn sitter(&self, token: u32) -> Option<(u32, u32)> {
+        let slot = slot_of(token);
+        let load = |at| self.half(slot, at).map(|word| word.load(Ordering::Acquire));
+        Some((load(PID)?, load(TID)?))
+    }
+
+    fn locks(&self) -> Result<&Locks> {
+        let generation = fork::generation() as usize;
+        let cell = self.locks.get(generation).ok_or_else(|| {
+            Error::new(ErrorKind::Exhausted, "take a seat", "commit table")
+                .because(format!("forked {FORKS} deep without an exec"))
+        })?;
+        if let Some(locks) = cell.get() {
+            return Ok(locks);
+        }
+        let file = match &self.directory {
+            None => None,
+            Some(directory) => {
+                let file = open_table(directory.as_fd())
+                    .map_err(|errno| Error::kernel(errno, "open commit table", TABLE))?;
+                self.check_same(&file)?;
+                Some(fork::close_in_child(file))
+            }
+        };
+        Ok(cell.get_or_init(|| Locks { file, mine: [const { AtomicU64::new(0) }; 64] }))
+    }
+
+    /// A table that was replaced behind our back is another domain.
+    fn check_same(&self, file: &OwnedFd) -> Result<()> {
+        let mut id = [0; 8];
+        let read = rustix::io::pread(file, &mut id, 16)
+            .map_err(|errno| Error::kernel(errno, "read commit table", TABLE))?;
+        if read == 8 && u64::from_le_bytes(id) == self.id {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Broken, "open commit table", TABLE)
+            .because("it was replaced while objects of it are open"))
+    }
+
+    /// Whether the thread that `token` stands for can no longer act.
+    pub(crate) fn is_dead(&self, token: u32) -> bool {
+        let slot = slot_of(token);
+        if slot == 0 || self.token(slot) != token {
+            return true;
+        }
+        let Ok(locks) = self.locks() else { return false };
+        if locks.has(slot) {
+            return false;
+        }
+        match &locks.file {
+            None => true,
+            // Only a write lock proves a sitter: any reader can hold a read lock.
+            Some(file) => matches!(
+                ofd_lock::probe(file.as_fd(), Lock::Read, lock_byte(slot), 1),
+                Ok(None)
+            ),
+        }
+    }
+
+    /// Finds a free seat for the calling thread.
+    fn sit(&self) -> Result<(Seat, u32)> {
+        let locks = self.locks()?;
+        let start = self.first_try();
+        for step in 0..SEATS {
+            let slot = (start + step) % SEATS + 1;
+            if let Some(found) = self.try_sit(locks, slot)? {
+                return Ok(found);
+            }
+        }
+        Err(Error::new(ErrorKind::Exhausted, "take a seat", "commit table")
+            .because(format!("all {SEATS} are taken, or retired until `strait gc`")))
+    }
+
+    /// Processes start at different places, so that they need not try each other's seats.
+    fn first_try(&self) -> u16 {
+        if self.is_private() {
+            return 0;
+        }
+        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        u16::try_from(pid.wrapping_mul(0x9e37_79b1) >> 20).unwrap_or(0) % SEATS
+    }
+
+    fn try_sit(&self, locks: &Locks, slot: u16) -> Result<Option<(Seat, u32)>> {
+        let fail = |errno| Error::kernel(errno, "take a seat", "commit table");
+        if !locks.claim(slot) {
+            return Ok(None);
+        }
+        if let Some(file) = &locks.file {
+            if !ofd_lock::try_lock(file.as_fd(), Lock::Write, lock_byte(slot), 1).map_err(fail)? {
+                locks.release(slot);
+                return Ok(None);
+            }
+            let at = (HEADER + usize::from(slot) * RECORD) as u64;
+            fs::fallocate(file.as_fd(), FallocateFlags::KEEP_SIZE, at, RECORD as u64)
+                .inspect_err(|_| self.rise(slot))
+                .map_err(fail)?;
+        }
+        let (Some(status), Some(incarnation)) = (self.status(slot), self.word(slot, INCARNATION)) else {
+            self.rise(slot);
+            return Ok(None);
+        };
+        let found = status.load(Ordering::SeqCst);
+        if txn::is_committed(found) {
+            // Retired: its last sitter died after deciding, and marks may still name the decision.
+            self.rise(slot);
+            return Ok(None);
+        }
+        kill::point("seat.locked");
+        let aborted = found & !3 | txn::ABORTED;
+        if status.compare_exchange(found, aborted, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            self.rise(slot);
+            return Ok(None);
+        }
+        let now = incarnation.load(Ordering::SeqCst).wrapping_add(1);
+        incarnation.store(now, Ordering::SeqCst);
+        self.sign(slot);
+        kill::point("seat.taken");
+        let seat = Seat { slot, token: token(slot, now) };
+        Ok(Some((seat, txn::seq_of(found))))
+    }
+
+    /// Writes who sits there, for those who look.
+    fn sign(&self, slot: u16) {
+        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        for (at, number) in [(PID, pid), (TID, tid)] {
+            if let Some(word) = self.half(slot, at) {
+                word.store(number, Ordering::Release);
+            }
+        }
+    }
+
+    /// Gives a seat back.
+    fn rise(&self, slot: u16) {
+        let Ok(locks) = self.locks() else { return };
+        if let Some(file) = &locks.file {
+            // The lock also goes with the process; a failure here keeps the seat until then.
+            let _ = ofd_lock::unlock(file.as_fd(), lock_byte(slot), 1);
+        }
+        locks.release(slot);
+    }
+
+    /// Records what the coming transaction is about. At most [`PARTICIPANTS`] ids.
+    fn enlist(&self, slot: u16, ids: impl ExactSizeIterator<Item = u32>) {
+        let count = u32::try_from(ids.len()).unwrap_or(0);
+        for (index, id) in ids.enumerate() {
+            if let Some(word) = self.half(slot, LIST + index * 4) {
+                word.store(id, Ordering::Relaxed);
+            }
+        }
+        if let Some(word) = self.half(slot, COUNT) {
+            word.store(count, Ordering::Release);
+        }
+    }
+
+    fn lists(&self, slot: u16, id: u32) -> bool {
+        let count = self.half(slot, COUNT).map_or(0, |word| word.load(Ordering::Acquire)) as usize;
+        (0..count.min(PARTICIPANTS)).any(|index| {
+            self.half(slot, LIST + index * 4).is_some_and(|word| word.load(Ordering::Relaxed) == id)
+        })
+    }
+
+    /// How many seats are taken by the living, and how many are retired.
+    pub(crate) fn census(&self) -> (usize, usize) {
+        let mut living = 0;
+        let mut retired = 0;
+        for slot in 1..=SEATS {
+            let incarnation = self.word(slot, INCARNATION).map_or(0, |word| word.load(Ordering::Acquire));
+            if incarnation == 0 {
+                continue;
+            }
+            if !self.is_dead(self.token(slot)) {
+                living += 1;
+            } else if self.status(slot).is_some_and(|word| txn::is_committed(word.load(Ordering::Acquire))) {
+                retired += 1;
+            }
+        }
+        (living, retired)
+    }
+}
+
+impl Locks {
+    fn bit(slot: u16) -> (usize, u64) {
+        (usize::from(slot / 64), 1 << (slot % 64))
+    }
+
+    fn has(&self, slot: u16) -> bool {
+        let (word, bit) = Self::bit(slot);
+        self.mine[word].load(Ordering::Acquire) & bit != 0
+    }
+
+    fn claim(&self, slot: u16) -> bool {
+        let (word, bit) = Self::bit(slot);
+        self.mine[word].fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    fn release(&self, slot: u16) {
+        let (word, bit) = Self::bit(slot);
+        self.mine[word].fetch_and(!bit, Ordering::AcqRel);
+    }
+}
+
+fn token(slot: u16, incarnation: u64) -> u32 {
+    let low = u32::try_from(incarnation & ((1 << INCARNATION_BITS) - 1)).unwrap_or(0);
+    u32::from(slot) << INCARNATION_BITS | low
+}
+
+/// The seat a token was made for.
+pub(crate) fn slot_of(token: u32) -> u16 {
+    u16::try_from(token >> INCARNATION_BITS).unwrap_or(0)
+}
+
+fn lock_byte(slot: u16) -> u64 {
+    HEADER as u64 + u64::from(slot)
+}
+
+fn open_table(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    fs::openat(directory, TABLE, flags, Mode::empty())
+}
+
+fn make_table(directory: BorrowedFd<'_>, mode: Mode) -> std::result::Result<(), Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = fs::openat(directory, ".", flags, mode)?;
+    fs::fchmod(&file, mode)?;
+    fs::ftruncate(&file, TABLE_LEN as u64)?;
+    fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, HEADER as u64)?;
+    let mut header = [0; 24];
+    header[..8].copy_from_slice(&MAGIC.to_le_bytes());
+    header[8..16].copy_from_slice(&LAYOUT.to_le_bytes());
+    rustix::rand::getrandom(&mut header[16..], rustix::rand::GetRandomFlags::empty())?;
+    header[16] |= 1;
+    rustix::io::pwrite(&file, &header, 0)?;
+    link(&file, directory, TABLE)
+}
+
+/// Gives an unnamed file its name, if that is still free.
+pub(crate) fn link(
+    file: &OwnedFd,
+    directory: BorrowedFd<'_>,
+    name: &str,
+) -> std::result::Result<(), Errno> {
+    match fs::linkat(file, "", directory, name, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10 this form needs a privilege; the detour needs /proc.
+        Err(Errno::NOENT | Errno::PERM | Errno::INVAL) => {
+            use std::os::fd::AsRawFd;
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            fs::linkat(fs::CWD, path.as_str(), directory, name, AtFlags::SYMLINK_FOLLOW)
+        }
+        other => other,
+    }
+}
+
+// ---- seats of the calling thread -----------------------------------------------------------
+
+#[derive(Default)]
+struct Seated {
+    generation: u32,
+    seats: Vec<(Arc<Domain>, Seat)>,
+    seq: u32,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if self.generation == fork::generation() {
+            for (domain, seat) in &self.seats {
+                domain.rise(seat.slot);
+            }
+        }
+    }
+}
+
+thread_local! {
+    static SEATED: RefCell<Seated> = RefCell::default();
+}
+
+impl Seated {
+    fn seat(&mut self, domain: &Arc<Domain>) -> Result<Seat> {
+        if self.generation != fork::generation() {
+            // A forked child: these seats are its parent's.
+            self.seats.clear();
+            self.generation = fork::generation();
+        }
+        if let Some((_, seat)) = self.seats.iter().find(|(known, _)| Arc::ptr_eq(known, domain)) {
+            return Ok(*seat);
+        }
+        self.leave_dead_domains();
+        let (seat, seq) = domain.sit()?;
+        self.seq = self.seq.max(seq);
+        self.seats.push((domain.clone(), seat));
+        Ok(seat)
+    }
+
+    /// Domains that only this thread still holds on to: their namespace is closed.
+    fn leave_dead_domains(&mut self) {
+        self.seats.retain(|(domain, seat)| {
+            let used = domain.is_private() || Arc::strong_count(domain) > 1;
+            if !used {
+                domain.rise(seat.slot);
+            }
+            used
+        });
+    }
+}
+
+/// The calling thread's seat in `domain`, taken if it has none.
+pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat> {
+    SEATED
+        .try_with(|seated| seated.borrow_mut().seat(domain))
+        .unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unsupported, "take a seat", "commit table")
+                .because("the thread is ending"))
+        })
+}
+
+fn next_seq() -> u32 {
+    SEATED
+        .try_with(|seated| {
+            let mut seated = seated.borrow_mut();
+            seated.seq = seated.seq.wrapping_add(1);
+            seated.seq
+        })
+        .unwrap_or(0)
+}
+
+/// The calling thread as the author of transactions in one domain, and on private objects.
+#[derive(Debug)]
+pub(crate) struct Scribe<'d> {
+    domain: &'d Domain,
+    seat: Seat,
+    local: Option<(Arc<Domain>, Seat)>,
+}
+
+impl<'d> Scribe<'d> {
+    /// `mixed`: private objects will take part too.
+    pub(crate) fn new(domain: &'d Arc<Domain>, mixed: bool) -> Result<Self> {
+        let local = if mixed && !domain.is_private() {
+            let private = Domain::private()?;
+            let seat = seat(&private)?;
+            Some((private, seat))
+        } else {
+            None
+        };
+        Ok(Self { domain, seat: seat(domain)?, local })
+    }
+
+    pub(crate) fn status(&self) -> Word<'d, u64> {
+        self.domain.status(self.seat.slot).expect("a seat's slot lies within the table")
+    }
+
+    /// The seat whose slot marks on a (private?) object carry.
+    pub(crate) fn seat_for(&self, private: bool) -> Seat {
+        match &self.local {
+            Some((_, seat)) if private => *seat,
+            _ => self.seat,
+        }
+    }
+
+    pub(crate) fn enlist(&self, ids: impl ExactSizeIterator<Item = u32>) -> u32 {
+        let seq = next_seq();
+        self.domain.enlist(self.seat.slot, ids);
+        if let Some((private, seat)) = &self.local {
+            redirect(private, seat.slot, encode_redirect(self.domain.index, self.seat.slot));
+        } else if self.domain.is_private() {
+            redirect(self.domain, self.seat.slot, 0);
+        }
+        seq
+    }
+}
+
+fn redirect(private: &Domain, slot: u16, to: u64) {
+    if let Some(word) = private.word(slot, REDIRECT) {
+        word.store(to, Ordering::SeqCst);
+    }
+}
+
+fn encode_redirect(index: usize, slot: u16) -> u64 {
+    (index as u64 + 1) << 16 | u64::from(slot)
+}
+
+/// Where the decision about a mark on a private object is: in its author's private record, or in
+/// the record of the shared domain that it transacts in at the same time.
+pub(crate) fn redirected(private: &Domain, slot: u16) -> Option<(Arc<Domain>, u16)> {
+    let to = private.word(slot, REDIRECT)?.load(Ordering::SeqCst);
+    if to == 0 {
+        return None;
+    }
+    let index = usize::try_from((to >> 16) - 1).ok()?;
+    Some((registered(index)?, u16::try_from(to & 0xffff).ok()?))
+}
+
+impl Domain {
+    /// Whether the present transaction of `slot` is about the object of this id.
+    pub(crate) fn names(&self, slot: u16, id: u32) -> bool {
+        self.lists(slot, id)
+    }
+}

@@ -1,0 +1,18 @@
+//! What is true of every object: kinds, names, lifetime, rights, waits, transfer.
+
+pub(crate) mod commit;
+pub(crate) mod handle;
+pub(crate) mod kind;
+pub(crate) mod layout;
+pub(crate) mod life;
+pub(crate) mod name;
+pub(crate) mod secure;
+pub(crate) mod space;
+pub(crate) mod transfer;
+pub mod wait;
+pub(crate) mod word;
+
+pub use self::kind::{Birth, Kind, Rights};
+pub use self::name::{NAME_UTF16_MAX, Name};
+pub use self::secure::Security;
+pub use self::space::{Collected, Namespace, Scope};

@@ -1,0 +1,304 @@
+//! Namespaces: directories in which names are files.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::process::geteuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::commit::domain::Domain;
+use crate::object::life;
+use crate::object::name::{Prefix, show_path};
+
+/// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
+/// temporary one of its own. A value: clones are the same namespace.
+///
+/// Events, mutants, semaphores, sections and timers of a namespace share one space of names, and
+/// are one commit domain: [`wait::all`](crate::wait::all) works across them.
+#[derive(Clone, Debug)]
+pub struct Namespace(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    scope: Scope,
+    path: PathBuf,
+    directory: OwnedFd,
+    domain: OnceLock<Arc<Domain>>,
+    /// The process that made a temporary namespace, and removes it.
+    temporary: Option<rustix::process::Pid>,
+}
+
+/// Which kind of namespace it is.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// The user's own: found from the uid alone, so that cron, su and a login meet.
+    Local,
+    /// The machine's, shared by all users.
+    Global,
+    /// A directory that the caller named.
+    Directory,
+    /// One that goes with the value.
+    Temporary,
+}
+
+const GLOBAL: &str = "/dev/shm/strait";
+
+impl Namespace {
+    /// The user's own namespace, `Local\`: `/run/user/<uid>/strait` if that exists and is the
+    /// user's, else `/dev/shm/strait-<uid>`; mode 0700. Made if it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] if the directory belongs to somebody else or lets others in.
+    pub fn local() -> Result<Self> {
+        let path = local_path();
+        make_directory(&path)?;
+        let found = Self::open_as(&path, Scope::Local)?;
+        let stat = found.stat()?;
+        if stat.st_uid != geteuid().as_raw() {
+            return Err(refused(&path, format!("it belongs to uid {}", stat.st_uid)));
+        }
+        if stat.st_mode & 0o077 != 0 {
+            return Err(refused(&path, format!("mode {:o} lets others in", stat.st_mode & 0o777)));
+        }
+        Ok(found)
+    }
+
+    /// The machine's namespace, `Global\`: `/dev/shm/strait`, owned by root, mode 1777.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if nobody made it (`strait doctor --fix` does, as root);
+    /// [`ErrorKind::Denied`] if it is not root's, or not sticky: its owner could take any name.
+    pub fn global() -> Result<Self> {
+        let path = PathBuf::from(GLOBAL);
+        let found = Self::open_as(&path, Scope::Global).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.because("made by `strait doctor --fix`, as root"),
+            _ => error,
+        })?;
+        let stat = found.stat()?;
+        if stat.st_uid != 0 {
+            return Err(refused(&path, format!("it belongs to uid {}, not to root", stat.st_uid)));
+        }
+        if stat.st_mode & 0o1000 == 0 {
+            return Err(refused(&path, "it is not sticky: anybody could remove any name".into()));
+        }
+        Ok(found)
+    }
+
+    /// Makes the directory of [`Namespace::global`]. For root.
+    ///
+    /// # Errors
+    /// What mkdir(2) and chmod(2) answer.
+    pub fn make_global() -> Result<Self> {
+        let fail = |errno| Error::kernel(errno, "make namespace", GLOBAL);
+        match fs::mkdir(GLOBAL, Mode::from_raw_mode(0o1777)) {
+            Ok(()) => fs::chmod(GLOBAL, Mode::from_raw_mode(0o1777)).map_err(fail)?,
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(fail(errno)),
+        }
+        Self::global()
+    }
+
+    /// A directory as a namespace. Whoever may write the directory is trusted with its names; a
+    /// group shares one of mode 2770 without the sticky bit.
+    ///
+    /// # Errors
+    /// What open(2) answers; [`ErrorKind::InvalidInput`] if it is no directory.
+    pub fn directory(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(path.as_ref(), Scope::Directory)
+    }
+
+    /// A namespace of its own, for tests, containers and private worlds: it is removed with the
+    /// value (by the process that made it), or by `strait gc` if that process was killed.
+    ///
+    /// # Errors
+    /// As [`Namespace::local`], in which it lies.
+    pub fn temporary() -> Result<Self> {
+        let local = Self::local()?;
+        let fail = |errno| Error::kernel(errno, "make namespace", local.to_string());
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(fail)?;
+        let path = local.0.path.join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
+        fs::mkdir(&path, Mode::RWXU).map_err(fail)?;
+        let mut found = Self::open_as(&path, Scope::Temporary)?;
+        if let Some(inner) = Arc::get_mut(&mut found.0) {
+            inner.temporary = Some(rustix::process::getpid());
+        }
+        Ok(found)
+    }
+
+    fn open_as(path: &Path, scope: Scope) -> Result<Self> {
+        let fail = |errno| Error::kernel(errno, "open namespace", show_path(path));
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        let directory = fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
+            rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => {
+                Error::new(ErrorKind::InvalidInput, "open namespace", show_path(path))
+                    .because("not a directory")
+            }
+            errno => fail(errno),
+        })?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(Self(Arc::new(Inner {
+            scope,
+            path,
+            directory,
+            domain: OnceLock::new(),
+            temporary: None,
+        })))
+    }
+
+    /// The namespace that a name's prefix leads to, seen from this one.
+    pub(crate) fn led_by(&self, prefix: Prefix) -> Result<Self> {
+        match prefix {
+            Prefix::None => Ok(self.clone()),
+            Prefix::Local if self.0.scope == Scope::Global => Self::local(),
+            Prefix::Local => Ok(self.clone()),
+            Prefix::Global if self.0.scope == Scope::Global => Ok(self.clone()),
+            Prefix::Global => Self::global(),
+        }
+    }
+
+    /// Which kind of namespace it is.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.0.scope
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.directory.as_fd()
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        fs::fstat(&self.0.directory)
+            .map_err(|errno| Error::kernel(errno, "look at namespace", self.to_string()))
+    }
+
+    /// The commit domain of its objects.
+    pub(crate) fn domain(&self) -> Result<Arc<Domain>> {
+        if let Some(domain) = self.0.domain.get() {
+            return Ok(domain.clone());
+        }
+        // Who may make names may also commit: the table is as open as the directory is writable.
+        let directory = self.stat()?.st_mode;
+        let mode = 0o600 | if directory & 0o020 != 0 { 0o060 } else { 0 }
+            | if directory & 0o002 != 0 { 0o006 } else { 0 };
+        let domain = Domain::of_directory(self.fd(), Mode::from_raw_mode(mode), &show_path(&self.0.path))?;
+        Ok(self.0.domain.get_or_init(|| domain).clone())
+    }
+
+    /// What a name is called in messages.
+    pub(crate) fn full_name(&self, name: &dyn std::fmt::Display) -> String {
+        match self.0.scope {
+            Scope::Local => format!(r"Local\{name}"),
+            Scope::Global => format!(r"Global\{name}"),
+            _ => format!("{}/{name}", self.0.path.display()),
+        }
+    }
+
+    /// Removes what nobody holds: leftovers of killed processes, and temporary namespaces whose
+    /// makers are gone. How many of each.
+    ///
+    /// # Errors
+    /// What reading the directory answers.
+    pub fn collect(&self) -> Result<Collected> {
+        let mut collected = Collected::default();
+        for entry in self.entries()? {
+            if crate::object::name::is_key(&entry) {
+                collected.objects += usize::from(life::reap(self, &entry));
+            } else if entry.starts_with(".tmp-") {
+                collected.namespaces += usize::from(self.collect_temporary(&entry));
+            }
+        }
+        Ok(collected)
+    }
+
+    fn collect_temporary(&self, entry: &str) -> bool {
+        let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else { return false };
+        if inner.collect().is_err() || inner.domain().is_ok_and(|domain| domain.census().0 > 0) {
+            return false;
+        }
+        remove_directory(&inner.0.path, &inner.0.directory)
+    }
+
+    /// The names of the files in the directory.
+    pub(crate) fn entries(&self) -> Result<Vec<String>> {
+        let fail = |errno| Error::kernel(errno, "list", self.to_string());
+        let dir = fs::Dir::read_from(&self.0.directory).map_err(fail)?;
+        let mut entries = Vec::new();
+        for entry in dir {
+            let entry = entry.map_err(fail)?;
+            if let Ok(name) = entry.file_name().to_str() {
+                entries.push(name.to_owned());
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// What [`Namespace::collect`] removed.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Collected {
+    /// Leftover files of objects.
+    pub objects: usize,
+    /// Temporary namespaces.
+    pub namespaces: usize,
+}
+
+impl std::fmt::Display for Namespace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.path.display())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.temporary == Some(rustix::process::getpid()) {
+            remove_directory(&self.path, &self.directory);
+        }
+    }
+}
+
+/// Removes a temporary namespace with the files that are left in it.
+fn remove_directory(path: &Path, directory: &OwnedFd) -> bool {
+    let Ok(dir) = fs::Dir::read_from(directory) else { return false };
+    for entry in dir.flatten() {
+        if entry.file_type() != FileType::Directory {
+            let _ = fs::unlinkat(directory, entry.file_name(), AtFlags::empty());
+        }
+    }
+    fs::rmdir(path).is_ok()
+}
+
+fn local_path() -> PathBuf {
+    let uid = geteuid().as_raw();
+    let runtime = PathBuf::from(format!("/run/user/{uid}"));
+    match fs::lstat(&runtime) {
+        Ok(stat)
+            if stat.st_uid == uid
+                && FileType::from_raw_mode(stat.st_mode) == FileType::Directory =>
+        {
+            runtime.join("strait")
+        }
+        _ => PathBuf::from(format!("/dev/shm/strait-{uid}")),
+    }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    match fs::mkdir(path, Mode::RWXU) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(errno) => Err(Error::kernel(errno, "make namespace", show_path(path))),
+    }
+}
+
+fn refused(path: &Path, why: String) -> Error {
+    Error::new(ErrorKind::Denied, "open namespace", show_path(path)).because(why)
+}

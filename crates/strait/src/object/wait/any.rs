@@ -1,0 +1,183 @@
+//! Waiting for any of several.
+
+use std::time::Duration;
+
+use strait_sys::futex::Sleep;
+use strait_sys::time::Deadline;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::commit::txn::{self, Place};
+use crate::object::wait::block::Blocking;
+use crate::object::wait::member::{self, Steps, Taken, Ticket};
+use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
+
+/// Waits until one of `members` is ready and takes the lowest that is, and only that.
+///
+/// A member may appear twice. Releases go to whoever comes first, not in order of arrival.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for none or more than [`MEMBERS_MAX`] members;
+/// [`ErrorKind::Denied`] for a member whose handle may not wait; [`ErrorKind::Broken`] if a peer
+/// damaged one; [`ErrorKind::Exhausted`] if the namespace has no seat left for this thread. Nothing
+/// is taken then.
+pub fn any(members: &[&dyn Waitable]) -> Result<Won> {
+    loop {
+        if let Some(won) = any_until(members, None)? {
+            return Ok(won);
+        }
+    }
+}
+
+/// [`any`] for at most `timeout`; zero only looks. `None`: the time ran out and nothing was taken.
+///
+/// # Errors
+/// As [`any`].
+pub fn any_for(members: &[&dyn Waitable], timeout: Duration) -> Result<Option<Won>> {
+    any_until(members, Some(Deadline::after(timeout)))
+}
+
+/// [`any`] until a moment.
+pub(crate) fn any_until(
+    members: &[&dyn Waitable],
+    deadline: Option<Deadline>,
+) -> Result<Option<Won>> {
+    check_count(members.len())?;
+    let mut steps = Steps::until(deadline);
+    for (index, waitable) in members.iter().enumerate() {
+        let member = waitable.member();
+        member::check(&member.0, false)?;
+        if let Some(taken) = member::take(&member.0, None, &mut steps)? {
+            return Ok(Some(won(index, taken)));
+        }
+    }
+    if deadline.is_some_and(Deadline::passed) {
+        return Ok(None);
+    }
+    let watch = Watch::over(members)?;
+    watch.wait(deadline, &mut steps)
+}
+
+pub(crate) fn check_count(count: usize) -> Result<()> {
+    if (1..=MEMBERS_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "wait", format!("{count} members"))
+        .because(format!("1 to {MEMBERS_MAX} are allowed")))
+}
+
+fn won(index: usize, taken: Taken) -> Won {
+    Won { index, abandoned: taken.abandoned }
+}
+
+/// A wait that is registered with its members, until it is dropped.
+pub(crate) struct Watch<'a> {
+    pub(crate) entries: Vec<Entry<'a>>,
+}
+
+/// One member of a registered wait.
+pub(crate) struct Entry<'a> {
+    pub(crate) inner: Inner<'a>,
+    /// The generation when the wait began: a later one means that a pulse was for us.
+    pub(crate) since: Option<u32>,
+    _ticket: Option<Ticket<'a>>,
+}
+
+/// What came of preparing to sleep on a member.
+pub(crate) enum Prepared {
+    Asleep,
+    /// It may be ready by now.
+    LookAgain,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn over<'m: 'a>(members: &'a [&'m dyn Waitable]) -> Result<Self> {
+        let mut entries = Vec::with_capacity(members.len());
+        for waitable in members {
+            let inner = waitable.member().0;
+            member::check(&inner, true)?;
+            entries.push(Entry::begin(inner)?);
+        }
+        Ok(Self { entries })
+    }
+
+    fn wait(&self, deadline: Option<Deadline>, steps: &mut Steps) -> Result<Option<Won>> {
+        loop {
+            for (index, entry) in self.entries.iter().enumerate() {
+                if let Some(taken) = member::take(&entry.inner, entry.since, steps)? {
+                    return Ok(Some(won(index, taken)));
+                }
+            }
+            if deadline.is_some_and(Deadline::passed) {
+                return Ok(None);
+            }
+            let mut blocking = Blocking::until(deadline);
+            let mut again = false;
+            for entry in &self.entries {
+                if let Prepared::LookAgain = entry.prepare(&mut blocking, deadline)? {
+                    again = true;
+                    break;
+                }
+            }
+            if !again {
+                blocking.block()?;
+            }
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Registers with the member. The generation is read after the ticket is held: a pulse between
+    /// the two would be owed to a waiter that does not see it.
+    pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
+        let Inner::Object(object, core) = inner else {
+            return Ok(Self { inner, since: None, _ticket: None });
+        };
+        let spot = object.spot(core);
+        let looks = member::only_looks(&spot);
+        let since = Some(spot.rule().generation(spot.observe()));
+        let ticket = if looks { None } else { Ticket::register(spot)? };
+        Ok(Self { inner, since, _ticket: ticket })
+    }
+
+    /// Arms the member and adds what wakes us to `blocking`.
+    pub(crate) fn prepare(
+        &self,
+        blocking: &mut Blocking<'a>,
+        deadline: Option<Deadline>,
+    ) -> Result<Prepared> {
+        if let Some(interval) = member::probe_interval(&self.inner) {
+            blocking.at_latest(Deadline::after(interval));
+        }
+        let (object, core) = match &self.inner {
+            Inner::Object(object, core) => (*object, *core),
+            Inner::Descriptor(fd, interest) => {
+                blocking.add_descriptor(*fd, *interest);
+                return Ok(Prepared::Asleep);
+            }
+            Inner::Until(moment) => {
+                blocking.at_latest(*moment);
+                return Ok(Prepared::Asleep);
+            }
+            Inner::Process(_) => return Ok(Prepared::Asleep),
+        };
+        let spot = object.spot(core);
+        if let Some(due) = timer::next(&spot) {
+            blocking.at_latest(due);
+        }
+        let state = if member::only_looks(&spot) {
+            let state = crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
+            let seen = spot.rule().admit(spot.observe(), 0, self.since);
+            (!matches!(seen, crate::object::word::Admission::Ready { .. })).then_some(state)
+        } else {
+            let me = member::token(&spot)?;
+            match txn::arm(&spot, me, self.since, &mut Steps::until(deadline)) {
+                Ok(state) => state,
+                Err(_) if deadline.is_some_and(Deadline::passed) => None,
+                Err(_) => return Err(member::unsettled(&spot, "wait")),
+            }
+        };
+        let Some(state) = state else { return Ok(Prepared::LookAgain) };
+        blocking.add_sleep(Sleep { word: spot.look().low(), expected: state.low() });
+        Ok(Prepared::Asleep)
+    }
+}

@@ -1,0 +1,189 @@
+//! One wait over everything: any of several, or all of them at once.
+//!
+//! A wait looks first and takes by one exchange where it can: no system call when something is
+//! ready. Otherwise it registers on all its members, blocks once, and withdraws from all on every
+//! path. [`any`] takes the lowest ready index and only that; [`all`] takes nothing until everything
+//! is ready, and then everything in one step, also across processes.
+//!
+//! | member | ready when | taking it |
+//! | --- | --- | --- |
+//! | [`Event`](crate::nt::Event) | set, or pulsed while the wait was registered | resets an auto-reset one |
+//! | [`Semaphore`](crate::nt::Semaphore) | its count is not zero | one unit |
+//! | [`Mutant`](crate::nt::Mutant) | free, the caller's, or its owner is dead | ownership |
+//! | [`Timer`](crate::nt::Timer) | expired | resets an auto-reset one |
+//! | [`Readable`], [`Writable`], [`Process`], [`Delay`] | as they say | nothing: they are looked at |
+//!
+//! How it blocks depends on the kernel: see [`tiers`]. Limits: [`MEMBERS_MAX`] members in one call;
+//! a [`Set`] holds thousands.
+
+mod all;
+mod any;
+mod block;
+mod member;
+pub(crate) mod ring;
+mod set;
+pub(crate) mod signal;
+pub(crate) mod timer;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use strait_sys::time::Deadline;
+use strait_sys::{Errno, pidfd};
+
+use crate::error::{Error, Result};
+use crate::object::handle::{Object, Spot};
+
+pub use self::all::{AllWon, all, all_for};
+pub use self::any::{any, any_for};
+pub use self::block::{Tiers, tiers};
+pub use self::set::{Key, Set, SetWon};
+
+pub(crate) use self::any::any_until;
+
+/// Most members in one [`any`] or [`all`] (NT's MAXIMUM_WAIT_OBJECTS).
+pub const MEMBERS_MAX: usize = 64;
+
+/// What a wait for any took.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Won {
+    /// The index of the member, the lowest that was ready.
+    pub index: usize,
+    /// It is a mutant whose last owner died owning it: what it guards may be half changed.
+    pub abandoned: bool,
+}
+
+/// Something that can be waited for. Implemented here only.
+pub trait Waitable {
+    /// How waits see it.
+    #[doc(hidden)]
+    fn member(&self) -> Member<'_>;
+}
+
+/// How waits see a waitable.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Member<'a>(pub(crate) Inner<'a>);
+
+#[derive(Debug)]
+pub(crate) enum Inner<'a> {
+    Object(&'a Arc<Object>, usize),
+    Descriptor(BorrowedFd<'a>, PollFlags),
+    Until(Deadline),
+    /// A process without a pidfd: looked at now and then.
+    Process(rustix::process::Pid),
+}
+
+impl<'a> Member<'a> {
+    pub(crate) fn object(object: &'a Arc<Object>, core: usize) -> Self {
+        Self(Inner::Object(object, core))
+    }
+
+    pub(crate) fn spot(&self) -> Option<Spot<'a>> {
+        match self.0 {
+            Inner::Object(object, core) => Some(object.spot(core)),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Waitable + ?Sized> Waitable for &T {
+    fn member(&self) -> Member<'_> {
+        (**self).member()
+    }
+}
+
+/// A descriptor that is ready when a read would not block (POLLIN, or the other end is gone).
+#[derive(Copy, Clone, Debug)]
+pub struct Readable<'a>(BorrowedFd<'a>);
+
+/// A descriptor that is ready when a write would not block (POLLOUT, or the other end is gone).
+#[derive(Copy, Clone, Debug)]
+pub struct Writable<'a>(BorrowedFd<'a>);
+
+/// Waits for `fd` to be readable. Nothing is read.
+pub fn readable<Fd: AsFd>(fd: &Fd) -> Readable<'_> {
+    Readable(fd.as_fd())
+}
+
+/// Waits for `fd` to be writable. Nothing is written.
+pub fn writable<Fd: AsFd>(fd: &Fd) -> Writable<'_> {
+    Writable(fd.as_fd())
+}
+
+impl Waitable for Readable<'_> {
+    fn member(&self) -> Member<'_> {
+        Member(Inner::Descriptor(self.0, PollFlags::IN))
+    }
+}
+
+impl Waitable for Writable<'_> {
+    fn member(&self) -> Member<'_> {
+        Member(Inner::Descriptor(self.0, PollFlags::OUT))
+    }
+}
+
+/// A moment: ready from then on.
+#[derive(Copy, Clone, Debug)]
+pub struct Delay(Deadline);
+
+/// Ready once `delay` has passed.
+#[must_use]
+pub fn after(delay: Duration) -> Delay {
+    Delay(Deadline::after(delay))
+}
+
+impl Waitable for Delay {
+    fn member(&self) -> Member<'_> {
+        Member(Inner::Until(self.0))
+    }
+}
+
+/// A process, ready when it has exited. Its status is not collected: that is its parent's.
+#[derive(Debug)]
+pub struct Process {
+    pid: rustix::process::Pid,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Process {
+    /// The process of that id. Where the kernel refuses pidfd_open(2) (seccomp) the id is watched
+    /// every 10 ms instead; then a reused id is taken for the same process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) if there is no such process;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the id is no process id.
+    pub fn open(pid: u32) -> Result<Self> {
+        let fail = |errno| Error::kernel(errno, "open process", pid.to_string());
+        let raw = i32::try_from(pid).map_err(|_| fail(Errno::INVAL))?;
+        let pid = rustix::process::Pid::from_raw(raw).ok_or_else(|| fail(Errno::INVAL))?;
+        match pidfd::open(pid) {
+            Ok(fd) => Ok(Self { pid, pidfd: Some(fd) }),
+            Err(Errno::NOSYS | Errno::PERM) if member::process_runs(pid) => {
+                Ok(Self { pid, pidfd: None })
+            }
+            Err(Errno::NOSYS | Errno::PERM) => Err(fail(Errno::SRCH)),
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+
+    /// The process that `child` is.
+    ///
+    /// # Errors
+    /// As [`Process::open`].
+    pub fn of(child: &std::process::Child) -> Result<Self> {
+        Self::open(child.id())
+    }
+}
+
+impl Waitable for Process {
+    fn member(&self) -> Member<'_> {
+        match &self.pidfd {
+            Some(fd) => Member(Inner::Descriptor(fd.as_fd(), PollFlags::IN)),
+            None => Member(Inner::Process(self.pid)),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! A long-lived wait over thousands of members, itself a descriptor that any event loop can poll.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, PollFlags, eventfd};
+use strait_sys::fork;
+use strait_sys::time::Deadline;
+use strait_sys::timerfd::Timer as Alarm;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::commit::domain::Domain;
+use crate::object::commit::txn;
+use crate::object::handle::Object;
+use crate::object::wait::block::Blocking;
+use crate::object::wait::member::{self, Steps, Taken};
+use crate::object::wait::ring::{self, Ringer};
+use crate::object::wait::{Inner, Waitable, timer};
+
+/// Names a member of a [`Set`], from [`Set::add`] until [`Set::remove`].
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key(usize);
+
+/// What a set took.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SetWon {
+    /// Which member.
+    pub key: Key,
+    /// It is a mutant whose last owner died owning it.
+    pub abandoned: bool,
+}
+
+const OBJECTS: u64 = u64::MAX;
+const ALARM: u64 = u64::MAX - 1;
+
+/// A wait over thousands of members that lasts, for event loops.
+///
+/// The set keeps its own references: a member stays alive while it is in the set. Its descriptor
+/// ([`AsFd`]) polls readable when a member may be ready; then [`Set::wait_for`] with a zero timeout
+/// takes one. Members get their turn in rotation, so that a busy one cannot starve the others.
+///
+/// A set is no registered waiter of an auto-reset event: pulses pass it by. It belongs to the
+/// process that made it: in a forked child every call is refused. It starts one thread per namespace
+/// (`strait-ringer`), which ends with the last set.
+#[derive(Debug)]
+pub struct Set(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    epoll: OwnedFd,
+    objects: OwnedFd,
+    alarm: Alarm,
+    members: Mutex<Vec<Option<Entry>>>,
+    turn: AtomicUsize,
+    generation: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kept: Kept,
+    ringer: Option<(Arc<Ringer>, Option<usize>)>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Object(Arc<Object>, usize),
+    Descriptor(OwnedFd, PollFlags),
+    Until(Deadline),
+    Process(rustix::process::Pid),
+}
+
+impl Kept {
+    fn inner(&self) -> Inner<'_> {
+        match self {
+            Self::Object(object, core) => Inner::Object(object, *core),
+            Self::Descriptor(fd, interest) => Inner::Descriptor(fd.as_fd(), *interest),
+            Self::Until(moment) => Inner::Until(*moment),
+            Self::Process(pid) => Inner::Process(*pid),
+        }
+    }
+}
+
+fn fail(errno: rustix::io::Errno) -> Error {
+    Error::kernel(errno, "wait set", "")
+}
+
+impl Set {
+    /// An empty set. Takes three descriptors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] if there are none left.
+    pub fn new() -> Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(fail)?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let objects = eventfd(0, flags).map_err(fail)?;
+        let alarm = Alarm::new().map_err(fail)?;
+        epoll::add(&epoll, &objects, EventData::new_u64(OBJECTS), EventFlags::IN).map_err(fail)?;
+        epoll::add(&epoll, alarm.as_fd(), EventData::new_u64(ALARM), EventFlags::IN).map_err(fail)?;
+        Ok(Self(Arc::new(Shared {
+            epoll,
+            objects,
+            alarm,
+            members: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            generation: fork::generation(),
+        })))
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.0.generation == fork::generation() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "wait set", "")
+            .because("it belongs to the process that this one was forked from"))
+    }
+
+    /// Adds a member. A descriptor is duplicated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] for an object whose handle may not take; [`ErrorKind::Exhausted`] if
+    /// descriptors, seats or the object's places for sets run out.
+    pub fn add(&self, waitable: &dyn Waitable) -> Result<Key> {
+        self.check_process()?;
+        let member = waitable.member();
+        let kept = match member.0 {
+            Inner::Object(object, core) => {
+                if member::only_looks(&object.spot(core)) {
+                    return Err(Error::new(ErrorKind::Denied, "add to set", object.handle.full_name())
+                        .because("a set must be able to register, which writes"));
+                }
+                Kept::Object(object.clone(), core)
+            }
+            Inner::Descriptor(fd, interest) => {
+                let fd = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(fail)?;
+                Kept::Descriptor(fd, interest)
+            }
+            Inner::Until(moment) => Kept::Until(moment),
+            Inner::Process(pid) => Kept::Process(pid),
+        };
+        self.insert(kept)
+    }
+
+    fn insert(&self, kept: Kept) -> Result<Key> {
+        let mut members = self.0.members();
+        let at = members.iter().position(Option::is_none).unwrap_or(members.len());
+        let mut ringer = None;
+        match &kept {
+            Kept::Object(object, core) => {
+                let found = ring::ringer(&object.domain, &self.0)?;
+                let entry = found.attach(&object.spot(*core))?;
+                ringer = Some((found, entry));
+            }
+            Kept::Descriptor(fd, interest) => {
+                let mut events = EventFlags::empty();
+                events.set(EventFlags::IN, interest.contains(PollFlags::IN));
+                events.set(EventFlags::OUT, interest.contains(PollFlags::OUT));
+                epoll::add(&self.0.epoll, fd, EventData::new_u64(at as u64), events).map_err(fail)?;
+            }
+            Kept::Until(_) | Kept::Process(_) => {}
+        }
+        let nudge = ringer.as_ref().map(|(ringer, _)| ringer.clone());
+        let entry = Some(Entry { kept, ringer });
+        if at == members.len() {
+            members.push(entry);
+        } else {
+            members[at] = entry;
+        }
+        self.0.set_alarm(&members);
+        drop(members);
+        if let Some(ringer) = nudge {
+            ringer.nudge();
+        }
+        Ok(Key(at))
+    }
+
+    /// Removes a member; false if it was removed before.
+    pub fn remove(&self, key: Key) -> bool {
+        let mut members = self.0.members();
+        let Some(entry) = members.get_mut(key.0).and_then(Option::take) else { return false };
+        self.0.set_alarm(&members);
+        drop(members);
+        self.0.forget(&entry);
+        true
+    }
+
+    /// How many members it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.members().iter().flatten().count()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Waits for a member and takes it.
+    ///
+    /// # Errors
+    /// As [`wait::any`](crate::wait::any).
+    pub fn wait(&self) -> Result<SetWon> {
+        loop {
+            if let Some(won) = self.wait_until(None)? {
+                return Ok(won);
+            }
+        }
+    }
+
+    /// [`Set::wait`] for at most `timeout`; zero only looks. `None`: the time ran out.
+    ///
+    /// # Errors
+    /// As [`Set::wait`].
+    pub fn wait_for(&self, timeout: Duration) -> Result<Option<SetWon>> {
+        self.wait_until(Some(Deadline::after(timeout)))
+    }
+
+    fn wait_until(&self, deadline: Option<Deadline>) -> Result<Option<SetWon>> {
+        self.check_process()?;
+        loop {
+            if let Some(won) = self.0.take(deadline)? {
+                return Ok(Some(won));
+            }
+            if deadline.is_some_and(Deadline::passed) {
+                return Ok(None);
+            }
+            let mut blocking = Blocking::until(deadline);
+            blocking.add_descriptor(self.0.epoll.as_fd(), PollFlags::IN);
+            if let Some(interval) = self.0.probe_interval() {
+                blocking.at_latest(Deadline::after(interval));
+            }
+            blocking.block()?;
+        }
+    }
+}
+
+impl AsFd for Set {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.epoll.as_fd()
+    }
+}
+
+impl Waitable for Set {
+    fn member(&self) -> super::Member<'_> {
+        super::Member(Inner::Descriptor(self.as_fd(), PollFlags::IN))
+    }
+}
+
+impl Shared {
+    fn members(&self) -> MutexGuard<'_, Vec<Option<Entry>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, entry: &Entry) {
+        match &entry.kept {
+            Kept::Object(object, core) => {
+                if let Some((_, place)) = &entry.ringer {
+                    Ringer::detach(&object.spot(*core), *place);
+                }
+            }
+            Kept::Descriptor(fd, _) => {
+                // It also leaves with its last descriptor.
+                let _ = epoll::delete(&self.epoll, fd);
+            }
+            Kept::Until(_) | Kept::Process(_) => {}
+        }
+    }
+
+    /// Takes the next ready member in rotation.
+    fn take(&self, deadline: Option<Deadline>) -> Result<Option<SetWon>> {
+        let mut drained = [0; 8];
+        // Drained before the look, so that what becomes ready after it is announced again.
+        let _ = rustix::io::read(&self.objects, &mut drained);
+        let members = self.members();
+        let count = members.len();
+        let start = self.turn.load(Ordering::Relaxed);
+        let mut steps = Steps::until(deadline);
+        let mut won = None;
+        for step in 0..count {
+            let at = (start + step) % count;
+            let Some(entry) = &members[at] else { continue };
+            if let Some(Taken { abandoned }) = member::take(&entry.kept.inner(), None, &mut steps)? {
+                won = Some(SetWon { key: Key(at), abandoned });
+                self.turn.store(at + 1, Ordering::Relaxed);
+                break;
+            }
+        }
+        self.set_alarm(&members);
+        drop(members);
+        if won.is_some() {
+            // Others may be ready too: only a look that finds nothing leaves the descriptor quiet.
+            self.announce_all();
+        }
+        Ok(won)
+    }
+
+    fn announce_all(&self) {
+        let _ = rustix::io::write(&self.objects, &1u64.to_ne_bytes());
+    }
+
+    /// Arms the objects of that domain, and makes the descriptor readable if one is ready.
+    pub(crate) fn announce(&self, domain: &Arc<Domain>) {
+        let members = self.members();
+        let ready = members.iter().flatten().any(|entry| match &entry.kept {
+            Kept::Object(object, core) if Arc::ptr_eq(&object.domain, domain) => {
+                let spot = object.spot(*core);
+                let armed = txn::arm(&spot, 0, None, &mut Steps::until(None));
+                let dead_owner = || {
+                    let state = spot.observe();
+                    object.handle.kind == crate::object::Kind::Mutant
+                        && !state.ready()
+                        && member::is_dead(&spot, state.value())
+                };
+                // Broken objects are announced: the look that follows reports them.
+                !matches!(armed, Ok(Some(_))) || dead_owner()
+            }
+            _ => false,
+        });
+        drop(members);
+        if ready {
+            self.announce_all();
+        }
+    }
+
+    /// The alarm rings at the next expiry of a timer or delay.
+    fn set_alarm(&self, members: &[Option<Entry>]) {
+        let due = members.iter().flatten().filter_map(|entry| match &entry.kept {
+            Kept::Object(object, core) => timer::next(&object.spot(*core)),
+            Kept::Until(moment) => Some(*moment),
+            _ => None,
+        });
+        // A failure leaves an alarm that is early or missing; waits look at timers themselves.
+        let _ = self.alarm.set(due.min());
+    }
+
+    fn probe_interval(&self) -> Option<Duration> {
+        let members = self.members();
+        let entries = members.iter().flatten();
+        entries.filter_map(|entry| member::probe_interval(&entry.kept.inner())).min()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            return;
+        }
+        let members = std::mem::take(&mut *self.members());
+        for entry in members.iter().flatten() {
+            self.forget(entry);
+        }
+    }
+}
