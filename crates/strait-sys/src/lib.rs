@@ -5,9 +5,9 @@
 //! every kernel error comes back as an [`Errno`]. The crates above turn those into their own errors.
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
-//! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
-//! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
+//! - Waiting: [`futex`], [`uring`], [`time`].
+//! - Peers: [`ofd_lock`], [`fork`].
+//! - Processors: [`cpu`]. Tests: [`kill`].
 
 #![expect(
     unsafe_code,
@@ -26,6 +26,7 @@ pub mod map;
 pub mod memfd;
 pub mod ofd_lock;
 pub mod time;
+pub mod uring;
 
 mod guard;
 mod slots;
