@@ -5,8 +5,8 @@
 //! every kernel error comes back as an [`Errno`]. The crates above turn those into their own errors.
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
-//! - Waiting: [`futex`], [`uring`], [`time`].
-//! - Peers: [`ofd_lock`], [`fork`].
+//! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
+//! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Processors: [`cpu`]. Tests: [`kill`].
 
 #![expect(
@@ -19,13 +19,17 @@ compile_error!("strait-sys supports 64-bit Linux only");
 
 pub mod cell;
 pub mod cpu;
+pub mod eventfd;
 pub mod fork;
 pub mod futex;
 pub mod kill;
 pub mod map;
 pub mod memfd;
 pub mod ofd_lock;
+pub mod pass;
+pub mod pidfd;
 pub mod time;
+pub mod timerfd;
 pub mod uring;
 
 mod guard;
