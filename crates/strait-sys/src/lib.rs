@@ -7,7 +7,7 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Processors: [`cpu`]. Tests: [`kill`].
+//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
 
 #![expect(
     unsafe_code,
@@ -28,6 +28,8 @@ pub mod memfd;
 pub mod ofd_lock;
 pub mod pass;
 pub mod pidfd;
+#[cfg(feature = "test-kit")]
+pub mod seccomp;
 pub mod time;
 pub mod timerfd;
 pub mod uring;
