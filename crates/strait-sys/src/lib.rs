@@ -19,13 +19,20 @@ compile_error!("strait-sys supports 64-bit Linux only");
 
 pub mod cell;
 pub mod cpu;
+pub mod eventfd;
 pub mod fork;
 pub mod futex;
 pub mod kill;
 pub mod map;
 pub mod memfd;
 pub mod ofd_lock;
+pub mod pass;
+pub mod pidfd;
+#[cfg(feature = "test-kit")]
+pub mod seccomp;
 pub mod time;
+pub mod timerfd;
+pub mod uring;
 
 mod guard;
 mod slots;
