@@ -4,6 +4,7 @@
 //! Strait is imported here, so that a broken product cannot break the tool that finds out.
 #![forbid(unsafe_code)]
 
+mod ci;
 mod tidy;
 
 use std::env;
@@ -18,11 +19,10 @@ struct Subcommand {
     run: fn(&Path, &[String]) -> Result<(), String>,
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[Subcommand::new(
-    "tidy",
-    "floors, sizes, docs and habits",
-    tidy::run,
-)];
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand::new("ci", "every check, up to the first failure", ci::run),
+    Subcommand::new("tidy", "floors, sizes, docs and habits", tidy::run),
+];
 
 impl Subcommand {
     const fn new(
