@@ -1,0 +1,273 @@
+//! `cargo xtask ci`: every check in order, the same at home and on the build machines.
+//!
+//! The two last steps are the commands of the README, read out of it: what a newcomer types first
+//! is what is checked, and the two cannot drift apart.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::tidy;
+
+/// What a step runs.
+enum Work {
+    /// A program with its arguments, and variables added to its environment.
+    Command {
+        words: Vec<String>,
+        environment: &'static [(&'static str, &'static str)],
+    },
+    Tidy,
+    /// Nothing, and why.
+    Skip(&'static str),
+}
+
+struct Step {
+    name: &'static str,
+    work: Work,
+}
+
+/// Runs every step up to the first failure, and prints what each one took.
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
+    if !args.is_empty() {
+        return Err("takes no arguments".into());
+    }
+    let readme = fs::read_to_string(root.join("README.md"))
+        .map_err(|error| format!("cannot read README.md: {error}"))?;
+    let steps = steps(&readme, has_cargo_deny())?;
+    let begin = Instant::now();
+    let mut skipped = 0;
+    for (i, step) in steps.iter().enumerate() {
+        println!(
+            "ci: {}/{} {}: {}",
+            i + 1,
+            steps.len(),
+            step.name,
+            step.work.describe()
+        );
+        if matches!(step.work, Work::Skip(_)) {
+            skipped += 1;
+            continue;
+        }
+        let begin = Instant::now();
+        let result = step.work.run(root);
+        let took = seconds(begin.elapsed());
+        match result {
+            Ok(()) => println!(
+                "ci: {}/{} {}: done in {took}",
+                i + 1,
+                steps.len(),
+                step.name
+            ),
+            Err(why) => return Err(format!("{} failed after {took}: {why}", step.name)),
+        }
+    }
+    let (done, took) = (steps.len() - skipped, seconds(begin.elapsed()));
+    println!("ci: {done} steps done and {skipped} skipped in {took}");
+    Ok(())
+}
+
+fn steps(readme: &str, has_deny: bool) -> Result<Vec<Step>, String> {
+    let cargo = |line: &str| command(line, &[]);
+    let deny = if has_deny {
+        cargo("cargo deny check")
+    } else {
+        Work::Skip("skipped, as cargo-deny is not installed: `cargo deny --version` fails")
+    };
+    let test = readme_command(readme, "cargo test")?;
+    let main = readme_command(readme, "cargo run")?;
+    Ok(vec![
+        Step {
+            name: "fmt",
+            work: cargo("cargo fmt --all --check"),
+        },
+        Step {
+            name: "clippy",
+            work: cargo("cargo clippy --workspace --all-targets --all-features -- -D warnings"),
+        },
+        Step {
+            name: "tidy",
+            work: Work::Tidy,
+        },
+        Step {
+            name: "deny",
+            work: deny,
+        },
+        Step {
+            name: "doc",
+            work: command(
+                "cargo doc --workspace --no-deps --all-features",
+                &[("RUSTDOCFLAGS", "-D warnings")],
+            ),
+        },
+        Step {
+            name: "test",
+            work: cargo(test),
+        },
+        Step {
+            name: "main",
+            work: cargo(&format!("{main} --quick")),
+        },
+    ])
+}
+
+fn command(line: &str, environment: &'static [(&'static str, &'static str)]) -> Work {
+    Work::Command {
+        words: line.split_whitespace().map(str::to_owned).collect(),
+        environment,
+    }
+}
+
+/// The one command in the README's fenced blocks that begins with `start`, without its comment.
+fn readme_command<'a>(readme: &'a str, start: &str) -> Result<&'a str, String> {
+    let mut in_fence = false;
+    let mut found: Vec<&str> = Vec::new();
+    for line in readme.lines().map(str::trim) {
+        if line.starts_with("```") {
+            in_fence = !in_fence;
+        } else if in_fence {
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            let line = line.split(" #").next().unwrap_or(line).trim();
+            if line.starts_with(start) && !found.contains(&line) {
+                found.push(line);
+            }
+        }
+    }
+    match found[..] {
+        [only] => Ok(only),
+        [] => Err(format!(
+            "README.md names no `{start}` command in a fenced block"
+        )),
+        _ => Err(format!(
+            "README.md names more than one `{start}` command: {}",
+            found.join(", ")
+        )),
+    }
+}
+
+fn has_cargo_deny() -> bool {
+    let mut probe = Command::new("cargo");
+    probe.args(["deny", "--version"]).stdin(Stdio::null());
+    probe.stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+impl Work {
+    fn describe(&self) -> String {
+        match self {
+            Self::Command { words, environment } => {
+                let variables = environment
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value:?} "));
+                variables.collect::<String>() + &words.join(" ")
+            }
+            Self::Tidy => "cargo xtask tidy".into(),
+            Self::Skip(why) => (*why).into(),
+        }
+    }
+
+    fn run(&self, root: &Path) -> Result<(), String> {
+        match self {
+            Self::Command { words, environment } => {
+                let (program, args) = words.split_first().ok_or("an empty command")?;
+                let mut command = Command::new(program);
+                command
+                    .args(args)
+                    .envs(environment.iter().copied())
+                    .current_dir(root);
+                let status = command
+                    .status()
+                    .map_err(|error| format!("{program}: {error}"))?;
+                if status.success() {
+                    Ok(())
+                } else {
+                    Err(status.to_string())
+                }
+            }
+            Self::Tidy => tidy::run(root, &[]),
+            Self::Skip(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Work, readme_command, steps};
+
+    const README: &str = "Try `cargo run -- other`.\n\n\
+        ```sh\n$ cargo run --release -- survey  # 3 min\ncargo test --workspace\n```\n\n\
+        ```sh\ncargo test --workspace\n```\n";
+
+    fn words(work: &Work) -> String {
+        match work {
+            Work::Command { words, .. } => words.join(" "),
+            Work::Tidy | Work::Skip(_) => String::new(),
+        }
+    }
+
+    #[test]
+    fn commands_come_from_fenced_blocks() {
+        assert_eq!(
+            readme_command(README, "cargo test"),
+            Ok("cargo test --workspace")
+        );
+        assert_eq!(
+            readme_command(README, "cargo run"),
+            Ok("cargo run --release -- survey")
+        );
+    }
+
+    #[test]
+    fn a_missing_or_ambiguous_command_is_an_error() {
+        assert!(readme_command("cargo test", "cargo test").is_err());
+        let two = "```sh\ncargo test\ncargo test --workspace\n```\n";
+        assert!(readme_command(two, "cargo test").is_err());
+    }
+
+    #[test]
+    fn steps_end_with_the_commands_of_the_readme() {
+        let steps = steps(README, false).unwrap();
+        let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+        assert_eq!(
+            names,
+            ["fmt", "clippy", "tidy", "deny", "doc", "test", "main"]
+        );
+        assert!(matches!(steps[3].work, Work::Skip(_)));
+        assert_eq!(words(&steps[5].work), "cargo test --workspace");
+        assert_eq!(
+            words(&steps[6].work),
+            "cargo run --release -- survey --quick"
+        );
+    }
+
+    #[test]
+    fn deny_runs_where_it_is_installed() {
+        let steps = steps(README, true).unwrap();
+        assert_eq!(words(&steps[3].work), "cargo deny check");
+    }
+
+    #[test]
+    fn our_own_readme_names_the_two_commands() {
+        let package = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
+        let readme = std::fs::read_to_string(package.join("../README.md")).unwrap();
+        assert_eq!(
+            readme_command(&readme, "cargo test"),
+            Ok("cargo test --workspace")
+        );
+        assert_eq!(
+            readme_command(&readme, "cargo run"),
+            Ok("cargo run --release -- survey")
+        );
+    }
+
+    #[test]
+    fn a_failing_command_says_its_status() {
+        let work = super::command("false", &[]);
+        let why = work.run(std::path::Path::new("/")).unwrap_err();
+        assert!(why.contains('1'), "{why}");
+    }
+}

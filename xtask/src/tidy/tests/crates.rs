@@ -1,0 +1,108 @@
+//! Crates import what the table allows.
+
+use super::{Fake, none, one};
+
+fn manifest(package: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{package}\"\n\n{rest}\n")
+}
+
+#[test]
+fn a_manifest_names_a_forbidden_crate() {
+    let sys = "crates/strait-sys/Cargo.toml";
+    for rest in [
+        "[dependencies]\nstrait.workspace = true",
+        "[dev-dependencies]\nstrait = { path = \"../strait\" }",
+        "[build-dependencies]\n\"strait-bench\" = \"1\"",
+        "[target.'cfg(unix)'.dependencies]\nx = { package = \"strait-cli\", path = \"..\" }",
+    ] {
+        one(sys, &manifest("strait-sys", rest), 5, "crates");
+    }
+    one(
+        sys,
+        &manifest("strait-sys", "[dependencies.strait]\npath = \"\""),
+        4,
+        "crates",
+    );
+    let cli = manifest(
+        "strait-cli",
+        "[dependencies]\nstrait = \"1\"\nstrait-sys = \"1\" # why",
+    );
+    let finding = one("crates/strait-cli/Cargo.toml", &cli, 6, "crates");
+    assert!(
+        finding.contains("`strait-cli` must not import `strait-sys`"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn a_path_names_a_forbidden_crate() {
+    one(
+        "crates/strait-cli/src/main.rs",
+        "//! Docs.\nuse strait_sys::futex;\n",
+        2,
+        "crates",
+    );
+    one(
+        "crates/strait-cli/src/main.rs",
+        "//! Docs.\nuse strait_sys as sys;\n",
+        2,
+        "crates",
+    );
+    one(
+        "crates/strait-sys/src/fd.rs",
+        "//! Docs.\nfn f() { strait::g() }\n",
+        2,
+        "crates",
+    );
+    one(
+        "crates/strait/src/error.rs",
+        "//! Docs.\nextern crate strait_bench;\n",
+        2,
+        "crates",
+    );
+    one(
+        "crates/strait/tests/it/main.rs",
+        "//! Docs.\nuse strait_cli::x;\n",
+        2,
+        "crates",
+    );
+    one(
+        "xtask/src/main.rs",
+        "//! Docs.\nuse ::strait::wait;\n",
+        2,
+        "crates",
+    );
+}
+
+#[test]
+fn a_crate_needs_a_row() {
+    let fake = Fake::with(
+        "crates/strait-extra/Cargo.toml",
+        &manifest("strait-extra", ""),
+    );
+    let path = "crates/strait-extra/Cargo.toml";
+    let what = "`strait-extra` has no row in xtask's table of crates";
+    assert_eq!(fake.findings(), [format!("{path}:1: {what} (crates)")]);
+}
+
+#[test]
+fn what_the_table_allows_is_right() {
+    none(
+        "crates/strait/src/object/mod.rs",
+        "//! Docs.\nuse strait_sys::futex;\n",
+    );
+    none(
+        "crates/strait-bench/src/row.rs",
+        "//! Docs.\nuse strait_sys::futex;\nuse strait::wait;\n",
+    );
+    none(
+        "crates/strait-cli/src/main.rs",
+        "//! Docs.\nfn f() { strait_bench::run(strait::x()) }\n",
+    );
+    // Other people's crates, and a section that is no list of dependencies.
+    let rest = "[features]\nstrait = []\n\n[dependencies]\nlibc = \"0.2\"";
+    none(
+        "crates/strait-sys/Cargo.toml",
+        &manifest("strait-sys", rest),
+    );
+}
