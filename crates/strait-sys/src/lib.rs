@@ -30,6 +30,8 @@ pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
+pub mod spawn;
+pub mod thread;
 pub mod time;
 pub mod timerfd;
 pub mod uring;

@@ -134,6 +134,13 @@ impl Map {
         }
     }
 
+    /// The bytes as a slice, for [`crate::memfd::Sealed`] alone: its file is sealed against writing
+    /// and its map is handed to nobody.
+    pub(crate) fn sealed_bytes(&self) -> &[u8] {
+        // SAFETY: mapped and readable for `len` bytes while `self` lives, and written by nobody.
+        unsafe { core::slice::from_raw_parts(self.base, self.len) }
+    }
+
     /// The length in bytes; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a map is never empty")]
     #[inline]

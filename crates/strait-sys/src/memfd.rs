@@ -78,6 +78,12 @@ pub fn is_shmem(fd: BorrowedFd<'_>) -> bool {
     fcntl_get_seals(fd).is_ok()
 }
 
+/// Whether the file is in memory and its size is sealed.
+#[must_use]
+pub fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+    seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK | SealFlags::GROW))
+}
+
 /// Opens the file of `fd` again, for reading only.
 ///
 /// With mode 0600 another user who receives the result can neither map nor open it for writing.
@@ -89,4 +95,40 @@ pub fn is_shmem(fd: BorrowedFd<'_>) -> bool {
 pub fn reopen_read_only(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The bytes of a file that is sealed against every change.
+#[derive(Debug)]
+pub struct Sealed {
+    map: crate::map::Map,
+}
+
+impl Sealed {
+    /// Maps `len` bytes from `offset` (a multiple of the page size).
+    ///
+    /// # Errors
+    ///
+    /// `EPERM`: the file is not sealed against writing, shrinking and growing. `EINVAL`: not a file
+    /// in memory, or the part is not within it. `ENOMEM`.
+    pub fn map(fd: BorrowedFd<'_>, offset: u64, len: usize) -> Result<Self> {
+        if !seals(fd)?.contains(SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW) {
+            return Err(Errno::PERM);
+        }
+        let size = u64::try_from(rustix::fs::fstat(fd)?.st_size).map_err(|_| Errno::INVAL)?;
+        let end = offset.checked_add(len as u64);
+        if len == 0 || end.is_none_or(|end| end > size) {
+            return Err(Errno::INVAL);
+        }
+        // A shared map of a writable descriptor counts as one that could become writable, which
+        // the seal forbids on some kernels: a private one is read from the same pages.
+        Ok(Self {
+            map: crate::map::Map::copy_on_write(fd, offset, len)?,
+        })
+    }
+
+    /// The bytes. Nobody can change them any more, so that a reference is honest.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.map.sealed_bytes()
+    }
 }

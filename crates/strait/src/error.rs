@@ -60,7 +60,11 @@ struct Inner {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, operation: &'static str, subject: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        subject: impl Into<String>,
+    ) -> Self {
         Self(Box::new(Inner {
             kind,
             operation,
@@ -158,7 +162,13 @@ impl ErrorKind {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, subject, why, errno } = &*self.0;
+        let Inner {
+            kind,
+            operation,
+            subject,
+            why,
+            errno,
+        } = &*self.0;
         write!(f, "{operation}")?;
         if !subject.is_empty() {
             write!(f, " {subject}")?;

@@ -1,2 +1,17 @@
-//! Every way two processes can talk.
+//! Every way two processes can talk, behind one model of names, handles, waits and transfer.
+//!
+//! Start with [`nt`] for events, mutants, semaphores, sections and timers, and [`wait`] for waiting
+//! on any or all of them. [`Namespace`] says where names live.
 #![forbid(unsafe_code)]
+
+mod error;
+pub mod nt;
+mod object;
+
+pub use error::{Error, ErrorKind, Result};
+pub use object::transfer::{HandleSocket, Pass, Transferable, inherited};
+pub use object::wait;
+pub use object::{
+    Birth, Collected, Kind, NAME_UTF16_MAX, Name, Namespace, Reset, Rights, Scope, Security,
+};
+pub use strait_sys::cell::Word;

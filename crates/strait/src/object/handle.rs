@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use rustix::fs::Mode;
 use strait_sys::cell::{ReadOnly, Word};
 use strait_sys::futex;
 use strait_sys::map::{Access, Map};
@@ -35,7 +36,7 @@ pub(crate) struct Blueprint {
 
 /// Where and how it is born, or opened.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Place0 {
+pub(crate) struct Site {
     pub(crate) space: Option<Namespace>,
     pub(crate) name: Option<String>,
     pub(crate) raw_name: Option<Name>,
@@ -52,7 +53,12 @@ enum Home {
     /// A sealed memfd, unnamed.
     Memfd(OwnedFd),
     /// A name: the locked description goes back to the lock protocol on close.
-    Named { space: Namespace, key: String, inode: u64, file: Option<OwnedFd> },
+    Named {
+        space: Namespace,
+        key: String,
+        inode: u64,
+        file: Option<OwnedFd>,
+    },
 }
 
 /// What is common to handles of every kind.
@@ -68,7 +74,12 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Home::Named { space, key, inode, file } = &mut self.home
+        if let Home::Named {
+            space,
+            key,
+            inode,
+            file,
+        } = &mut self.home
             && let Some(file) = file.take()
         {
             life::close(space, key, *inode, file);
@@ -83,13 +94,15 @@ fn fresh_id() -> Result<u32> {
     Ok(u32::from_ne_bytes(bytes))
 }
 
-impl Place0 {
+impl Site {
     fn resolve(&self) -> Result<Option<(Namespace, Name)>> {
         let space = || self.space.clone().map_or_else(Namespace::local, Ok);
         if let Some(name) = &self.raw_name {
             return Ok(Some((space()?, name.clone())));
         }
-        let Some(text) = &self.name else { return Ok(None) };
+        let Some(text) = &self.name else {
+            return Ok(None);
+        };
         let (name, prefix) = Name::parse_bytes(text.as_bytes())?;
         Ok(Some((space()?.led_by(prefix)?, name)))
     }
@@ -101,37 +114,82 @@ impl Place0 {
         }
     }
 
+    /// Who the calling thread is in the domain of the object to be born here.
+    pub(crate) fn token(&self, verb: &'static str) -> Result<u32> {
+        let token = || -> Result<u32> {
+            let domain = match (self.resolve()?, self.shared) {
+                (Some((space, _)), _) => space.domain()?,
+                (None, true) => self
+                    .space
+                    .clone()
+                    .map_or_else(Namespace::local, Ok)?
+                    .domain()?,
+                (None, false) => Domain::private()?,
+            };
+            Ok(domain::seat(&domain)?.token)
+        };
+        token().map_err(|error| error.during(verb, self.subject()))
+    }
+
     /// Creates, or joins what exists if it is of the same kind.
-    pub(crate) fn create_or_open(&self, plan: &Blueprint, verb: &'static str) -> Result<(Handle, Birth)> {
-        self.try_create(plan).map_err(|error| error.during(verb, self.subject()))
+    pub(crate) fn create_or_open(
+        &self,
+        plan: &Blueprint,
+        verb: &'static str,
+    ) -> Result<(Handle, Birth)> {
+        self.create_or_open_with(plan, verb, &[])
+    }
+
+    /// [`create_or_open`](Self::create_or_open) with the first bytes of its data.
+    pub(crate) fn create_or_open_with(
+        &self,
+        plan: &Blueprint,
+        verb: &'static str,
+        data: &[u8],
+    ) -> Result<(Handle, Birth)> {
+        self.try_create(plan, data)
+            .map_err(|error| error.during(verb, self.subject()))
     }
 
     /// Creates; an existing name is an error.
     pub(crate) fn create(&self, plan: &Blueprint, verb: &'static str) -> Result<Handle> {
-        let (handle, birth) = match self.create_or_open(plan, verb) {
-            Err(error) if error.kind() == ErrorKind::WrongKind => {
-                return Err(error);
-            }
-            other => other?,
-        };
+        self.create_with(plan, verb, &[])
+    }
+
+    /// [`create`](Self::create) with the first bytes of its data.
+    pub(crate) fn create_with(
+        &self,
+        plan: &Blueprint,
+        verb: &'static str,
+        data: &[u8],
+    ) -> Result<Handle> {
+        let (handle, birth) = self.create_or_open_with(plan, verb, data)?;
         if birth == Birth::Created {
             return Ok(handle);
         }
         Err(Error::new(ErrorKind::Exists, verb, self.subject()))
     }
 
-    fn try_create(&self, plan: &Blueprint) -> Result<(Handle, Birth)> {
+    fn try_create(&self, plan: &Blueprint, data: &[u8]) -> Result<(Handle, Birth)> {
         let Some((space, name)) = self.resolve()? else {
-            return Ok((self.create_unnamed(plan)?, Birth::Created));
+            return Ok((self.create_unnamed(plan, data)?, Birth::Created));
         };
-        let header = plan.header(space.domain()?.id(), fresh_id()?, name.as_bytes(), self.permanent);
+        let header = plan.header(
+            space.domain()?.id(),
+            fresh_id()?,
+            name.as_bytes(),
+            self.permanent,
+        );
         let key = name.key();
-        let held = life::create_or_open(&space, &key, &header, self.security)?;
+        let held = life::create_or_open(&space, &key, &header, data, self.security)?;
         let birth = held.birth;
-        Ok((Handle::named(space, name, key, held, plan.kind, Rights::ALL)?, birth))
+        Ok((
+            Handle::named(space, name, key, held, plan.kind, Rights::ALL)?,
+            birth,
+        ))
     }
 
-    fn create_unnamed(&self, plan: &Blueprint) -> Result<Handle> {
+    fn create_unnamed(&self, plan: &Blueprint, data: &[u8]) -> Result<Handle> {
         if !self.shared {
             let header = plan.header(0, fresh_id()?, b"", false);
             return Ok(Handle::over(header, None, Home::Private, None));
@@ -139,25 +197,28 @@ impl Place0 {
         let space = self.space.clone().map_or_else(Namespace::local, Ok)?;
         let header = plan.header(space.domain()?.id(), fresh_id()?, b"", false);
         let fail = |errno| Error::kernel(errno, "create", "");
-        let file = memfd::create(c"strait", header.file_len(), 0o600).map_err(fail)?;
-        let mut done = 0;
-        let bytes = header.encode();
-        while done < bytes.len() {
-            done += rustix::io::pwrite(&file, &bytes[done..], done as u64).map_err(fail)?;
-        }
+        let file =
+            memfd::create(c"strait", header.file_len(), Mode::RUSR | Mode::WUSR).map_err(fail)?;
+        life::write_all(&file, 0, &header.encode()).map_err(fail)?;
+        life::write_all(&file, header.data_offset() as u64, data).map_err(fail)?;
         Ok(Handle::over(header, None, Home::Memfd(file), Some(space)))
     }
 
     /// Opens by name.
     pub(crate) fn open(&self, kind: Kind, rights: Rights, verb: &'static str) -> Result<Handle> {
-        self.try_open(kind, rights).map_err(|error| error.during(verb, self.subject()))
+        self.try_open(kind, rights)
+            .map_err(|error| error.during(verb, self.subject()))
     }
 
     fn try_open(&self, kind: Kind, rights: Rights) -> Result<Handle> {
         let Some((space, name)) = self.resolve()? else {
             return Err(Error::new(ErrorKind::InvalidName, "open", "").because("no name was given"));
         };
-        let mapping = if rights.writes() { Mapping::Write } else { Mapping::Look };
+        let mapping = if rights.writes() {
+            Mapping::Write
+        } else {
+            Mapping::Look
+        };
         let key = name.key();
         match life::open(&space, &key, mapping)? {
             Some(held) => Handle::named(space, name, key, held, kind, rights),
@@ -185,7 +246,14 @@ impl Blueprint {
 
 impl Handle {
     fn over(header: Header, name: Option<Name>, home: Home, domain_of: Option<Namespace>) -> Self {
-        Self { kind: header.kind, rights: Rights::ALL, header, name, home, domain_of }
+        Self {
+            kind: header.kind,
+            rights: Rights::ALL,
+            header,
+            name,
+            home,
+            domain_of,
+        }
     }
 
     fn named(
@@ -196,12 +264,29 @@ impl Handle {
         kind: Kind,
         rights: Rights,
     ) -> Result<Self> {
-        let Held { file, inode, header, .. } = held;
+        let Held {
+            file,
+            inode,
+            header,
+            ..
+        } = held;
         let found = header.kind;
         let foreign_name = header.name != name.as_bytes();
-        let home = Home::Named { space: space.clone(), key, inode, file: Some(file) };
+        let home = Home::Named {
+            space: space.clone(),
+            key,
+            inode,
+            file: Some(file),
+        };
         // From here on the handle is closed by the protocol, whatever is wrong with it.
-        let handle = Self { kind: found, rights, header, name: Some(name), home, domain_of: Some(space) };
+        let handle = Self {
+            kind: found,
+            rights,
+            header,
+            name: Some(name),
+            home,
+            domain_of: Some(space),
+        };
         if foreign_name {
             return Err(Error::new(ErrorKind::Layout, "open", "").because("it holds another name"));
         }
@@ -238,7 +323,9 @@ impl Handle {
     }
 
     pub(crate) fn domain(&self) -> Result<Arc<Domain>> {
-        let Some(space) = &self.domain_of else { return Domain::private() };
+        let Some(space) = &self.domain_of else {
+            return Domain::private();
+        };
         let domain = space.domain()?;
         if domain.id() == self.header.domain {
             return Ok(domain);
@@ -268,7 +355,12 @@ impl Handle {
         }
         let file = self.fresh_description(rights).map_err(fail)?;
         let home = match (&self.home, file) {
-            (Home::Named { space, key, inode, .. }, Some(file)) => Home::Named {
+            (
+                Home::Named {
+                    space, key, inode, ..
+                },
+                Some(file),
+            ) => Home::Named {
                 space: space.clone(),
                 key: key.clone(),
                 inode: *inode,
@@ -276,8 +368,10 @@ impl Handle {
             },
             (Home::Memfd(_), Some(file)) => Home::Memfd(file),
             _ => {
-                return Err(fail(Error::new(ErrorKind::Unsupported, "", "")
-                    .because("a private object has one handle: create it `.shared()`")));
+                return Err(fail(
+                    Error::new(ErrorKind::Unsupported, "", "")
+                        .because("a private object has one handle: create it `.shared()`"),
+                ));
             }
         };
         Ok(Self {
@@ -292,12 +386,16 @@ impl Handle {
 
     /// A freshly opened, locked description, for a duplicate or a transfer.
     pub(crate) fn fresh_description(&self, rights: Rights) -> Result<Option<OwnedFd>> {
-        let mapping = if rights.writes() { Mapping::Write } else { Mapping::Look };
+        let mapping = if rights.writes() {
+            Mapping::Write
+        } else {
+            Mapping::Look
+        };
         match &self.home {
             Home::Private => Ok(None),
-            Home::Named { space, key, inode, .. } => {
-                life::reopen(space, key, *inode, mapping).map(Some)
-            }
+            Home::Named {
+                space, key, inode, ..
+            } => life::reopen(space, key, *inode, mapping).map(Some),
             // A memfd needs no lock: it lives by its descriptors.
             Home::Memfd(file) if mapping == Mapping::Write => file
                 .try_clone()
@@ -321,7 +419,11 @@ impl Handle {
         let header = life::read_header(&file, u64::try_from(stat.st_size).unwrap_or(0))?;
         let mut known = spaces.iter();
         let space = known
-            .find(|space| space.domain().is_ok_and(|domain| domain.id() == header.domain))
+            .find(|space| {
+                space
+                    .domain()
+                    .is_ok_and(|domain| domain.id() == header.domain)
+            })
             .cloned()
             .ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, "receive handle", "")
@@ -339,18 +441,32 @@ impl Handle {
         let name = Name::from_header(&handle.header.name).ok_or_else(|| wrong("a bad name"))?;
         let (key, inode) = (name.key(), stat.st_ino);
         handle.name = Some(name);
-        handle.home = Home::Named { space, key, inode, file: Some(file) };
+        handle.home = Home::Named {
+            space,
+            key,
+            inode,
+            file: Some(file),
+        };
         Ok(handle)
     }
 
     /// Makes the name stay until it is made temporary again, or go with the last handle.
     pub(crate) fn set_permanent(&self, permanent: bool) -> Result<()> {
         if !self.rights.includes(Rights::DELETE) {
-            return Err(Error::new(ErrorKind::Denied, "make permanent", self.full_name()));
+            return Err(Error::new(
+                ErrorKind::Denied,
+                "make permanent",
+                self.full_name(),
+            ));
         }
-        let Home::Named { file: Some(file), .. } = &self.home else {
-            return Err(Error::new(ErrorKind::InvalidInput, "make permanent", self.full_name())
-                .because("it has no name"));
+        let Home::Named {
+            file: Some(file), ..
+        } = &self.home
+        else {
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "make permanent", self.full_name())
+                    .because("it has no name"),
+            );
         };
         let word = u32::from(permanent).to_le_bytes();
         rustix::io::pwrite(file, &word, layout::PERMANENT as u64)
@@ -360,11 +476,19 @@ impl Handle {
 }
 
 fn article(kind: Kind) -> &'static str {
-    if matches!(kind, Kind::Event | Kind::EventPair) { "an" } else { "a" }
+    if matches!(kind, Kind::Event | Kind::EventPair) {
+        "an"
+    } else {
+        "a"
+    }
 }
 
 fn same_file(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> bool {
-    let stat = |fd| rustix::fs::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    let stat = |fd| {
+        rustix::fs::fstat(fd)
+            .ok()
+            .map(|stat| (stat.st_dev, stat.st_ino))
+    };
     stat(one).is_some() && stat(one) == stat(two)
 }
 
@@ -383,7 +507,9 @@ struct Slab {
 static SLABS: Mutex<Vec<Slab>> = Mutex::new(Vec::new());
 
 fn slabs() -> std::sync::MutexGuard<'static, Vec<Slab>> {
-    SLABS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    SLABS
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn slab_take() -> Result<(Map, usize)> {
@@ -393,14 +519,22 @@ fn slab_take() -> Result<(Map, usize)> {
         return Ok((slab.map.clone(), at));
     }
     let map = Map::private(SLAB).map_err(|errno| Error::kernel(errno, "create", "(unnamed)"))?;
-    let free = (1..SLAB / SLAB_OBJECT).map(|index| index * SLAB_OBJECT).collect();
-    slabs.push(Slab { map: map.clone(), free });
+    let free = (1..SLAB / SLAB_OBJECT)
+        .map(|index| index * SLAB_OBJECT)
+        .collect();
+    slabs.push(Slab {
+        map: map.clone(),
+        free,
+    });
     Ok((map, 0))
 }
 
 fn slab_give(map: &Map, at: usize) {
     let mut slabs = slabs();
-    if let Some(slab) = slabs.iter_mut().find(|slab| slab.map.address() == map.address()) {
+    if let Some(slab) = slabs
+        .iter_mut()
+        .find(|slab| slab.map.address() == map.address())
+    {
         slab.free.push(at);
     }
 }
@@ -443,18 +577,29 @@ impl Object {
                 (map, base, true)
             }
             Some(file) => {
-                let access = if handle.rights.writes() { Access::Write } else { Access::Read };
+                let access = if handle.rights.writes() {
+                    Access::Write
+                } else {
+                    Access::Read
+                };
                 let map = Map::shared(file, 0, handle.header.data_offset(), access)
                     .map_err(|errno| Error::kernel(errno, "map", ""))?;
                 (map, CORE, false)
             }
         };
-        let object = Self { handle, map, base, rule, domain, in_slab };
+        let object = Self {
+            handle,
+            map,
+            base,
+            rule,
+            domain,
+            in_slab,
+        };
         if object.handle.is_private() {
             for core in 0..2 {
                 let spot = object.spot(core);
                 spot.clear();
-                spot.cell().store(object.handle.header.states[core]);
+                Cell::store(spot.cell(), object.handle.header.states[core]);
             }
         }
         Ok(object)
@@ -504,7 +649,8 @@ impl Cell for Word<'_, u64> {
     }
 
     fn cas(self, old: u64, new: u64) -> std::result::Result<(), u64> {
-        self.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).map(drop)
+        self.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+            .map(drop)
     }
 }
 
@@ -515,19 +661,31 @@ impl<'a> Spot<'a> {
 
     /// The state word. Only for handles with write access, which callers have checked.
     pub(crate) fn cell(&self) -> Word<'a, u64> {
-        self.object.map.word(self.at(STATE)).expect("cores lie within every map that may be written")
+        self.object
+            .map
+            .word(self.at(STATE))
+            .expect("cores lie within every map that may be written")
     }
 
     pub(crate) fn look(&self) -> Word<'a, u64, ReadOnly> {
-        self.object.map.look(self.at(STATE)).expect("cores lie within every map")
+        self.object
+            .map
+            .look(self.at(STATE))
+            .expect("cores lie within every map")
     }
 
     pub(crate) fn half(&self, field: usize) -> Word<'a, u32> {
-        self.object.map.word(self.at(field)).expect("cores lie within every map that may be written")
+        self.object
+            .map
+            .word(self.at(field))
+            .expect("cores lie within every map that may be written")
     }
 
     pub(crate) fn half_look(&self, field: usize) -> Word<'a, u32, ReadOnly> {
-        self.object.map.look(self.at(field)).expect("cores lie within every map")
+        self.object
+            .map
+            .look(self.at(field))
+            .expect("cores lie within every map")
     }
 
     fn clear(&self) {
@@ -555,7 +713,12 @@ impl<'a> Spot<'a> {
     /// other for ever.
     pub(crate) fn order(&self) -> (bool, u32, usize, usize) {
         let header = &self.object.handle.header;
-        (self.is_private(), header.id, self.core, self.object.map.address() + self.object.base)
+        (
+            self.is_private(),
+            header.id,
+            self.core,
+            self.object.map.address() + self.object.base,
+        )
     }
 
     /// The state without its mark, for those who may only look: what is committed counts.
@@ -566,7 +729,8 @@ impl<'a> Spot<'a> {
         }
         match self.status_of(state.slot()) {
             Some(status) if txn::decided(status, state.seq()) => {
-                self.rule().finish(state, txn::op_of(status), self.token_of(state.slot()))
+                self.rule()
+                    .finish(state, txn::op_of(status), self.token_of(state.slot()))
             }
             _ => state.unmarked(),
         }
@@ -635,7 +799,10 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
     }
 
     fn enlist(&self, places: &[&Spot<'a>]) -> u32 {
-        Scribe::enlist(self, places.iter().map(|place| place.object.handle.header.id))
+        Scribe::enlist(
+            self,
+            places.iter().map(|place| place.object.handle.header.id),
+        )
     }
 
     fn decide_and_wake(&self, place: &Spot<'a>) {

@@ -124,3 +124,13 @@ pub enum Birth {
     /// It existed; the state asked for was ignored.
     Opened,
 }
+
+/// What taking an event or a timer does to it.
+#[derive(Copy, Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Reset {
+    /// It stays ready for everybody until it is reset (a notification event).
+    Manual,
+    /// Whoever takes it resets it (a synchronization event).
+    #[default]
+    Auto,
+}

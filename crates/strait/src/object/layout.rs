@@ -110,7 +110,9 @@ impl Header {
 
     /// How many bytes must be read to decode: told by the first page of the file.
     pub(crate) fn needed(first: &[u8]) -> usize {
-        let name_len = u32_at(first, 28).map_or(0, |len| len as usize).min(NAME_MAX);
+        let name_len = u32_at(first, 28)
+            .map_or(0, |len| len as usize)
+            .min(NAME_MAX);
         (NAME + name_len).next_multiple_of(PAGE)
     }
 

@@ -52,8 +52,16 @@ enum Found {
     Transition,
 }
 
-fn open_file(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> std::result::Result<OwnedFd, Errno> {
-    let access = if mapping == Mapping::Write { OFlags::RDWR } else { OFlags::RDONLY };
+fn open_file(
+    directory: BorrowedFd<'_>,
+    key: &str,
+    mapping: Mapping,
+) -> std::result::Result<OwnedFd, Errno> {
+    let access = if mapping == Mapping::Write {
+        OFlags::RDWR
+    } else {
+        OFlags::RDONLY
+    };
     // O_NONBLOCK: a lease or a FIFO must not hold us up.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     fs::openat(directory, key, access | flags, Mode::empty())
@@ -157,7 +165,12 @@ fn join(space: &Namespace, key: &str, file: OwnedFd, stat: &Stat) -> Result<Opti
         return Ok(None);
     }
     let header = read_header(&file, u64::try_from(stat.st_size).unwrap_or(0))?;
-    Ok(Some(Held { file, inode: stat.st_ino, header, birth: Birth::Opened }))
+    Ok(Some(Held {
+        file,
+        inode: stat.st_ino,
+        header,
+        birth: Birth::Opened,
+    }))
 }
 
 /// Step 5: owns the leftover alone, then removes it. False: it may not be removed.
@@ -184,7 +197,11 @@ fn remove(space: &Namespace, key: &str, file: &OwnedFd, stat: &Stat) -> Result<b
 fn first_bytes(file: &OwnedFd) -> Result<[u8; 16]> {
     let mut bytes = [0; 16];
     let read = rustix::io::pread(file, &mut bytes, 0).map_err(kernel)?;
-    if read == bytes.len() { Ok(bytes) } else { Err(foreign("shorter than a header")) }
+    if read == bytes.len() {
+        Ok(bytes)
+    } else {
+        Err(foreign("shorter than a header"))
+    }
 }
 
 fn wait_out(since: &mut Option<Deadline>) -> Result<()> {
@@ -202,13 +219,14 @@ pub(crate) fn create_or_open(
     space: &Namespace,
     key: &str,
     header: &Header,
+    data: &[u8],
     security: Security,
 ) -> Result<Held> {
     let mut transition = None;
     for _ in 0..ROUNDS {
         match look_up(space.fd(), key, Mapping::Write)? {
             Found::Nothing => {
-                if let Some(held) = give_birth(space, key, header, security)? {
+                if let Some(held) = give_birth(space, key, header, data, security)? {
                     return Ok(held);
                 }
             }
@@ -219,7 +237,7 @@ pub(crate) fn create_or_open(
             }
             Found::Leftover(file, stat) => {
                 if !remove(space, key, &file, &stat)? {
-                    return reborn(space, key, file, &stat, header, security);
+                    return reborn(space, key, (file, &stat), header, security);
                 }
             }
             Found::Transition => wait_out(&mut transition)?,
@@ -233,6 +251,7 @@ fn give_birth(
     space: &Namespace,
     key: &str,
     header: &Header,
+    data: &[u8],
     security: Security,
 ) -> Result<Option<Held>> {
     let fail = |errno| Error::kernel(errno, "create", "");
@@ -242,7 +261,7 @@ fn give_birth(
         fs::fchown(&file, owner, group).map_err(fail)?;
     }
     fs::fchmod(&file, security.bits()).map_err(fail)?;
-    fill(&file, header)?;
+    fill(&file, header, data)?;
     if !ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1).map_err(fail)? {
         return Ok(None);
     }
@@ -254,21 +273,34 @@ fn give_birth(
     }
     kill::point("name.linked");
     let inode = fs::fstat(&file).map_err(fail)?.st_ino;
-    Ok(Some(Held { file, inode, header: header.clone(), birth: Birth::Created }))
+    Ok(Some(Held {
+        file,
+        inode,
+        header: header.clone(),
+        birth: Birth::Created,
+    }))
 }
 
 /// Writes the header and allocates every page: a full tmpfs is an error now, not a SIGBUS later.
-fn fill(file: &OwnedFd, header: &Header) -> Result<()> {
+fn fill(file: &OwnedFd, header: &Header, data: &[u8]) -> Result<()> {
     let fail = |errno: Errno| {
         let error = Error::kernel(errno, "create", "");
-        if errno == Errno::NOSPC { error.because("the file system is full") } else { error }
+        if errno == Errno::NOSPC {
+            error.because("the file system is full")
+        } else {
+            error
+        }
     };
     fs::ftruncate(file, header.file_len()).map_err(fail)?;
     fs::fallocate(file, FallocateFlags::empty(), 0, header.file_len()).map_err(fail)?;
-    let bytes = header.encode();
+    write_all(file, 0, &header.encode()).map_err(fail)?;
+    write_all(file, header.data_offset() as u64, data).map_err(fail)
+}
+
+pub(crate) fn write_all(file: &OwnedFd, at: u64, bytes: &[u8]) -> std::result::Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        done += rustix::io::pwrite(file, &bytes[done..], done as u64).map_err(fail)?;
+        done += rustix::io::pwrite(file, &bytes[done..], at + done as u64)?;
     }
     Ok(())
 }
@@ -278,29 +310,39 @@ fn fill(file: &OwnedFd, header: &Header) -> Result<()> {
 fn reborn(
     space: &Namespace,
     key: &str,
-    file: OwnedFd,
-    stat: &Stat,
+    (file, stat): (OwnedFd, &Stat),
     header: &Header,
     security: Security,
 ) -> Result<Held> {
     let denied = |why: String| Error::new(ErrorKind::Denied, "create", "").because(why);
     if header.kind == crate::object::kind::Kind::Section {
-        return Err(denied(format!("a leftover section of uid {} stands there", stat.st_uid)));
+        return Err(denied(format!(
+            "a leftover section of uid {} stands there",
+            stat.st_uid
+        )));
     }
     if !security.satisfied_by(stat.st_uid, stat.st_mode) {
-        return Err(denied(format!("a leftover of uid {} stands there", stat.st_uid)));
+        return Err(denied(format!(
+            "a leftover of uid {} stands there",
+            stat.st_uid
+        )));
     }
     let mut header = header.clone();
     let old = read_header(&file, u64::try_from(stat.st_size).unwrap_or(0));
     header.generation = old.map_or(0, |old| old.generation).wrapping_add(1);
-    fill(&file, &header)?;
+    fill(&file, &header, &[])?;
     if !is_mine(space.fd(), key, stat.st_ino) {
         return Err(Error::new(ErrorKind::Busy, "create", "").because("the name was replaced"));
     }
     // From the write lock to the read lock on one description: nobody can come between.
     ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1)
         .map_err(|errno| Error::kernel(errno, "create", ""))?;
-    Ok(Held { file, inode: stat.st_ino, header, birth: Birth::Created })
+    Ok(Held {
+        file,
+        inode: stat.st_ino,
+        header,
+        birth: Birth::Created,
+    })
 }
 
 /// Closes a handle; the last one takes the name along. The handle's own description is never
@@ -311,7 +353,10 @@ pub(crate) fn close(space: &Namespace, key: &str, inode: u64, file: OwnedFd) {
     kill::point("name.closing");
     drop(file);
     let Some(fresh) = fresh else { return };
-    if !matches!(ofd_lock::try_lock(fresh.as_fd(), Lock::Write, 0, 1), Ok(true)) {
+    if !matches!(
+        ofd_lock::try_lock(fresh.as_fd(), Lock::Write, 0, 1),
+        Ok(true)
+    ) {
         return;
     }
     kill::point("name.last");
@@ -330,12 +375,21 @@ pub(crate) fn reap(space: &Namespace, key: &str) -> bool {
 }
 
 /// A freshly opened, locked description of the same object: what a transfer carries.
-pub(crate) fn reopen(space: &Namespace, key: &str, inode: u64, mapping: Mapping) -> Result<OwnedFd> {
+pub(crate) fn reopen(
+    space: &Namespace,
+    key: &str,
+    inode: u64,
+    mapping: Mapping,
+) -> Result<OwnedFd> {
     let gone = || Error::new(ErrorKind::NotFound, "duplicate", "").because("its name was removed");
     let file = open_file(space.fd(), key, mapping).map_err(kernel)?;
     if !ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1).map_err(kernel)? {
         return Err(gone());
     }
     let stat = fs::fstat(&file).map_err(kernel)?;
-    if stat.st_ino == inode { Ok(file) } else { Err(gone()) }
+    if stat.st_ino == inode {
+        Ok(file)
+    } else {
+        Err(gone())
+    }
 }

@@ -12,7 +12,7 @@ pub(crate) mod transfer;
 pub mod wait;
 pub(crate) mod word;
 
-pub use self::kind::{Birth, Kind, Rights};
+pub use self::kind::{Birth, Kind, Reset, Rights};
 pub use self::name::{NAME_UTF16_MAX, Name};
 pub use self::secure::Security;
 pub use self::space::{Collected, Namespace, Scope};

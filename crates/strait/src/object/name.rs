@@ -3,8 +3,10 @@
 //! A name is any sequence of UTF-16 units but the backslash, 65,532 bytes at most; it is kept in
 //! WTF-8, so that lone surrogates survive. `Local\` and `Global\` choose a namespace. Case counts.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -102,18 +104,13 @@ impl Name {
     /// The file name: the name itself with what a file name cannot hold escaped, or, where that
     /// is too long, a hash. The two forms differ in their first letter.
     pub(crate) fn key(&self) -> String {
-        let mut key = String::from("o");
-        for byte in &self.0 {
-            if byte.is_ascii_alphanumeric() || b"-_.+=@,~".contains(byte) {
-                key.push(char::from(*byte));
-            } else {
-                let _ = write!(key, "%{byte:02X}");
-            }
-            if key.len() > KEY_MAX {
-                return self.hash();
+        if self.0.len() < KEY_MAX {
+            let escaped = escape(&self.0);
+            if escaped.len() < KEY_MAX {
+                return format!("o{escaped}");
             }
         }
-        key
+        self.hash()
     }
 
     fn hash(&self) -> String {
@@ -144,7 +141,11 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = show(&self.0[..self.0.len().min(120)]);
         f.write_str(&shown)?;
-        if self.0.len() > 120 { f.write_str("…") } else { Ok(()) }
+        if self.0.len() > 120 {
+            f.write_str("…")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -152,6 +153,40 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Name({self})")
     }
+}
+
+/// Letters, digits and a few signs as they are, everything else as `%XX`.
+pub(crate) fn escape(bytes: &[u8]) -> String {
+    let mut escaped = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-_.+@~".contains(byte) {
+            escaped.push(char::from(*byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+pub(crate) fn escape_path(path: &Path) -> String {
+    escape(path.as_os_str().as_bytes())
+}
+
+/// The path that [`escape_path`] escaped; `None` for what it cannot have made.
+pub(crate) fn unescape_path(escaped: &str) -> Option<PathBuf> {
+    let mut bytes = Vec::with_capacity(escaped.len());
+    let mut rest = escaped.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = after;
+            continue;
+        }
+        let (digits, after) = after.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = after;
+    }
+    Some(PathBuf::from(OsString::from_vec(bytes)))
 }
 
 /// A path as a message shows it.

@@ -16,7 +16,11 @@ pub struct Security {
 
 impl Default for Security {
     fn default() -> Self {
-        Self { mode: 0o600, group: None, owner: None }
+        Self {
+            mode: 0o600,
+            group: None,
+            owner: None,
+        }
     }
 }
 
@@ -55,7 +59,9 @@ impl Security {
 
     /// Whether a file of this owner and mode is what was asked for.
     pub(crate) fn satisfied_by(self, uid: u32, mode: u32) -> bool {
-        let wanted = self.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+        let wanted = self
+            .owner
+            .unwrap_or_else(|| rustix::process::geteuid().as_raw());
         uid == wanted && mode & 0o777 == self.mode
     }
 }

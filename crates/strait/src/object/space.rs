@@ -61,7 +61,10 @@ impl Namespace {
             return Err(refused(&path, format!("it belongs to uid {}", stat.st_uid)));
         }
         if stat.st_mode & 0o077 != 0 {
-            return Err(refused(&path, format!("mode {:o} lets others in", stat.st_mode & 0o777)));
+            return Err(refused(
+                &path,
+                format!("mode {:o} lets others in", stat.st_mode & 0o777),
+            ));
         }
         Ok(found)
     }
@@ -79,10 +82,16 @@ impl Namespace {
         })?;
         let stat = found.stat()?;
         if stat.st_uid != 0 {
-            return Err(refused(&path, format!("it belongs to uid {}, not to root", stat.st_uid)));
+            return Err(refused(
+                &path,
+                format!("it belongs to uid {}, not to root", stat.st_uid),
+            ));
         }
         if stat.st_mode & 0o1000 == 0 {
-            return Err(refused(&path, "it is not sticky: anybody could remove any name".into()));
+            return Err(refused(
+                &path,
+                "it is not sticky: anybody could remove any name".into(),
+            ));
         }
         Ok(found)
     }
@@ -119,8 +128,12 @@ impl Namespace {
         let local = Self::local()?;
         let fail = |errno| Error::kernel(errno, "make namespace", local.to_string());
         let mut random = [0; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(fail)?;
-        let path = local.0.path.join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .map_err(fail)?;
+        let path = local
+            .0
+            .path
+            .join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
         fs::mkdir(&path, Mode::RWXU).map_err(fail)?;
         let mut found = Self::open_as(&path, Scope::Temporary)?;
         if let Some(inner) = Arc::get_mut(&mut found.0) {
@@ -188,9 +201,14 @@ impl Namespace {
         }
         // Who may make names may also commit: the table is as open as the directory is writable.
         let directory = self.stat()?.st_mode;
-        let mode = 0o600 | if directory & 0o020 != 0 { 0o060 } else { 0 }
+        let mode = 0o600
+            | if directory & 0o020 != 0 { 0o060 } else { 0 }
             | if directory & 0o002 != 0 { 0o006 } else { 0 };
-        let domain = Domain::of_directory(self.fd(), Mode::from_raw_mode(mode), &show_path(&self.0.path))?;
+        let domain = Domain::of_directory(
+            self.fd(),
+            Mode::from_raw_mode(mode),
+            &show_path(&self.0.path),
+        )?;
         Ok(self.0.domain.get_or_init(|| domain).clone())
     }
 
@@ -221,7 +239,9 @@ impl Namespace {
     }
 
     fn collect_temporary(&self, entry: &str) -> bool {
-        let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else { return false };
+        let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else {
+            return false;
+        };
         if inner.collect().is_err() || inner.domain().is_ok_and(|domain| domain.census().0 > 0) {
             return false;
         }
@@ -269,7 +289,9 @@ impl Drop for Inner {
 
 /// Removes a temporary namespace with the files that are left in it.
 fn remove_directory(path: &Path, directory: &OwnedFd) -> bool {
-    let Ok(dir) = fs::Dir::read_from(directory) else { return false };
+    let Ok(dir) = fs::Dir::read_from(directory) else {
+        return false;
+    };
     for entry in dir.flatten() {
         if entry.file_type() != FileType::Directory {
             let _ = fs::unlinkat(directory, entry.file_name(), AtFlags::empty());

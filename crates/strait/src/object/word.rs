@@ -83,7 +83,9 @@ pub(crate) enum Op {
 /// Whether an acquire may go ahead.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
-    Ready { abandoned: bool },
+    Ready {
+        abandoned: bool,
+    },
     NotReady,
     /// Owned by another thread: ready if that one is dead.
     OwnedBy(u32),
@@ -115,7 +117,10 @@ impl State {
     }
 
     /// What a futex sleeps on.
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low half is what is meant"
+    )]
     pub(crate) fn low(self) -> u32 {
         self.0 as u32
     }
@@ -259,8 +264,9 @@ impl Rule {
     pub(crate) fn signal(self, state: State, op: Op) -> Result<Option<State>, AtLimit> {
         let value = state.value();
         let next = match (self, op) {
-            (Self::Manual, Op::Set { .. }) => (!state.ready())
-                .then(|| state.put(true, value.wrapping_add(1)).woken()),
+            (Self::Manual, Op::Set { .. }) => {
+                (!state.ready()).then(|| state.put(true, value.wrapping_add(1)).woken())
+            }
             (Self::Manual, Op::Reset { .. }) => state.ready().then(|| state.put(false, value)),
             (Self::Manual, Op::Pulse { .. }) if state.ready() => Some(state.put(false, value)),
             (Self::Manual, Op::Pulse { .. }) => {
@@ -303,7 +309,12 @@ impl Rule {
 
 fn rescheduled(value: u32, cell: u32) -> u32 {
     let generation = TimerValue::of(value).generation.wrapping_add(1);
-    TimerValue { cell, generation, fired: 0 }.pack()
+    TimerValue {
+        cell,
+        generation,
+        fired: 0,
+    }
+    .pack()
 }
 
 fn auto_signal(state: State, op: Op) -> Option<State> {

@@ -109,10 +109,19 @@ impl Domain {
     }
 
     /// The domain of the namespace in `directory`; its table is made if there is none.
-    pub(crate) fn of_directory(directory: BorrowedFd<'_>, mode: Mode, path: &str) -> Result<Arc<Self>> {
+    pub(crate) fn of_directory(
+        directory: BorrowedFd<'_>,
+        mode: Mode,
+        path: &str,
+    ) -> Result<Arc<Self>> {
         let fail = |errno| Error::kernel(errno, "open commit table", format!("{path}/{TABLE}"));
         let bad = |why: &str| {
-            Error::new(ErrorKind::Layout, "open commit table", format!("{path}/{TABLE}")).because(why)
+            Error::new(
+                ErrorKind::Layout,
+                "open commit table",
+                format!("{path}/{TABLE}"),
+            )
+            .because(why)
         };
         let file = loop {
             match open_table(directory) {
@@ -131,23 +140,38 @@ impl Domain {
             return Err(bad("wrong length: truncated, or of another layout"));
         }
         let map = Map::shared(file.as_fd(), 0, TABLE_LEN, Access::Write).map_err(fail)?;
-        let word = |at| map.look::<u64>(at).map_or(0, |word| word.load(Ordering::Acquire));
+        let word = |at| {
+            map.look::<u64>(at)
+                .map_or(0, |word| word.load(Ordering::Acquire))
+        };
         if word(0) != MAGIC || word(8) != LAYOUT || word(16) == 0 {
             return Err(bad("not a commit table of this layout"));
         }
         let id = word(16);
         let known = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(domain) = known.iter().filter_map(Weak::upgrade).find(|known| known.id == id) {
+        if let Some(domain) = known
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|known| known.id == id)
+        {
             return Ok(domain);
         }
         drop(known);
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
-        Ok(register(|index| Self::over(id, map, Some(directory), index)))
+        Ok(register(|index| {
+            Self::over(id, map, Some(directory), index)
+        }))
     }
 
     fn over(id: u64, map: Map, directory: Option<OwnedFd>, index: usize) -> Self {
         let locks = [const { OnceLock::new() }; FORKS];
-        Self { id, map, directory, locks, index }
+        Self {
+            id,
+            map,
+            directory,
+            locks,
+            index,
+        }
     }
 
     /// Tells domains apart; 0 is the private one.
@@ -174,7 +198,9 @@ impl Domain {
 
     /// What a mutant's word holds while the present sitter of `slot` owns it.
     pub(crate) fn token(&self, slot: u16) -> u32 {
-        let incarnation = self.word(slot, INCARNATION).map_or(0, |word| word.load(Ordering::Acquire));
+        let incarnation = self
+            .word(slot, INCARNATION)
+            .map_or(0, |word| word.load(Ordering::Acquire));
         token(slot, incarnation)
     }
 
@@ -208,7 +234,10 @@ impl Domain {
                 Some(fork::close_in_child(file))
             }
         };
-        Ok(cell.get_or_init(|| Locks { file, mine: [const { AtomicU64::new(0) }; 64] }))
+        Ok(cell.get_or_init(|| Locks {
+            file,
+            mine: [const { AtomicU64::new(0) }; 64],
+        }))
     }
 
     /// A table that was replaced behind our back is another domain.
@@ -229,7 +258,9 @@ impl Domain {
         if slot == 0 || self.token(slot) != token {
             return true;
         }
-        let Ok(locks) = self.locks() else { return false };
+        let Ok(locks) = self.locks() else {
+            return false;
+        };
         if locks.has(slot) {
             return false;
         }
@@ -253,8 +284,11 @@ impl Domain {
                 return Ok(found);
             }
         }
-        Err(Error::new(ErrorKind::Exhausted, "take a seat", "commit table")
-            .because(format!("all {SEATS} are taken, or retired until `strait gc`")))
+        Err(
+            Error::new(ErrorKind::Exhausted, "take a seat", "commit table").because(format!(
+                "all {SEATS} are taken, or retired until `strait gc`"
+            )),
+        )
     }
 
     /// Processes start at different places, so that they need not try each other's seats.
@@ -262,7 +296,10 @@ impl Domain {
         if self.is_private() {
             return 0;
         }
-        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let pid = rustix::process::getpid()
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs();
         u16::try_from(pid.wrapping_mul(0x9e37_79b1) >> 20).unwrap_or(0) % SEATS
     }
 
@@ -281,7 +318,8 @@ impl Domain {
                 .inspect_err(|_| self.rise(slot))
                 .map_err(fail)?;
         }
-        let (Some(status), Some(incarnation)) = (self.status(slot), self.word(slot, INCARNATION)) else {
+        let (Some(status), Some(incarnation)) = (self.status(slot), self.word(slot, INCARNATION))
+        else {
             self.rise(slot);
             return Ok(None);
         };
@@ -293,7 +331,10 @@ impl Domain {
         }
         kill::point("seat.locked");
         let aborted = found & !3 | txn::ABORTED;
-        if status.compare_exchange(found, aborted, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        if status
+            .compare_exchange(found, aborted, Ordering::SeqCst, Ordering::SeqCst)
+            .is_err()
+        {
             self.rise(slot);
             return Ok(None);
         }
@@ -301,14 +342,23 @@ impl Domain {
         incarnation.store(now, Ordering::SeqCst);
         self.sign(slot);
         kill::point("seat.taken");
-        let seat = Seat { slot, token: token(slot, now) };
+        let seat = Seat {
+            slot,
+            token: token(slot, now),
+        };
         Ok(Some((seat, txn::seq_of(found))))
     }
 
     /// Writes who sits there, for those who look.
     fn sign(&self, slot: u16) {
-        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-        let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        let pid = rustix::process::getpid()
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs();
+        let tid = rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs();
         for (at, number) in [(PID, pid), (TID, tid)] {
             if let Some(word) = self.half(slot, at) {
                 word.store(number, Ordering::Release);
@@ -339,10 +389,14 @@ impl Domain {
         }
     }
 
-    fn lists(&self, slot: u16, id: u32) -> bool {
-        let count = self.half(slot, COUNT).map_or(0, |word| word.load(Ordering::Acquire)) as usize;
+    /// Whether the present transaction of `slot` is about the object of this id.
+    pub(crate) fn names(&self, slot: u16, id: u32) -> bool {
+        let count = self
+            .half(slot, COUNT)
+            .map_or(0, |word| word.load(Ordering::Acquire)) as usize;
         (0..count.min(PARTICIPANTS)).any(|index| {
-            self.half(slot, LIST + index * 4).is_some_and(|word| word.load(Ordering::Relaxed) == id)
+            self.half(slot, LIST + index * 4)
+                .is_some_and(|word| word.load(Ordering::Relaxed) == id)
         })
     }
 
@@ -351,13 +405,18 @@ impl Domain {
         let mut living = 0;
         let mut retired = 0;
         for slot in 1..=SEATS {
-            let incarnation = self.word(slot, INCARNATION).map_or(0, |word| word.load(Ordering::Acquire));
+            let incarnation = self
+                .word(slot, INCARNATION)
+                .map_or(0, |word| word.load(Ordering::Acquire));
             if incarnation == 0 {
                 continue;
             }
             if !self.is_dead(self.token(slot)) {
                 living += 1;
-            } else if self.status(slot).is_some_and(|word| txn::is_committed(word.load(Ordering::Acquire))) {
+            } else if self
+                .status(slot)
+                .is_some_and(|word| txn::is_committed(word.load(Ordering::Acquire)))
+            {
                 retired += 1;
             }
         }
@@ -401,7 +460,8 @@ fn lock_byte(slot: u16) -> u64 {
 }
 
 fn open_table(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags =
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     fs::openat(directory, TABLE, flags, Mode::empty())
 }
 
@@ -431,7 +491,13 @@ pub(crate) fn link(
         Err(Errno::NOENT | Errno::PERM | Errno::INVAL) => {
             use std::os::fd::AsRawFd;
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            fs::linkat(fs::CWD, path.as_str(), directory, name, AtFlags::SYMLINK_FOLLOW)
+            fs::linkat(
+                fs::CWD,
+                path.as_str(),
+                directory,
+                name,
+                AtFlags::SYMLINK_FOLLOW,
+            )
         }
         other => other,
     }
@@ -467,7 +533,11 @@ impl Seated {
             self.seats.clear();
             self.generation = fork::generation();
         }
-        if let Some((_, seat)) = self.seats.iter().find(|(known, _)| Arc::ptr_eq(known, domain)) {
+        if let Some((_, seat)) = self
+            .seats
+            .iter()
+            .find(|(known, _)| Arc::ptr_eq(known, domain))
+        {
             return Ok(*seat);
         }
         self.leave_dead_domains();
@@ -494,8 +564,10 @@ pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat> {
     SEATED
         .try_with(|seated| seated.borrow_mut().seat(domain))
         .unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Unsupported, "take a seat", "commit table")
-                .because("the thread is ending"))
+            Err(
+                Error::new(ErrorKind::Unsupported, "take a seat", "commit table")
+                    .because("the thread is ending"),
+            )
         })
 }
 
@@ -527,11 +599,17 @@ impl<'d> Scribe<'d> {
         } else {
             None
         };
-        Ok(Self { domain, seat: seat(domain)?, local })
+        Ok(Self {
+            domain,
+            seat: seat(domain)?,
+            local,
+        })
     }
 
     pub(crate) fn status(&self) -> Word<'d, u64> {
-        self.domain.status(self.seat.slot).expect("a seat's slot lies within the table")
+        self.domain
+            .status(self.seat.slot)
+            .expect("a seat's slot lies within the table")
     }
 
     /// The seat whose slot marks on a (private?) object carry.
@@ -546,7 +624,11 @@ impl<'d> Scribe<'d> {
         let seq = next_seq();
         self.domain.enlist(self.seat.slot, ids);
         if let Some((private, seat)) = &self.local {
-            redirect(private, seat.slot, encode_redirect(self.domain.index, self.seat.slot));
+            redirect(
+                private,
+                seat.slot,
+                encode_redirect(self.domain.index, self.seat.slot),
+            );
         } else if self.domain.is_private() {
             redirect(self.domain, self.seat.slot, 0);
         }
@@ -576,8 +658,15 @@ pub(crate) fn redirected(private: &Domain, slot: u16) -> Option<(Arc<Domain>, u1
 }
 
 impl Domain {
-    /// Whether the present transaction of `slot` is about the object of this id.
-    pub(crate) fn names(&self, slot: u16, id: u32) -> bool {
-        self.lists(slot, id)
+    /// Whether the calling thread is who that token stands for. Takes no seat.
+    pub(crate) fn is_callers(&self, token: u32) -> bool {
+        SEATED
+            .try_with(|seated| {
+                let seated = seated.borrow();
+                let mut seats = seated.seats.iter();
+                seated.generation == fork::generation()
+                    && seats.any(|(domain, seat)| domain.id == self.id && seat.token == token)
+            })
+            .unwrap_or(false)
     }
 }

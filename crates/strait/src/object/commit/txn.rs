@@ -111,14 +111,22 @@ pub(crate) fn seq_of(status: u64) -> u32 {
     (status >> 2) as u32 & SEQ_MASK
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "masked or shifted to its width")]
-fn op_of(status: u64) -> Op {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "masked or shifted to its width"
+)]
+pub(crate) fn op_of(status: u64) -> Op {
     Op::unpack((status >> 19) as u32 & 0x1f, (status >> 32) as u32)
 }
 
 /// Whether a dead author left this status decided but perhaps not finished.
 pub(crate) fn is_committed(status: u64) -> bool {
     status & OUTCOME == COMMITTED
+}
+
+/// Whether the transaction of that sequence was decided in favour.
+pub(crate) fn decided(status: u64, seq: u32) -> bool {
+    is_committed(status) && seq_of(status) == seq
 }
 
 /// The word once no mark is on it.
@@ -162,7 +170,11 @@ pub(crate) fn resolve<P: Place>(
             }
         } else if outcome == COMMITTED {
             kill::point("resolve.finish");
-            replace(place.rule().finish(mark, op_of(status), place.token_of(slot)));
+            replace(
+                place
+                    .rule()
+                    .finish(mark, op_of(status), place.token_of(slot)),
+            );
             return pace.pause();
         } else if cell.load() != mark.0 {
             return pace.pause();
@@ -225,10 +237,17 @@ pub(crate) fn take_all<P: Place>(
     loop {
         marks.clear();
         let seq = begin(author, Op::Acquire, places);
-        let stop = mark_all(author, places, seq, pace, &mut marks, |place, index, state| {
-            let admission = place.rule().admit(state, author.token(place), since[index]);
-            may(admission, place, &dead)
-        });
+        let stop = mark_all(
+            author,
+            places,
+            seq,
+            pace,
+            &mut marks,
+            |place, index, state| {
+                let admission = place.rule().admit(state, author.token(place), since[index]);
+                may(admission, place, &dead)
+            },
+        );
         kill::point("all.marked");
         let verdict = match stop {
             // Descriptors are looked at here, at the moment of commitment.
@@ -326,7 +345,10 @@ pub(crate) fn arm<P: Place>(
 ) -> Result<Option<State>, Unsettled> {
     loop {
         let state = settled(place, pace)?;
-        if matches!(place.rule().admit(state, me, since), Admission::Ready { .. }) {
+        if matches!(
+            place.rule().admit(state, me, since),
+            Admission::Ready { .. }
+        ) {
             return Ok(None);
         }
         if state.waiters() {
@@ -382,7 +404,10 @@ fn mark_all<P: Place>(
 /// The decision. False: somebody aborted it first.
 fn decide<P: Place>(author: &impl Author<P>, op: Op, seq: u32) -> bool {
     let undecided = status_word(op, seq, ACTIVE);
-    author.status().cas(undecided, status_word(op, seq, COMMITTED)).is_ok()
+    author
+        .status()
+        .cas(undecided, status_word(op, seq, COMMITTED))
+        .is_ok()
 }
 
 fn finish<P: Place>(author: &impl Author<P>, op: Op, places: &[&P], marks: &[State]) {
@@ -394,13 +419,7 @@ fn finish<P: Place>(author: &impl Author<P>, op: Op, places: &[&P], marks: &[Sta
     }
 }
 
-fn withdraw<P: Place>(
-    author: &impl Author<P>,
-    op: Op,
-    seq: u32,
-    places: &[&P],
-    marks: &[State],
-) {
+fn withdraw<P: Place>(author: &impl Author<P>, op: Op, seq: u32, places: &[&P], marks: &[State]) {
     // Abort before unmarking: a mark that is still there must not be finished by anybody.
     idle(author, op, seq);
     kill::point("all.withdrawn");

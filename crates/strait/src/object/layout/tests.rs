@@ -17,7 +17,13 @@ fn header(name: &[u8]) -> Header {
 
 #[test]
 fn a_header_survives_its_bytes() {
-    for name in [&b""[..], b"slots", &[b'x'; 1536], &[b'y'; 1537], &[b'z'; NAME_MAX]] {
+    for name in [
+        &b""[..],
+        b"slots",
+        &[b'x'; 1536],
+        &[b'y'; 1537],
+        &[b'z'; NAME_MAX],
+    ] {
         let header = header(name);
         let bytes = header.encode();
         assert_eq!(bytes.len() % PAGE, 0);
@@ -39,7 +45,10 @@ fn every_truncation_and_any_flipped_bit_of_the_fixed_part_is_noticed_or_harmless
             wrong[at] ^= 1 << bit;
             let read = Header::decode(&wrong, bytes.len() as u64);
             // A flipped kind or a shortened name within the page is another valid header.
-            assert!(read.is_err() || (12..16).contains(&at) || (24..32).contains(&at), "{at}.{bit}");
+            assert!(
+                read.is_err() || (12..16).contains(&at) || (24..32).contains(&at),
+                "{at}.{bit}"
+            );
         }
     }
 }
@@ -50,7 +59,9 @@ fn a_longer_name_than_any_is_refused() {
     let len = u32::try_from(NAME_MAX + 1).unwrap();
     bytes[28..32].copy_from_slice(&len.to_le_bytes());
     assert_eq!(
-        Header::decode(&bytes, bytes.len() as u64).unwrap_err().kind(),
+        Header::decode(&bytes, bytes.len() as u64)
+            .unwrap_err()
+            .kind(),
         ErrorKind::Layout
     );
 }

@@ -2,7 +2,17 @@ use super::*;
 
 #[test]
 fn what_nt_allows_is_a_name_and_what_it_forbids_is_not() {
-    for good in ["job-done", "C:/tmp/x", "a b", "*?<>|\"", "\0", "é", "..", ".", "x\u{10ffff}"] {
+    for good in [
+        "job-done",
+        "C:/tmp/x",
+        "a b",
+        "*?<>|\"",
+        "\0",
+        "é",
+        "..",
+        ".",
+        "x\u{10ffff}",
+    ] {
         assert!(Name::parse(good).is_ok(), "{good:?}");
     }
     let kind = |text: &str| Name::parse(text).unwrap_err().kind();
@@ -17,11 +27,26 @@ fn what_nt_allows_is_a_name_and_what_it_forbids_is_not() {
 #[test]
 fn prefixes_choose_a_namespace_and_are_no_part_of_the_name() {
     let parse = |text: &str| Name::parse_bytes(text.as_bytes());
-    assert_eq!(parse(r"Global\x").unwrap(), (Name::parse("x").unwrap(), Prefix::Global));
-    assert_eq!(parse(r"Local\x").unwrap(), (Name::parse("x").unwrap(), Prefix::Local));
-    assert_eq!(parse("x").unwrap(), (Name::parse("x").unwrap(), Prefix::None));
-    assert_eq!(parse(r"Local\Global\x").unwrap_err().kind(), ErrorKind::PathNotFound);
-    assert_eq!(parse(r"Global\").unwrap_err().kind(), ErrorKind::InvalidName);
+    assert_eq!(
+        parse(r"Global\x").unwrap(),
+        (Name::parse("x").unwrap(), Prefix::Global)
+    );
+    assert_eq!(
+        parse(r"Local\x").unwrap(),
+        (Name::parse("x").unwrap(), Prefix::Local)
+    );
+    assert_eq!(
+        parse("x").unwrap(),
+        (Name::parse("x").unwrap(), Prefix::None)
+    );
+    assert_eq!(
+        parse(r"Local\Global\x").unwrap_err().kind(),
+        ErrorKind::PathNotFound
+    );
+    assert_eq!(
+        parse(r"Global\").unwrap_err().kind(),
+        ErrorKind::InvalidName
+    );
 }
 
 #[test]
@@ -37,8 +62,13 @@ fn lone_surrogates_survive_and_pairs_become_one() {
 #[test]
 fn keys_are_file_names_and_no_two_names_share_one() {
     let long = "x".repeat(300);
-    let names = ["x", "X", "%78", "o", "ox", "h", "a/b", "a%2Fb", "\0", "%00", ".", "..", &long];
-    let keys: Vec<_> = names.iter().map(|name| Name::parse(name).unwrap().key()).collect();
+    let names = [
+        "x", "X", "%78", "o", "ox", "h", "a/b", "a%2Fb", "\0", "%00", ".", "..", &long,
+    ];
+    let keys: Vec<_> = names
+        .iter()
+        .map(|name| Name::parse(name).unwrap().key())
+        .collect();
     for (index, key) in keys.iter().enumerate() {
         assert!(is_key(key) && key.len() <= 210, "{key}");
         assert!(!key.contains(['/', '\0']), "{key}");

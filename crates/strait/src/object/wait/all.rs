@@ -99,20 +99,33 @@ impl<'w, 'a> Plan<'w, 'a> {
         let spot = |index: &usize| watch.entries[*index].spot();
         taken.sort_by_key(|index| spot(index).map(|spot| spot.order()));
         refuse_duplicates(watch, &taken)?;
-        let shared = taken.iter().filter_map(spot).filter(|spot| !spot.is_private());
+        let shared = taken
+            .iter()
+            .filter_map(spot)
+            .filter(|spot| !spot.is_private());
         let mut domain: Option<Arc<Domain>> = None;
         for spot in shared {
             match &domain {
                 Some(domain) if !Arc::ptr_eq(domain, &spot.object.domain) => {
-                    return Err(Error::new(ErrorKind::Unsupported, "wait for all", spot.object.handle.full_name())
-                        .because("the other members are of another namespace"));
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "wait for all",
+                        spot.object.handle.full_name(),
+                    )
+                    .because("the other members are of another namespace"));
                 }
                 _ => domain = Some(spot.object.domain.clone()),
             }
         }
         let mixed = taken.iter().filter_map(spot).any(|spot| spot.is_private());
         let domain = domain.map_or_else(Domain::private, Ok)?;
-        Ok(Self { watch, taken, looked_at, domain, mixed })
+        Ok(Self {
+            watch,
+            taken,
+            looked_at,
+            domain,
+            mixed,
+        })
     }
 
     fn spots(&self) -> impl Iterator<Item = (usize, Spot<'a>)> + '_ {
@@ -137,9 +150,20 @@ impl<'w, 'a> Plan<'w, 'a> {
             }
         }
         let places: Vec<&Spot<'s>> = spots.iter().collect();
-        let since: Vec<_> = self.taken.iter().map(|index| self.watch.entries[*index].since).collect();
+        let since: Vec<_> = self
+            .taken
+            .iter()
+            .map(|index| self.watch.entries[*index].since)
+            .collect();
         let last_look = || matches!(self.unready_descriptor(), Ok(None));
-        let before = match txn::take_all(scribe, &places, &since, member::is_dead, last_look, &mut pace) {
+        let before = match txn::take_all(
+            scribe,
+            &places,
+            &since,
+            member::is_dead,
+            last_look,
+            &mut pace,
+        ) {
             Ok(before) => before,
             Err(Refusal::Unsettled) if deadline.is_some_and(Deadline::passed) => {
                 return Ok(Err(Refusal::NotReady(usize::MAX)));
@@ -183,8 +207,15 @@ fn refuse_duplicates(watch: &Watch<'_>, taken: &[usize]) -> Result<()> {
         if let (Some(one), Some(two)) = (one, two)
             && one.is_same(&two)
         {
-            return Err(Error::new(ErrorKind::InvalidInput, "wait for all", two.object.handle.full_name())
-                .because(format!("members {} and {} are the same object", pair[0], pair[1])));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "wait for all",
+                two.object.handle.full_name(),
+            )
+            .because(format!(
+                "members {} and {} are the same object",
+                pair[0], pair[1]
+            )));
         }
     }
     Ok(())

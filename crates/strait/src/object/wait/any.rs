@@ -61,12 +61,17 @@ pub(crate) fn check_count(count: usize) -> Result<()> {
     if (1..=MEMBERS_MAX).contains(&count) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::InvalidInput, "wait", format!("{count} members"))
-        .because(format!("1 to {MEMBERS_MAX} are allowed")))
+    Err(
+        Error::new(ErrorKind::InvalidInput, "wait", format!("{count} members"))
+            .because(format!("1 to {MEMBERS_MAX} are allowed")),
+    )
 }
 
 fn won(index: usize, taken: Taken) -> Won {
-    Won { index, abandoned: taken.abandoned }
+    Won {
+        index,
+        abandoned: taken.abandoned,
+    }
 }
 
 /// A wait that is registered with its members, until it is dropped.
@@ -130,13 +135,21 @@ impl<'a> Entry<'a> {
     /// the two would be owed to a waiter that does not see it.
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
-            return Ok(Self { inner, since: None, _ticket: None });
+            return Ok(Self {
+                inner,
+                since: None,
+                _ticket: None,
+            });
         };
         let spot = object.spot(core);
         let looks = member::only_looks(&spot);
         let since = Some(spot.rule().generation(spot.observe()));
         let ticket = if looks { None } else { Ticket::register(spot)? };
-        Ok(Self { inner, since, _ticket: ticket })
+        Ok(Self {
+            inner,
+            since,
+            _ticket: ticket,
+        })
     }
 
     /// Arms the member and adds what wakes us to `blocking`.
@@ -165,7 +178,8 @@ impl<'a> Entry<'a> {
             blocking.at_latest(due);
         }
         let state = if member::only_looks(&spot) {
-            let state = crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
+            let state =
+                crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
             let seen = spot.rule().admit(spot.observe(), 0, self.since);
             (!matches!(seen, crate::object::word::Admission::Ready { .. })).then_some(state)
         } else {
@@ -176,8 +190,25 @@ impl<'a> Entry<'a> {
                 Err(_) => return Err(member::unsettled(&spot, "wait")),
             }
         };
-        let Some(state) = state else { return Ok(Prepared::LookAgain) };
-        blocking.add_sleep(Sleep { word: spot.look().low(), expected: state.low() });
+        let Some(state) = state else {
+            return Ok(Prepared::LookAgain);
+        };
+        blocking.add_sleep(Sleep {
+            word: spot.look().low(),
+            expected: state.low(),
+        });
         Ok(Prepared::Asleep)
     }
+}
+
+/// Registers with the members, gives the signal, then waits for any of them.
+pub(crate) fn signal_then_any(
+    signal: impl FnOnce() -> Result<()>,
+    members: &[&dyn Waitable],
+    deadline: Option<Deadline>,
+) -> Result<Option<Won>> {
+    check_count(members.len())?;
+    let watch = Watch::over(members)?;
+    signal()?;
+    watch.wait(deadline, &mut Steps::until(deadline))
 }

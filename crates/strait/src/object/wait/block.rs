@@ -1,5 +1,6 @@
 //! Blocking once on words, descriptors and a moment, by the best means the kernel grants.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use strait_sys::futex::{self, Sleep};
 use strait_sys::map::Map;
 use strait_sys::time::Deadline;
-use strait_sys::{Errno, thread, uring};
+use strait_sys::{Errno, fork, thread, uring};
 
 use crate::error::{Error, Result};
 
@@ -43,11 +44,17 @@ pub fn tiers() -> Tiers {
         },
         why: match (waitv, ring) {
             (true, true) => "the kernel grants all that is asked for",
-            (true, false) => "io_uring's futex operations came with Linux 6.7, and may be forbidden",
+            (true, false) => {
+                "io_uring's futex operations came with Linux 6.7, and may be forbidden"
+            }
             (false, true) => "futex_waitv is forbidden here",
             (false, false) => "futex_waitv came with Linux 5.16, and may be forbidden",
         },
     }
+}
+
+thread_local! {
+    static RING: RefCell<Option<(u32, uring::Ring)>> = const { RefCell::new(None) };
 }
 
 /// What wakes a wait.
@@ -60,7 +67,11 @@ pub(crate) struct Blocking<'a> {
 
 impl<'a> Blocking<'a> {
     pub(crate) fn until(deadline: Option<Deadline>) -> Self {
-        Self { sleeps: Vec::new(), descriptors: Vec::new(), until: deadline }
+        Self {
+            sleeps: Vec::new(),
+            descriptors: Vec::new(),
+            until: deadline,
+        }
     }
 
     pub(crate) fn add_sleep(&mut self, sleep: Sleep<'a>) {
@@ -100,8 +111,9 @@ impl<'a> Blocking<'a> {
         more: &[(BorrowedFd<'_>, PollFlags)],
     ) -> std::result::Result<(), Errno> {
         let all = self.descriptors.iter().chain(more);
-        let mut fds: Vec<_> =
-            all.map(|(fd, interest)| PollFd::from_borrowed_fd(*fd, *interest)).collect();
+        let mut fds: Vec<_> = all
+            .map(|(fd, interest)| PollFd::from_borrowed_fd(*fd, *interest))
+            .collect();
         let left = until.map(|until| {
             let left = until.left();
             rustix::event::Timespec {
@@ -113,7 +125,17 @@ impl<'a> Blocking<'a> {
     }
 
     fn ring(&self) -> std::result::Result<(), Errno> {
-        uring::with_ring(|ring| ring.wait(&self.sleeps, &self.descriptors, self.until))?
+        // Setting a ring up takes half a millisecond: a thread keeps its own.
+        RING.with_borrow_mut(|kept| {
+            let generation = fork::generation();
+            if kept.as_ref().is_none_or(|(born, _)| *born != generation) {
+                *kept = Some((generation, uring::Ring::new()?));
+            }
+            match kept {
+                Some((_, ring)) => ring.wait(&self.sleeps, &self.descriptors, self.until),
+                None => Err(Errno::NOSYS),
+            }
+        })
     }
 
     /// A thread polls the descriptors and wakes a word that this one sleeps on with the others.
@@ -123,7 +145,10 @@ impl<'a> Blocking<'a> {
         let word = map.word::<u32>(0).ok_or_else(|| fail(Errno::NOMEM))?;
         let cancel = eventfd(0, EventfdFlags::CLOEXEC).map_err(fail)?;
         let mut sleeps = self.sleeps.clone();
-        sleeps.push(Sleep { word: word.look(), expected: 0 });
+        sleeps.push(Sleep {
+            word: word.look(),
+            expected: 0,
+        });
         let result = std::thread::scope(|scope| {
             let helper = || {
                 // Whatever poll answers, the waiter looks again.

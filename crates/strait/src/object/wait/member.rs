@@ -35,7 +35,12 @@ pub(crate) struct Steps {
 
 impl Steps {
     pub(crate) fn until(deadline: Option<Deadline>) -> Self {
-        Self { rounds: 0, weary: 0, limit: None, deadline }
+        Self {
+            rounds: 0,
+            weary: 0,
+            limit: None,
+            deadline,
+        }
     }
 }
 
@@ -48,10 +53,15 @@ impl Pace for Steps {
         }
         let limit = *self.limit.get_or_insert_with(|| {
             let settle = Deadline::after(SETTLE);
-            self.deadline.map_or(settle, |deadline| deadline.min(settle))
+            self.deadline
+                .map_or(settle, |deadline| deadline.min(settle))
         });
         std::thread::yield_now();
-        if limit.passed() { Err(Unsettled) } else { Ok(()) }
+        if limit.passed() {
+            Err(Unsettled)
+        } else {
+            Ok(())
+        }
     }
 
     fn weary(&mut self) -> bool {
@@ -102,7 +112,9 @@ pub(crate) fn only_looks(spot: &Spot<'_>) -> bool {
 
 /// Whether a wait on this member is allowed at all.
 pub(crate) fn check(inner: &Inner<'_>, blocking: bool) -> Result<()> {
-    let Inner::Object(object, core) = inner else { return Ok(()) };
+    let Inner::Object(object, core) = inner else {
+        return Ok(());
+    };
     let spot = object.spot(*core);
     if !only_looks(&spot) {
         return Ok(());
@@ -120,7 +132,11 @@ pub(crate) fn check(inner: &Inner<'_>, blocking: bool) -> Result<()> {
 }
 
 /// Takes the member if it is ready.
-pub(crate) fn take(inner: &Inner<'_>, since: Option<u32>, steps: &mut Steps) -> Result<Option<Taken>> {
+pub(crate) fn take(
+    inner: &Inner<'_>,
+    since: Option<u32>,
+    steps: &mut Steps,
+) -> Result<Option<Taken>> {
     let ready = match inner {
         Inner::Object(object, core) => return take_object(&object.spot(*core), since, steps),
         Inner::Descriptor(fd, interest) => descriptor_ready(*fd, *interest)?,
@@ -163,8 +179,12 @@ pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> 
     if !before.ready() && before.value() == me {
         let depth = count.load(Ordering::Relaxed);
         if depth >= i32::MAX.unsigned_abs() {
-            return Err(Error::new(ErrorKind::LimitExceeded, "acquire mutant", spot.object.handle.full_name())
-                .because("acquired 2,147,483,647 times by its owner"));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "acquire mutant",
+                spot.object.handle.full_name(),
+            )
+            .because("acquired 2,147,483,647 times by its owner"));
         }
         count.store(depth + 1, Ordering::Relaxed);
         return Ok(Taken { abandoned: false });
@@ -176,7 +196,10 @@ pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> 
 
 pub(crate) fn descriptor_ready(fd: BorrowedFd<'_>, interest: PollFlags) -> Result<bool> {
     let mut fds = [PollFd::new(&fd, interest)];
-    let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let zero = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     loop {
         match rustix::event::poll(&mut fds, Some(&zero)) {
             Ok(_) => break,
@@ -186,7 +209,11 @@ pub(crate) fn descriptor_ready(fd: BorrowedFd<'_>, interest: PollFlags) -> Resul
     }
     let events = fds[0].revents();
     if events.contains(PollFlags::NVAL) {
-        return Err(Error::kernel(rustix::io::Errno::BADF, "wait", "a descriptor"));
+        return Err(Error::kernel(
+            rustix::io::Errno::BADF,
+            "wait",
+            "a descriptor",
+        ));
     }
     Ok(!events.is_empty())
 }
@@ -194,7 +221,10 @@ pub(crate) fn descriptor_ready(fd: BorrowedFd<'_>, interest: PollFlags) -> Resul
 pub(crate) fn process_runs(pid: Pid) -> bool {
     // A zombie has exited, though signal 0 still reaches it.
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    match stat.ok().and_then(|stat| stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().chars().next())) {
+    match stat.ok().and_then(|stat| {
+        stat.rsplit_once(')')
+            .map(|(_, rest)| rest.trim_start().chars().next())
+    }) {
         Some(state) => !matches!(state, Some('Z' | 'X')),
         None => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
     }
@@ -216,12 +246,21 @@ impl<'a> Ticket<'a> {
             return Ok(None);
         }
         if spot.is_private() {
-            spot.half(layout::TICKET_MARK).fetch_add(1, Ordering::SeqCst);
+            spot.half(layout::TICKET_MARK)
+                .fetch_add(1, Ordering::SeqCst);
             return Ok(Some(Self { spot, entry: None }));
         }
         let token = domain::seat(&spot.object.domain)?.token;
-        let entry = enter(&spot, layout::tickets(spot.core()), layout::TICKET_MARK, token);
-        Ok(entry.map(|entry| Self { spot, entry: Some(entry) }))
+        let entry = enter(
+            &spot,
+            layout::tickets(spot.core()),
+            layout::TICKET_MARK,
+            token,
+        );
+        Ok(entry.map(|entry| Self {
+            spot,
+            entry: Some(entry),
+        }))
     }
 }
 
@@ -229,7 +268,9 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         match self.entry {
             None => {
-                self.spot.half(layout::TICKET_MARK).fetch_sub(1, Ordering::SeqCst);
+                self.spot
+                    .half(layout::TICKET_MARK)
+                    .fetch_sub(1, Ordering::SeqCst);
             }
             Some(entry) => leave(&self.spot, layout::tickets(self.spot.core()), entry),
         }
@@ -244,7 +285,10 @@ pub(crate) fn enter(spot: &Spot<'_>, roster: usize, mark: usize, token: u32) -> 
         if found != 0 && (found == token || !spot.object.domain.is_dead(found)) {
             continue;
         }
-        if word.compare_exchange(found, token, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if word
+            .compare_exchange(found, token, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+        {
             let high = spot.half(mark);
             let needed = u32::try_from(index + 1).unwrap_or(u32::MAX);
             let mut found = high.load(Ordering::SeqCst);
@@ -275,7 +319,10 @@ pub(crate) fn roster<'a>(
     let used = spot.half_look(mark).load(Ordering::SeqCst) as usize;
     let object = spot.object;
     (0..used.min(layout::ROSTER_LEN)).filter_map(move |index| {
-        let token = object.map.look::<u32>(roster + index * 4)?.load(Ordering::SeqCst);
+        let token = object
+            .map
+            .look::<u32>(roster + index * 4)?
+            .load(Ordering::SeqCst);
         (token != 0).then_some(token)
     })
 }

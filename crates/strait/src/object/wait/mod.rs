@@ -34,14 +34,14 @@ use strait_sys::time::Deadline;
 use strait_sys::{Errno, pidfd};
 
 use crate::error::{Error, Result};
-use crate::object::handle::{Object, Spot};
+use crate::object::handle::Object;
 
 pub use self::all::{AllWon, all, all_for};
 pub use self::any::{any, any_for};
 pub use self::block::{Tiers, tiers};
 pub use self::set::{Key, Set, SetWon};
 
-pub(crate) use self::any::any_until;
+pub(crate) use self::any::{any_until, signal_then_any};
 
 /// Most members in one [`any`] or [`all`] (NT's MAXIMUM_WAIT_OBJECTS).
 pub const MEMBERS_MAX: usize = 64;
@@ -80,13 +80,6 @@ pub(crate) enum Inner<'a> {
 impl<'a> Member<'a> {
     pub(crate) fn object(object: &'a Arc<Object>, core: usize) -> Self {
         Self(Inner::Object(object, core))
-    }
-
-    pub(crate) fn spot(&self) -> Option<Spot<'a>> {
-        match self.0 {
-            Inner::Object(object, core) => Some(object.spot(core)),
-            _ => None,
-        }
     }
 }
 
@@ -161,7 +154,10 @@ impl Process {
         let raw = i32::try_from(pid).map_err(|_| fail(Errno::INVAL))?;
         let pid = rustix::process::Pid::from_raw(raw).ok_or_else(|| fail(Errno::INVAL))?;
         match pidfd::open(pid) {
-            Ok(fd) => Ok(Self { pid, pidfd: Some(fd) }),
+            Ok(fd) => Ok(Self {
+                pid,
+                pidfd: Some(fd),
+            }),
             Err(Errno::NOSYS | Errno::PERM) if member::process_runs(pid) => {
                 Ok(Self { pid, pidfd: None })
             }
@@ -186,4 +182,13 @@ impl Waitable for Process {
             None => Member(Inner::Process(self.pid)),
         }
     }
+}
+
+// ---- for the kinds -------------------------------------------------------------------------
+
+pub(crate) use self::member::{token as member_token, unsettled};
+
+/// The pace of a call without a deadline.
+pub(crate) fn steps() -> member::Steps {
+    member::Steps::until(None)
 }

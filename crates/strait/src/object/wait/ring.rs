@@ -69,8 +69,13 @@ pub(crate) fn ringer(domain: &Arc<Domain>, set: &Arc<Shared>) -> Result<Arc<Ring
     if ringers.0 != fork::generation() {
         *ringers = (fork::generation(), Vec::new());
     }
-    ringers.1.retain(|ringer| !ringer.retired.load(Ordering::SeqCst));
-    let known = ringers.1.iter().find(|ringer| Arc::ptr_eq(&ringer.domain, domain));
+    ringers
+        .1
+        .retain(|ringer| !ringer.retired.load(Ordering::SeqCst));
+    let known = ringers
+        .1
+        .iter()
+        .find(|ringer| Arc::ptr_eq(&ringer.domain, domain));
     let ringer = match known {
         Some(ringer) => ringer.clone(),
         None => {
@@ -98,7 +103,10 @@ fn start(domain: &Arc<Domain>) -> Result<Arc<Ringer>> {
     let theirs = ringer.clone();
     thread::spawn_quiet("strait-ringer", move || {
         let seat = if theirs.domain.is_private() {
-            Ok(domain::Seat { slot: PRIVATE_BELL, token: 0 })
+            Ok(domain::Seat {
+                slot: PRIVATE_BELL,
+                token: 0,
+            })
         } else {
             domain::seat(&theirs.domain)
         };
@@ -115,7 +123,11 @@ fn start(domain: &Arc<Domain>) -> Result<Arc<Ringer>> {
     })
     .map_err(|errno| Error::kernel(errno, "start thread", "strait-ringer"))?;
     seated.recv().unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Exhausted, "start thread", "strait-ringer"))
+        Err(Error::new(
+            ErrorKind::Exhausted,
+            "start thread",
+            "strait-ringer",
+        ))
     })?;
     Ok(ringer)
 }
@@ -130,8 +142,12 @@ impl Ringer {
         let token = lock(&self.seat).map_or(0, |seat| seat.token);
         let entry = member::enter(spot, layout::bells(spot.core()), BELL_MARK, token);
         entry.map(Some).ok_or_else(|| {
-            Error::new(ErrorKind::Exhausted, "add to set", spot.object.handle.full_name())
-                .because(format!("{} sets wait on it already", layout::ROSTER_LEN))
+            Error::new(
+                ErrorKind::Exhausted,
+                "add to set",
+                spot.object.handle.full_name(),
+            )
+            .because(format!("{} sets wait on it already", layout::ROSTER_LEN))
         })
     }
 
@@ -152,8 +168,12 @@ impl Ringer {
     }
 
     fn run(&self) {
-        let Some(seat) = *lock(&self.seat) else { return };
-        let Some(bell) = self.domain.bell(seat.slot) else { return };
+        let Some(seat) = *lock(&self.seat) else {
+            return;
+        };
+        let Some(bell) = self.domain.bell(seat.slot) else {
+            return;
+        };
         loop {
             let heard = bell.load(Ordering::SeqCst);
             let sets: Vec<_> = lock(&self.sets).iter().filter_map(Weak::upgrade).collect();

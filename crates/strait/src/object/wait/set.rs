@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFlags, eventfd};
-use strait_sys::fork;
 use strait_sys::time::Deadline;
-use strait_sys::timerfd::Timer as Alarm;
+use strait_sys::{fork, timerfd};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
@@ -53,7 +52,7 @@ pub struct Set(Arc<Shared>);
 pub(crate) struct Shared {
     epoll: OwnedFd,
     objects: OwnedFd,
-    alarm: Alarm,
+    alarm: OwnedFd,
     members: Mutex<Vec<Option<Entry>>>,
     turn: AtomicUsize,
     generation: u32,
@@ -97,9 +96,15 @@ impl Set {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(fail)?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let objects = eventfd(0, flags).map_err(fail)?;
-        let alarm = Alarm::new().map_err(fail)?;
-        epoll::add(&epoll, &objects, EventData::new_u64(OBJECTS), EventFlags::IN).map_err(fail)?;
-        epoll::add(&epoll, alarm.as_fd(), EventData::new_u64(ALARM), EventFlags::IN).map_err(fail)?;
+        let alarm = timerfd::create().map_err(fail)?;
+        epoll::add(
+            &epoll,
+            &objects,
+            EventData::new_u64(OBJECTS),
+            EventFlags::IN,
+        )
+        .map_err(fail)?;
+        epoll::add(&epoll, &alarm, EventData::new_u64(ALARM), EventFlags::IN).map_err(fail)?;
         Ok(Self(Arc::new(Shared {
             epoll,
             objects,
@@ -129,8 +134,12 @@ impl Set {
         let kept = match member.0 {
             Inner::Object(object, core) => {
                 if member::only_looks(&object.spot(core)) {
-                    return Err(Error::new(ErrorKind::Denied, "add to set", object.handle.full_name())
-                        .because("a set must be able to register, which writes"));
+                    return Err(Error::new(
+                        ErrorKind::Denied,
+                        "add to set",
+                        object.handle.full_name(),
+                    )
+                    .because("a set must be able to register, which writes"));
                 }
                 Kept::Object(object.clone(), core)
             }
@@ -146,7 +155,10 @@ impl Set {
 
     fn insert(&self, kept: Kept) -> Result<Key> {
         let mut members = self.0.members();
-        let at = members.iter().position(Option::is_none).unwrap_or(members.len());
+        let at = members
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(members.len());
         let mut ringer = None;
         match &kept {
             Kept::Object(object, core) => {
@@ -158,7 +170,8 @@ impl Set {
                 let mut events = EventFlags::empty();
                 events.set(EventFlags::IN, interest.contains(PollFlags::IN));
                 events.set(EventFlags::OUT, interest.contains(PollFlags::OUT));
-                epoll::add(&self.0.epoll, fd, EventData::new_u64(at as u64), events).map_err(fail)?;
+                epoll::add(&self.0.epoll, fd, EventData::new_u64(at as u64), events)
+                    .map_err(fail)?;
             }
             Kept::Until(_) | Kept::Process(_) => {}
         }
@@ -180,7 +193,9 @@ impl Set {
     /// Removes a member; false if it was removed before.
     pub fn remove(&self, key: Key) -> bool {
         let mut members = self.0.members();
-        let Some(entry) = members.get_mut(key.0).and_then(Option::take) else { return false };
+        let Some(entry) = members.get_mut(key.0).and_then(Option::take) else {
+            return false;
+        };
         self.0.set_alarm(&members);
         drop(members);
         self.0.forget(&entry);
@@ -283,8 +298,12 @@ impl Shared {
         for step in 0..count {
             let at = (start + step) % count;
             let Some(entry) = &members[at] else { continue };
-            if let Some(Taken { abandoned }) = member::take(&entry.kept.inner(), None, &mut steps)? {
-                won = Some(SetWon { key: Key(at), abandoned });
+            if let Some(Taken { abandoned }) = member::take(&entry.kept.inner(), None, &mut steps)?
+            {
+                won = Some(SetWon {
+                    key: Key(at),
+                    abandoned,
+                });
                 self.turn.store(at + 1, Ordering::Relaxed);
                 break;
             }
@@ -328,19 +347,27 @@ impl Shared {
 
     /// The alarm rings at the next expiry of a timer or delay.
     fn set_alarm(&self, members: &[Option<Entry>]) {
-        let due = members.iter().flatten().filter_map(|entry| match &entry.kept {
-            Kept::Object(object, core) => timer::next(&object.spot(*core)),
-            Kept::Until(moment) => Some(*moment),
-            _ => None,
-        });
+        let due = members
+            .iter()
+            .flatten()
+            .filter_map(|entry| match &entry.kept {
+                Kept::Object(object, core) => timer::next(&object.spot(*core)),
+                Kept::Until(moment) => Some(*moment),
+                _ => None,
+            });
         // A failure leaves an alarm that is early or missing; waits look at timers themselves.
-        let _ = self.alarm.set(due.min());
+        let _ = match due.min() {
+            Some(due) => timerfd::arm(self.alarm.as_fd(), due),
+            None => timerfd::disarm(self.alarm.as_fd()),
+        };
     }
 
     fn probe_interval(&self) -> Option<Duration> {
         let members = self.members();
         let entries = members.iter().flatten();
-        entries.filter_map(|entry| member::probe_interval(&entry.kept.inner())).min()
+        entries
+            .filter_map(|entry| member::probe_interval(&entry.kept.inner()))
+            .min()
     }
 }
 

@@ -38,9 +38,11 @@ pub(crate) fn signal(
             }
             Ok((before, changed))
         }
-        Err(NoSignal::AtLimit) => {
-            Err(Error::new(ErrorKind::LimitExceeded, verb, object.handle.full_name()))
-        }
+        Err(NoSignal::AtLimit) => Err(Error::new(
+            ErrorKind::LimitExceeded,
+            verb,
+            object.handle.full_name(),
+        )),
         Err(NoSignal::Unsettled) => match seatless.into_inner() {
             Some(error) => Err(error.during(verb, object.handle.full_name())),
             None => Err(member::unsettled(spot, verb)),
@@ -52,7 +54,11 @@ pub(crate) fn signal(
 pub(crate) fn set(spot: &Spot<'_>, verb: &'static str) -> Result<bool> {
     let plan = |state: State| Op::Set {
         // Counting the waiters only matters when a release is pending already.
-        cap: if state.ready() { member::waiters(spot) } else { 1 },
+        cap: if state.ready() {
+            member::waiters(spot)
+        } else {
+            1
+        },
     };
     Ok(signal(spot, verb, plan)?.0.ready())
 }
@@ -60,13 +66,19 @@ pub(crate) fn set(spot: &Spot<'_>, verb: &'static str) -> Result<bool> {
 /// Resets an event; releases that were given to waiters stay theirs.
 pub(crate) fn reset(spot: &Spot<'_>, verb: &'static str) -> Result<bool> {
     let plan = |state: State| Op::Reset {
-        waiters: if state.ready() { member::waiters(spot) } else { 0 },
+        waiters: if state.ready() {
+            member::waiters(spot)
+        } else {
+            0
+        },
     };
     Ok(signal(spot, verb, plan)?.0.ready())
 }
 
 /// Releases whoever is registered, and leaves the event reset.
 pub(crate) fn pulse(spot: &Spot<'_>, verb: &'static str) -> Result<bool> {
-    let plan = |_| Op::Pulse { waiters: member::waiters(spot) };
+    let plan = |_| Op::Pulse {
+        waiters: member::waiters(spot),
+    };
     Ok(signal(spot, verb, plan)?.0.ready())
 }

@@ -49,7 +49,10 @@ impl Schedule {
             return Some(Deadline::from_ns(self.first));
         }
         let passed = (now - self.first).checked_div(self.period)?;
-        let next = self.period.checked_mul(passed + 1)?.checked_add(self.first)?;
+        let next = self
+            .period
+            .checked_mul(passed + 1)?
+            .checked_add(self.first)?;
         Some(Deadline::from_ns(next))
     }
 }
@@ -122,8 +125,10 @@ pub(crate) fn write(spot: &Spot<'_>, schedule: Schedule) -> Result<u32> {
             return Ok(cell);
         }
     }
-    Err(Error::new(ErrorKind::Busy, "set timer", spot.object.handle.full_name())
-        .because("32 threads are setting it at this moment"))
+    Err(
+        Error::new(ErrorKind::Busy, "set timer", spot.object.handle.full_name())
+            .because("32 threads are setting it at this moment"),
+    )
 }
 
 fn claim(spot: &Spot<'_>, cell: u32, token: u32) -> Option<bool> {
@@ -134,7 +139,10 @@ fn claim(spot: &Spot<'_>, cell: u32, token: u32) -> Option<bool> {
     if current() || !free {
         return Some(false);
     }
-    if word.compare_exchange(found, token, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+    if word
+        .compare_exchange(found, token, Ordering::SeqCst, Ordering::SeqCst)
+        .is_err()
+    {
         return Some(false);
     }
     // It may have become current between the look and the claim; now it no longer can.
@@ -157,22 +165,55 @@ mod tests {
 
     #[test]
     fn expiries_are_counted_and_never_fold_to_none() {
-        let once = Schedule { first: 100, period: 0 };
+        let once = Schedule {
+            first: 100,
+            period: 0,
+        };
         assert_eq!([99, 100, 10_000].map(|now| once.elapsed(now)), [0, 1, 1]);
-        let every = Schedule { first: 100, period: 10 };
-        assert_eq!([99, 100, 109, 110, 1100].map(|now| every.elapsed(now)), [0, 1, 1, 2, 101]);
+        let every = Schedule {
+            first: 100,
+            period: 10,
+        };
+        assert_eq!(
+            [99, 100, 109, 110, 1100].map(|now| every.elapsed(now)),
+            [0, 1, 1, 2, 101]
+        );
         let mask = u64::from(TimerValue::FIRED_MASK);
         assert_eq!(every.elapsed(100 + 10 * mask), 1);
         assert_eq!(every.elapsed(99 + 10 * mask), TimerValue::FIRED_MASK);
-        assert_eq!(Schedule { first: 0, period: 10 }.elapsed(5), 0);
+        assert_eq!(
+            Schedule {
+                first: 0,
+                period: 10
+            }
+            .elapsed(5),
+            0
+        );
     }
 
     #[test]
     fn the_next_expiry_lies_ahead() {
-        let every = Schedule { first: 100, period: 10 };
+        let every = Schedule {
+            first: 100,
+            period: 10,
+        };
         assert_eq!(every.next_after(5), Some(Deadline::from_ns(100)));
         assert_eq!(every.next_after(100), Some(Deadline::from_ns(110)));
-        assert_eq!(Schedule { first: 100, period: 0 }.next_after(100), None);
-        assert_eq!(Schedule { first: 100, period: u64::MAX }.next_after(200), None);
+        assert_eq!(
+            Schedule {
+                first: 100,
+                period: 0
+            }
+            .next_after(100),
+            None
+        );
+        assert_eq!(
+            Schedule {
+                first: 100,
+                period: u64::MAX
+            }
+            .next_after(200),
+            None
+        );
     }
 }

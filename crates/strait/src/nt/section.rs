@@ -1,0 +1,570 @@
+//! Sections: shared memory with a name, in which a hostile peer can harm nothing but the bytes.
+//!
+//! A view gives [`Word`]s (atomics) and bounded copies, never a reference: another process may be
+//! writing at any moment. Where that can be excluded, [`Section::freeze`] gives honest `&[u8]`.
+//!
+//! | NT | here |
+//! | --- | --- |
+//! | sizes round up to pages; a view's offset is a multiple of 64 KiB | faithful |
+//! | a view keeps the memory, not the name | faithful |
+//! | access of a view is a subset of the handle's | faithful: read-only handles map read-only |
+//! | SEC_RESERVE, SEC_IMAGE, large pages, NtExtendSection | left out |
+//! | a named section over a file | each opener opens the file by its path, and needs permission for it |
+//!
+//! A process that may write a named section may also truncate it: accesses beyond then fail with
+//! [`ErrorKind::Broken`] instead of killing the reader. Unnamed sections are sealed against that.
+//!
+//! ```
+//! use strait::nt::{Section, Write};
+//! use std::sync::atomic::Ordering;
+//!
+//! let table = Section::options(1 << 16).create()?;
+//! let view = table.map::<Write>()?;
+//! view.word::<u64>(64)?.fetch_add(1, Ordering::Relaxed);
+//! view.write(4096, b"tea")?;
+//! let mut read = [0; 3];
+//! view.read(4096, &mut read)?;
+//! assert_eq!(&read, b"tea");
+//! # Ok::<(), strait::Error>(())
+//! ```
+//! Source: Windows SDK, CreateFileMapping, MapViewOfFile; NtCreateSection.
+
+use std::ffi::OsStr;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Mode, OFlags};
+use strait_sys::cell::{ReadOnly, ReadWrite, Scalar, Word};
+use strait_sys::map::{Access, Map};
+use strait_sys::memfd;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::handle::{Blueprint, Handle, Site};
+use crate::object::kind::{Birth, Kind, Rights};
+use crate::object::layout::{FLAG_FILE, PAGE};
+use crate::object::transfer::{Raw, RawRef};
+use crate::object::word::State;
+use crate::object::{Name, transfer};
+
+/// What the offset of a view is a multiple of.
+pub const GRANULARITY: u64 = 64 * 1024;
+
+/// Views that read.
+#[derive(Debug)]
+pub enum Read {}
+
+/// Views that read and write.
+#[derive(Debug)]
+pub enum Write {}
+
+/// How a view is mapped: [`Read`] or [`Write`].
+pub trait Mapping: sealed::Sealed {
+    /// What a [`Word`] of such a view can do.
+    type Mode: strait_sys::cell::Mode;
+
+    #[doc(hidden)]
+    const RIGHTS: Rights;
+    #[doc(hidden)]
+    const ACCESS: Access;
+
+    #[doc(hidden)]
+    fn word<T: Scalar>(map: &Map, offset: usize) -> Option<Word<'_, T, Self::Mode>>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Read {}
+    impl Sealed for super::Write {}
+}
+
+impl Mapping for Read {
+    type Mode = ReadOnly;
+    const RIGHTS: Rights = Rights::LOOK;
+    const ACCESS: Access = Access::Read;
+
+    fn word<T: Scalar>(map: &Map, offset: usize) -> Option<Word<'_, T, ReadOnly>> {
+        map.look(offset)
+    }
+}
+
+impl Mapping for Write {
+    type Mode = ReadWrite;
+    const RIGHTS: Rights = Rights::MODIFY;
+    const ACCESS: Access = Access::Write;
+
+    fn word<T: Scalar>(map: &Map, offset: usize) -> Option<Word<'_, T, ReadWrite>> {
+        map.word(offset)
+    }
+}
+
+/// A section: memory that processes share.
+#[derive(Debug)]
+#[doc(alias = "NtCreateSection")]
+#[doc(alias = "CreateFileMapping")]
+pub struct Section {
+    handle: Handle,
+    /// The file of which it is a section, if it is of one.
+    file: Option<OwnedFd>,
+}
+
+/// How a section is born or opened.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SectionOptions {
+    site: Site,
+    len: u64,
+    file: Option<PathBuf>,
+    rights: Rights,
+}
+
+impl SectionOptions {
+    site_options!();
+
+    /// A section of this file instead of memory of its own. Its length is what the options say; 0
+    /// for the whole file, which must then not be empty.
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
+        self.file = Some(path.as_ref().to_path_buf());
+        self
+    }
+
+    fn plan(&self, verb: &'static str) -> Result<(Blueprint, Option<(OwnedFd, Vec<u8>)>)> {
+        let wrong = |why: &str| {
+            Err(
+                Error::new(ErrorKind::InvalidInput, verb, format!("{} bytes", self.len))
+                    .because(why),
+            )
+        };
+        let backing = self
+            .file
+            .as_deref()
+            .map(|path| open_backing(path, Rights::ALL))
+            .transpose()?;
+        let len = match &backing {
+            Some((_, stat)) if self.len == 0 => *stat,
+            _ => self.len,
+        };
+        if len == 0 {
+            return wrong("a section has at least one byte");
+        }
+        if let Some((_, found)) = &backing
+            && len > *found
+        {
+            return wrong("longer than its file");
+        }
+        let Some(rounded) = len
+            .checked_next_multiple_of(PAGE as u64)
+            .filter(|len| *len <= 1 << 46)
+        else {
+            return wrong("longer than any memory");
+        };
+        let path = match (&backing, &self.file) {
+            (Some((file, _)), Some(path)) => Some(describe(file, path)?),
+            _ => None,
+        };
+        let plan = Blueprint {
+            kind: Kind::Section,
+            flags: if path.is_some() { FLAG_FILE } else { 0 },
+            limit: if path.is_some() { len } else { rounded },
+            data_len: path.as_ref().map_or(rounded, |path| path.len() as u64),
+            states: [State::new(false, 0); 2],
+        };
+        Ok((plan, backing.map(|(file, _)| file).zip(path)))
+    }
+
+    /// Makes the section; its bytes are zero.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for 0 bytes; [`ErrorKind::Exhausted`] if the memory is not there;
+    /// otherwise as [`EventOptions::create`](crate::nt::EventOptions::create).
+    pub fn create(mut self) -> Result<Section> {
+        // Without a name it is a sealed memfd, which can be passed on.
+        self.site.shared = true;
+        let (plan, backing) = self.plan("create section")?;
+        let handle = self
+            .site
+            .create_with(&plan, "create section", backing_bytes(&backing))?;
+        Ok(Section {
+            handle,
+            file: backing.map(|(file, _)| file),
+        })
+    }
+
+    /// Makes it, or opens the section of that name with the length it has.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), but for a section of that name.
+    pub fn create_or_open(mut self) -> Result<(Section, Birth)> {
+        self.site.shared = true;
+        let (plan, backing) = self.plan("create section")?;
+        let bytes = backing_bytes(&backing);
+        let (handle, birth) = self
+            .site
+            .create_or_open_with(&plan, "create section", bytes)?;
+        if birth == Birth::Opened {
+            return Ok((Section::over(handle)?, birth));
+        }
+        Ok((
+            Section {
+                handle,
+                file: backing.map(|(file, _)| file),
+            },
+            birth,
+        ))
+    }
+
+    /// Opens the section of that name; the length asked for does not matter.
+    ///
+    /// # Errors
+    /// As [`EventOptions::open`](crate::nt::EventOptions::open).
+    pub fn open(self) -> Result<Section> {
+        Section::over(self.site.open(Kind::Section, self.rights, "open section")?)
+    }
+}
+
+fn backing_bytes(backing: &Option<(OwnedFd, Vec<u8>)>) -> &[u8] {
+    backing.as_ref().map_or(&[], |(_, bytes)| bytes)
+}
+
+/// Which file: device, inode, and the path by which to open it.
+fn describe(file: &OwnedFd, path: &Path) -> Result<Vec<u8>> {
+    let fail = |error: std::io::Error| {
+        Error::new(
+            ErrorKind::NotFound,
+            "open file of section",
+            path.display().to_string(),
+        )
+        .because(error.to_string())
+    };
+    let path = std::fs::canonicalize(path).map_err(fail)?;
+    let stat = fs::fstat(file).map_err(|errno| Error::kernel(errno, "open file of section", ""))?;
+    let mut bytes = stat.st_dev.to_le_bytes().to_vec();
+    bytes.extend(stat.st_ino.to_le_bytes());
+    bytes.extend(path.as_os_str().as_bytes());
+    Ok(bytes)
+}
+
+fn open_backing(path: &Path, rights: Rights) -> Result<(OwnedFd, u64)> {
+    let fail = |errno| Error::kernel(errno, "open file of section", path.display().to_string());
+    let access = if rights.writes() {
+        OFlags::RDWR
+    } else {
+        OFlags::RDONLY
+    };
+    let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = fs::open(path, flags, Mode::empty()).map_err(fail)?;
+    let stat = fs::fstat(&file).map_err(fail)?;
+    if fs::FileType::from_raw_mode(stat.st_mode) != fs::FileType::RegularFile {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "open file of section",
+            path.display().to_string(),
+        )
+        .because("not a regular file"));
+    }
+    Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+}
+
+impl Section {
+    /// Options for a new section of `len` bytes, or to open one.
+    pub fn options(len: u64) -> SectionOptions {
+        SectionOptions {
+            site: Site::default(),
+            len,
+            file: None,
+            rights: Rights::ALL,
+        }
+    }
+
+    /// Opens the section of that name in the user's own namespace.
+    ///
+    /// # Errors
+    /// As [`SectionOptions::open`].
+    pub fn open(name: impl Into<String>) -> Result<Self> {
+        Self::options(0).name(name).open()
+    }
+
+    fn over(handle: Handle) -> Result<Self> {
+        let file = if handle.header.flags & FLAG_FILE == 0 {
+            None
+        } else {
+            Some(reopen(&handle)?)
+        };
+        Ok(Self { handle, file })
+    }
+
+    /// Its length in bytes: whole pages, or what was asked for of a file.
+    #[must_use]
+    #[doc(alias = "NtQuerySection")]
+    pub fn len(&self) -> u64 {
+        self.handle.header.limit
+    }
+
+    /// Never: a section has at least one byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Maps all of it.
+    ///
+    /// # Errors
+    /// As [`map_part`](Self::map_part).
+    #[doc(alias = "MapViewOfFile")]
+    pub fn map<M: Mapping>(&self) -> Result<View<M>> {
+        self.map_part(0, 0)
+    }
+
+    /// Maps `len` bytes from `offset`; a length of 0 means to the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the offset is no multiple of [`GRANULARITY`] or the part is not
+    /// within the section; [`ErrorKind::Denied`] for a [`Write`] view of a handle without
+    /// [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the mapping.
+    pub fn map_part<M: Mapping>(&self, offset: u64, len: u64) -> Result<View<M>> {
+        let fail = |kind, why: &str| {
+            let what = format!("{} (offset {offset}, {len} bytes)", self.handle.full_name());
+            Err(Error::new(kind, "map section", what).because(why))
+        };
+        if !self.handle.rights.includes(M::RIGHTS) {
+            return fail(ErrorKind::Denied, "the handle has fewer rights");
+        }
+        if !offset.is_multiple_of(GRANULARITY) {
+            return fail(
+                ErrorKind::InvalidInput,
+                "the offset must be a multiple of 64 KiB",
+            );
+        }
+        let Some(rest) = self.len().checked_sub(offset).filter(|rest| *rest > 0) else {
+            return fail(
+                ErrorKind::InvalidInput,
+                "the view begins beyond the section",
+            );
+        };
+        if len > rest {
+            return fail(ErrorKind::InvalidInput, "the view ends beyond the section");
+        }
+        let len = usize::try_from(if len == 0 { rest } else { len }).unwrap_or(usize::MAX);
+        let map = self.map_bytes(offset, len, M::ACCESS);
+        let map =
+            map.map_err(|errno| Error::kernel(errno, "map section", self.handle.full_name()))?;
+        Ok(View {
+            map,
+            name: self.handle.full_name(),
+            _mapping: PhantomData,
+        })
+    }
+
+    fn map_bytes(&self, offset: u64, len: usize, access: Access) -> strait_sys::Result<Map> {
+        match (&self.file, self.handle.file()) {
+            (Some(file), _) => Map::shared(file.as_fd(), offset, len, access),
+            (None, Some(file)) => {
+                let data = self.handle.header.data_offset() as u64;
+                Map::shared(file, data + offset, len, access)
+            }
+            (None, None) => Err(strait_sys::Errno::BADF),
+        }
+    }
+
+    /// Seals an unnamed section against all writing, for ever and for everybody, and maps it as
+    /// plain bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while anybody has it mapped for writing; [`ErrorKind::Unsupported`] for a
+    /// named section or one of a file: those cannot be sealed.
+    pub fn freeze(&self) -> Result<Frozen> {
+        let fail = |kind, why: &str| {
+            Err(Error::new(kind, "freeze section", self.handle.full_name()).because(why))
+        };
+        let Some(file) = self
+            .handle
+            .file()
+            .filter(|_| self.handle.name.is_none() && self.file.is_none())
+        else {
+            return fail(ErrorKind::Unsupported, "only unnamed memory can be sealed");
+        };
+        match memfd::add_seals(file, memfd::SealFlags::WRITE) {
+            Ok(()) => {}
+            Err(strait_sys::Errno::BUSY) => {
+                return fail(ErrorKind::Busy, "a writable view is mapped");
+            }
+            Err(errno) => {
+                return Err(Error::kernel(
+                    errno,
+                    "freeze section",
+                    self.handle.full_name(),
+                ));
+            }
+        }
+        let len = usize::try_from(self.len()).unwrap_or(usize::MAX);
+        memfd::Sealed::map(file, self.handle.header.data_offset() as u64, len)
+            .map(Frozen)
+            .map_err(|errno| Error::kernel(errno, "freeze section", self.handle.full_name()))
+    }
+
+    /// A handle of its own with these rights or fewer. NT: DuplicateHandle.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] for rights that this handle lacks.
+    pub fn duplicate(&self, rights: Rights) -> Result<Self> {
+        Self::over(self.handle.duplicate(rights)?)
+    }
+
+    /// Makes the name stay without a handle.
+    ///
+    /// # Errors
+    /// As [`Event::make_permanent`](crate::nt::Event::make_permanent).
+    pub fn make_permanent(&self) -> Result<()> {
+        self.handle.set_permanent(true)
+    }
+
+    /// Lets the name go with the last handle.
+    ///
+    /// # Errors
+    /// As [`make_permanent`](Self::make_permanent).
+    pub fn make_temporary(&self) -> Result<()> {
+        self.handle.set_permanent(false)
+    }
+
+    /// Its name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        self.handle.name.as_ref()
+    }
+
+    /// What this handle may do.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        self.handle.rights
+    }
+
+    /// Whether two handles are of one object.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.handle.is_same(&other.handle)
+    }
+}
+
+/// Opens the file of a section by the path that its maker left, if it is still that file.
+fn reopen(handle: &Handle) -> Result<OwnedFd> {
+    let wrong = |why: &str| {
+        Error::new(
+            ErrorKind::Broken,
+            "open file of section",
+            handle.full_name(),
+        )
+        .because(why)
+    };
+    let len = usize::try_from(handle.header.data_len).unwrap_or(0);
+    if !(17..=16 + 4096).contains(&len) {
+        return Err(wrong("its description has an impossible length"));
+    }
+    let file = handle.file().ok_or_else(|| wrong("no descriptor"))?;
+    let mut bytes = vec![0; len];
+    let read = rustix::io::pread(file, &mut bytes, handle.header.data_offset() as u64)
+        .map_err(|errno| Error::kernel(errno, "open file of section", handle.full_name()))?;
+    if read != len {
+        return Err(wrong("truncated"));
+    }
+    let path = Path::new(OsStr::from_bytes(&bytes[16..]));
+    let (file, _) = open_backing(path, handle.rights)?;
+    let stat =
+        fs::fstat(&file).map_err(|errno| Error::kernel(errno, "open file of section", ""))?;
+    if stat.st_dev.to_le_bytes() != bytes[..8] || stat.st_ino.to_le_bytes() != bytes[8..16] {
+        return Err(wrong(&format!("another file stands at {}", path.display())));
+    }
+    Ok(file)
+}
+
+impl transfer::Transferable for Section {
+    const KIND: Kind = Kind::Section;
+
+    fn raw(&self) -> RawRef<'_> {
+        RawRef(&self.handle)
+    }
+
+    fn from_handle(raw: Raw) -> Result<Self> {
+        Self::over(raw.0)
+    }
+}
+
+/// A mapped part of a section. It keeps the memory, not the name.
+#[derive(Debug)]
+pub struct View<M> {
+    map: Map,
+    name: String,
+    _mapping: PhantomData<fn() -> M>,
+}
+
+impl<M: Mapping> View<M> {
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Never: a view has at least one byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.map.len() == 0
+    }
+
+    fn check<T>(&self, found: Option<T>, offset: usize, len: usize) -> Result<T> {
+        if self.map.is_broken() {
+            return Err(
+                Error::new(ErrorKind::Broken, "access view", self.name.clone())
+                    .because("a process with write access truncated it"),
+            );
+        }
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "access view", self.name.clone()).because(format!(
+                "{len} bytes at {offset} of {}, or misaligned",
+                self.map.len()
+            ))
+        })
+    }
+
+    /// An atomic number in the memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it is misaligned or out of the view; [`ErrorKind::Broken`] once a
+    /// truncation was noticed (a load that meets it gives 0).
+    pub fn word<T: Scalar>(&self, offset: usize) -> Result<Word<'_, T, M::Mode>> {
+        self.check(M::word(&self.map, offset), offset, size_of::<T>())
+    }
+
+    /// Copies out of the memory. A peer may write meanwhile: then old and new bytes are mixed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it is out of the view; [`ErrorKind::Broken`] if it was truncated.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        let len = bytes.len();
+        let read = self.map.read(offset, bytes);
+        self.check(read.then_some(()), offset, len)
+    }
+}
+
+impl View<Write> {
+    /// Copies into the memory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        let written = self.map.write(offset, bytes);
+        self.check(written.then_some(()), offset, bytes.len())
+    }
+}
+
+/// The bytes of a section that nobody can change any more.
+#[derive(Debug)]
+pub struct Frozen(memfd::Sealed);
+
+impl Deref for Frozen {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}

@@ -1,0 +1,119 @@
+//! The NTSTATUS and Win32 codes of every error, so that an interface with the Win32 names can be
+//! laid over this library without a second implementation.
+//!
+//! Source: [MS-ERREF] 2.2 and 2.3; RtlNtStatusToDosError as observed.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// An NTSTATUS.
+#[derive(Copy, Clone, Eq, Hash, PartialEq)]
+pub struct NtStatus(pub u32);
+
+macro_rules! statuses {
+    ($($name:ident = $value:literal => $win32:literal,)*) => {
+        impl NtStatus {
+            $(#[doc = concat!("STATUS_", stringify!($name), ", Win32 ", stringify!($win32), ".")]
+            pub const $name: Self = Self($value);)*
+
+            /// Every status known here, with its Win32 code.
+            pub const TABLE: &[(Self, &'static str, u32)] =
+                &[$((Self::$name, stringify!($name), $win32),)*];
+        }
+    };
+}
+
+statuses! {
+    OBJECT_NAME_EXISTS = 0x4000_0000 => 183,
+    UNSUCCESSFUL = 0xC000_0001 => 31,
+    INVALID_HANDLE = 0xC000_0008 => 6,
+    INVALID_PARAMETER = 0xC000_000D => 87,
+    NO_MEMORY = 0xC000_0017 => 8,
+    ACCESS_DENIED = 0xC000_0022 => 5,
+    OBJECT_TYPE_MISMATCH = 0xC000_0024 => 6,
+    OBJECT_NAME_INVALID = 0xC000_0033 => 123,
+    OBJECT_NAME_NOT_FOUND = 0xC000_0034 => 2,
+    OBJECT_NAME_COLLISION = 0xC000_0035 => 183,
+    OBJECT_PATH_NOT_FOUND = 0xC000_003A => 3,
+    MUTANT_NOT_OWNED = 0xC000_0046 => 288,
+    SEMAPHORE_LIMIT_EXCEEDED = 0xC000_0047 => 298,
+    INSUFFICIENT_RESOURCES = 0xC000_009A => 1450,
+    NOT_SUPPORTED = 0xC000_00BB => 50,
+    PIPE_DISCONNECTED = 0xC000_00B0 => 233,
+    MUTANT_LIMIT_EXCEEDED = 0xC000_0191 => 587,
+    FILE_CORRUPT_ERROR = 0xC000_0102 => 1392,
+    SHARING_VIOLATION = 0xC000_0043 => 32,
+}
+
+impl NtStatus {
+    /// The Win32 code; 317 (ERROR_MR_MID_NOT_FOUND) for one that is not in the table, as NT does.
+    #[must_use]
+    pub fn win32(self) -> u32 {
+        Self::TABLE
+            .iter()
+            .find(|(known, ..)| *known == self)
+            .map_or(317, |(.., win32)| *win32)
+    }
+}
+
+impl fmt::Debug for NtStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::TABLE.iter().find(|(known, ..)| known == self) {
+            Some((_, name, _)) => write!(f, "STATUS_{name}"),
+            None => write!(f, "NtStatus({:#010x})", self.0),
+        }
+    }
+}
+
+impl Error {
+    /// The NTSTATUS that NT would give.
+    #[must_use]
+    pub fn nt_status(&self) -> NtStatus {
+        match self.kind() {
+            ErrorKind::NotFound => NtStatus::OBJECT_NAME_NOT_FOUND,
+            ErrorKind::Exists => NtStatus::OBJECT_NAME_COLLISION,
+            ErrorKind::WrongKind => NtStatus::OBJECT_TYPE_MISMATCH,
+            ErrorKind::Denied => NtStatus::ACCESS_DENIED,
+            ErrorKind::InvalidName => NtStatus::OBJECT_NAME_INVALID,
+            ErrorKind::PathNotFound => NtStatus::OBJECT_PATH_NOT_FOUND,
+            ErrorKind::InvalidInput => NtStatus::INVALID_PARAMETER,
+            ErrorKind::LimitExceeded if self.operation() == "acquire mutant" => {
+                NtStatus::MUTANT_LIMIT_EXCEEDED
+            }
+            ErrorKind::LimitExceeded => NtStatus::SEMAPHORE_LIMIT_EXCEEDED,
+            ErrorKind::NotOwner => NtStatus::MUTANT_NOT_OWNED,
+            ErrorKind::Busy => NtStatus::SHARING_VIOLATION,
+            ErrorKind::Broken | ErrorKind::Layout => NtStatus::FILE_CORRUPT_ERROR,
+            ErrorKind::Exhausted => NtStatus::INSUFFICIENT_RESOURCES,
+            ErrorKind::Unsupported => NtStatus::NOT_SUPPORTED,
+            ErrorKind::PeerGone => NtStatus::PIPE_DISCONNECTED,
+            ErrorKind::Kernel => NtStatus::UNSUCCESSFUL,
+        }
+    }
+
+    /// The code that GetLastError would give.
+    #[must_use]
+    pub fn win32(&self) -> u32 {
+        self.nt_status().win32()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_ms_erref() {
+        let code = |kind| Error::new(kind, "x", "y").win32();
+        assert_eq!(code(ErrorKind::NotFound), 2);
+        assert_eq!(code(ErrorKind::Exists), 183);
+        assert_eq!(code(ErrorKind::WrongKind), 6);
+        assert_eq!(code(ErrorKind::Denied), 5);
+        assert_eq!(code(ErrorKind::PathNotFound), 3);
+        assert_eq!(code(ErrorKind::InvalidInput), 87);
+        assert_eq!(code(ErrorKind::LimitExceeded), 298);
+        assert_eq!(code(ErrorKind::NotOwner), 288);
+        assert_eq!(NtStatus(0xdead_beef).win32(), 317);
+    }
+}

@@ -1,0 +1,124 @@
+//! Second processes: this binary, run again with a role, and spoken to in lines.
+//!
+//! A peer reads lines from its standard input and answers with lines that begin with `@` on its
+//! standard output (the test harness writes there too). It is killed and reaped when dropped.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+/// What a peer does. Gets the arguments it was started with.
+pub(crate) type Role = fn(&[String]);
+
+const ROLE: &str = "STRAIT_TEST_ROLE";
+const ARGUMENTS: &str = "STRAIT_TEST_ARGUMENTS";
+
+/// Plays the role that this process was started for, if any.
+pub(crate) fn run(roles: &[(&str, Role)]) {
+    let Ok(name) = std::env::var(ROLE) else {
+        return;
+    };
+    let (_, role) = roles
+        .iter()
+        .find(|(known, _)| *known == name)
+        .expect("a role in the table");
+    let arguments = std::env::var(ARGUMENTS).unwrap_or_default();
+    let arguments: Vec<String> = arguments.split('\x1f').map(str::to_owned).collect();
+    role(&arguments);
+}
+
+/// A command that plays `role`; handles can be passed to it before it is started.
+pub(crate) fn command(role: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "role", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .env(ARGUMENTS, arguments.join("\x1f"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// A running peer.
+pub(crate) struct Peer {
+    pub(crate) child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    /// Starts a peer in that role.
+    pub(crate) fn start(role: &str, arguments: &[&str]) -> Self {
+        Self::of(&mut command(role, arguments))
+    }
+
+    /// Starts the peer that `command` describes.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// Tells it a line.
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The next line it says; `None` once it has ended.
+    pub(crate) fn hear(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            // The harness ends its own line without a newline before the test speaks.
+            if let Some(at) = line.find('@') {
+                return Some(line[at + 1..].trim_end().to_owned());
+            }
+        }
+    }
+
+    /// Tells it a line and hears its answer.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        self.tell(line);
+        self.hear().expect("the peer has ended")
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Closes its standard input and waits for its end.
+    pub(crate) fn finish(mut self) -> ExitStatus {
+        drop(self.input.take());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// In a peer: says a line.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "@{line}").unwrap();
+    output.flush().unwrap();
+}
+
+/// In a peer: the next line it is told; `None` once the test closes its input.
+pub(crate) fn told() -> Option<String> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line).unwrap();
+    (read > 0).then(|| line.trim_end().to_owned())
+}
