@@ -1,7 +1,8 @@
 //! Threads that take no signals: hidden helpers must not run the program's handlers.
 //!
 //! `pthread_sigmask(3)`: a new thread inherits the mask of its maker, so that the mask is set
-//! around the start and there is no moment in which the thread could be interrupted.
+//! around the start and there is no moment in which the thread could be interrupted. Faults stay
+//! unblocked: a SIGBUS of a truncated map must reach the guard, or the kernel ends the process.
 
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
@@ -18,6 +19,10 @@ impl Quiet {
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: sigfillset initialises the set it is given.
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+            // SAFETY: the set is initialised and the signal is one.
+            unsafe { libc::sigdelset(all.as_mut_ptr(), fault) };
+        }
         // SAFETY: `all` is initialised, `before` may be written.
         let result =
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };

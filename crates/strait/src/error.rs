@@ -1,4 +1,5 @@
-//! What went wrong: a kind to match on, the operation, its subject, the reason, and the kernel's code.
+//! What went wrong: a kind to match on, the operation, its subject, the reason, and the kernel's
+//! code.
 //!
 //! Running out of time and finding a mutant abandoned are results, not errors. The NTSTATUS and
 //! Win32 codes of an error are given by [`crate::nt::status`].

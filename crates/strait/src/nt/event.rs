@@ -32,9 +32,10 @@ use std::time::Duration;
 use strait_sys::time::Deadline;
 
 use crate::error::Result;
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::{FLAG_LOOK_WAITS, FLAG_MANUAL};
+use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
 use crate::object::word::{Rule, State};
 
@@ -112,8 +113,8 @@ impl EventOptions {
     ///
     /// # Errors
     /// [`ErrorKind::Exists`](crate::ErrorKind::Exists) or
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) if the name is taken; what the name, the
-    /// namespace and the kernel refuse.
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) if the name is taken; what the name,
+    /// the namespace and the kernel refuse.
     pub fn create(self) -> Result<Event> {
         Event::over(self.site.create(&self.plan(), "create event")?)
     }

@@ -28,8 +28,9 @@ use std::time::Duration;
 use strait_sys::time::Deadline;
 
 use crate::error::Result;
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
+use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
 use crate::object::word::{Rule, State};
 

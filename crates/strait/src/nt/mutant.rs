@@ -29,9 +29,10 @@ use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::RECURSION;
+use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
 use crate::object::word::{ABANDONED, Op, Rule, State};
 

@@ -27,9 +27,10 @@ use std::time::{Duration, SystemTime};
 use strait_sys::time::{Deadline, monotonic_ns};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::FLAG_MANUAL;
+use crate::object::spot::Object;
 use crate::object::wait::timer::{self, Schedule};
 use crate::object::wait::{self, Member, Waitable, signal};
 use crate::object::word::{Op, Rule, State};
@@ -141,8 +142,8 @@ impl Timer {
     /// Expires once, after `delay`. It is not ready until then, whatever it was.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] without [`Rights::MODIFY`]; [`ErrorKind::Broken`]; [`ErrorKind::Busy`] if
-    /// 32 threads set it at this moment.
+    /// [`ErrorKind::Denied`] without [`Rights::MODIFY`]; [`ErrorKind::Broken`]; [`ErrorKind::Busy`]
+    /// if 32 threads set it at this moment.
     #[doc(alias = "SetWaitableTimer")]
     pub fn set(&self, delay: Duration) -> Result<()> {
         self.arm(Deadline::after(delay).ns(), 0)

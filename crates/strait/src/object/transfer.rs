@@ -12,8 +12,7 @@ use strait_sys::{pass, spawn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::handle::Handle;
 use crate::object::kind::{Kind, Rights};
-use crate::object::name;
-use crate::object::space::Namespace;
+use crate::object::space::{Namespace, name};
 
 /// Names, descriptors, rights and namespaces of what a process was given at its creation.
 const ENVIRONMENT: &str = "STRAIT_HANDLES";
@@ -191,8 +190,8 @@ pub trait HandleSocket: AsFd {
     ///
     /// # Errors
     /// [`ErrorKind::WrongKind`]; [`ErrorKind::Layout`] for a descriptor that is no handle;
-    /// [`ErrorKind::NotFound`] for one of another namespace; [`ErrorKind::PeerGone`]. The descriptor
-    /// is closed then.
+    /// [`ErrorKind::NotFound`] for one of another namespace; [`ErrorKind::PeerGone`]. The
+    /// descriptor is closed then.
     fn receive_handle<T: Transferable>(&self, spaces: &[Namespace]) -> Result<T> {
         let verb = "receive handle";
         let wrong = |why: &str| Error::new(ErrorKind::Layout, verb, "").because(why);

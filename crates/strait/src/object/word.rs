@@ -125,7 +125,6 @@ impl State {
         self.0 as u32
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 12 bits")]
     pub(crate) fn slot(self) -> u16 {
         (self.0 >> SLOT_SHIFT & SLOT_MASK) as u16
     }

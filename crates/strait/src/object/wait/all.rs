@@ -6,9 +6,10 @@ use std::time::Duration;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain::{Domain, Scribe};
+use crate::object::commit::domain::Domain;
+use crate::object::commit::seat::Scribe;
 use crate::object::commit::txn::{self, Refusal};
-use crate::object::handle::Spot;
+use crate::object::spot::Spot;
 use crate::object::wait::any::{Prepared, Watch, check_count};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps};

@@ -9,11 +9,11 @@ use rustix::process::Pid;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain;
+use crate::object::commit::seat;
 use crate::object::commit::txn::{self, Pace, Place, Unsettled};
-use crate::object::handle::Spot;
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, FLAG_LOOK_WAITS, RECURSION};
+use crate::object::spot::Spot;
 use crate::object::wait::{Inner, timer};
 use crate::object::word::{ABANDONED, Admission, Rule, State};
 
@@ -95,7 +95,7 @@ pub(crate) struct Taken {
 /// Who the calling thread is to this object: only a mutant asks.
 pub(crate) fn token(spot: &Spot<'_>) -> Result<u32> {
     if spot.rule() == Rule::Mutant {
-        return Ok(domain::seat(&spot.object.domain)?.token);
+        return Ok(seat::seat(&spot.object.domain)?.token);
     }
     Ok(0)
 }
@@ -250,7 +250,7 @@ impl<'a> Ticket<'a> {
                 .fetch_add(1, Ordering::SeqCst);
             return Ok(Some(Self { spot, entry: None }));
         }
-        let token = domain::seat(&spot.object.domain)?.token;
+        let token = seat::seat(&spot.object.domain)?.token;
         let entry = enter(
             &spot,
             layout::tickets(spot.core()),

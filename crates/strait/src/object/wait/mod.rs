@@ -34,7 +34,7 @@ use strait_sys::time::Deadline;
 use strait_sys::{Errno, pidfd};
 
 use crate::error::{Error, Result};
-use crate::object::handle::Object;
+use crate::object::spot::Object;
 
 pub use self::all::{AllWon, all, all_for};
 pub use self::any::{any, any_for};

@@ -12,8 +12,9 @@ use strait_sys::{fork, futex, thread};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::{self, Domain};
-use crate::object::handle::Spot;
+use crate::object::commit::seat;
 use crate::object::layout::{self, BELL_MARK};
+use crate::object::spot::Spot;
 use crate::object::wait::member::{self, PROBE};
 use crate::object::wait::set::Shared;
 
@@ -108,7 +109,7 @@ fn start(domain: &Arc<Domain>) -> Result<Arc<Ringer>> {
                 token: 0,
             })
         } else {
-            domain::seat(&theirs.domain)
+            seat::seat(&theirs.domain)
         };
         let ok = seat.is_ok();
         if let Ok(seat) = &seat {

@@ -13,7 +13,7 @@ use strait_sys::{fork, timerfd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
 use crate::object::commit::txn;
-use crate::object::handle::Object;
+use crate::object::spot::Object;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps, Taken};
 use crate::object::wait::ring::{self, Ringer};
@@ -43,8 +43,8 @@ const ALARM: u64 = u64::MAX - 1;
 /// takes one. Members get their turn in rotation, so that a busy one cannot starve the others.
 ///
 /// A set is no registered waiter of an auto-reset event: pulses pass it by. It belongs to the
-/// process that made it: in a forked child every call is refused. It starts one thread per namespace
-/// (`strait-ringer`), which ends with the last set.
+/// process that made it: in a forked child every call is refused. It starts one thread per
+/// namespace (`strait-ringer`), which ends with the last set.
 #[derive(Debug)]
 pub struct Set(Arc<Shared>);
 

@@ -5,17 +5,18 @@
 //! killed or stopped between leaves the old schedule whole. A cell belongs to its claimer; the
 //! current one is never claimed.
 //!
-//! Cell: first expiry u64 (ns of CLOCK_MONOTONIC, 0 for never), period u64 (ns, 0 for once), claim u32.
+//! Cell: first expiry u64 (ns of CLOCK_MONOTONIC, 0 for never), period u64 (ns, 0 for once), claim
+//! u32.
 
 use std::sync::atomic::Ordering;
 
 use strait_sys::time::{Deadline, monotonic_ns};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain;
+use crate::object::commit::seat;
 use crate::object::commit::txn::{self, Pace, Place, Unsettled};
-use crate::object::handle::Spot;
 use crate::object::layout::{SCHEDULE, SCHEDULE_SPACING};
+use crate::object::spot::Spot;
 use crate::object::word::{Rule, SCHEDULES, State, TimerValue};
 
 /// The claim of a cell that was current once.
@@ -113,7 +114,7 @@ pub(crate) fn is_ready(spot: &Spot<'_>) -> bool {
 
 /// Writes a schedule into a cell that nobody uses; the state must then be made to name it.
 pub(crate) fn write(spot: &Spot<'_>, schedule: Schedule) -> Result<u32> {
-    let token = domain::seat(&spot.object.domain)?.token;
+    let token = seat::seat(&spot.object.domain)?.token;
     for cell in 0..SCHEDULES {
         if claim(spot, cell, token) == Some(true) {
             let at = cell_at(cell);

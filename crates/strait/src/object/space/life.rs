@@ -20,8 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::link;
 use crate::object::kind::Birth;
 use crate::object::layout::{Header, PAGE};
-use crate::object::secure::Security;
 use crate::object::space::Namespace;
+use crate::object::space::secure::Security;
 
 /// How long another process may keep a name in transition.
 const TRANSITION: Duration = Duration::from_millis(100);

@@ -1,5 +1,9 @@
 //! Namespaces: directories in which names are files.
 
+pub(crate) mod life;
+pub(crate) mod name;
+pub(crate) mod secure;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -9,8 +13,7 @@ use rustix::process::geteuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
-use crate::object::life;
-use crate::object::name::{Prefix, show_path};
+use crate::object::space::name::{Prefix, show_path};
 
 /// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
 /// temporary one of its own. A value: clones are the same namespace.
@@ -229,7 +232,7 @@ impl Namespace {
     pub fn collect(&self) -> Result<Collected> {
         let mut collected = Collected::default();
         for entry in self.entries()? {
-            if crate::object::name::is_key(&entry) {
+            if crate::object::space::name::is_key(&entry) {
                 collected.objects += usize::from(life::reap(self, &entry));
             } else if entry.starts_with(".tmp-") {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
