@@ -36,6 +36,8 @@ pub mod uring;
 
 mod guard;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 pub use rustix::io::Errno;
 
