@@ -88,6 +88,13 @@ fn any_word_and_any_descriptor_ends_the_wait() {
             assert_eq!(eventfd::take(event.as_fd()), Ok(Some(1)));
         }
     }
+    let past = Some(Deadline::from_ns(0));
+    eventfd::add(events[2].as_fd(), 1).unwrap();
+    assert_eq!(
+        ring.wait(&sleeps(&map, 3), &readable(&events), past),
+        Ok(()),
+        "it was ready"
+    );
     let (end, other) = rustix::pipe::pipe().unwrap();
     drop(other);
     assert_eq!(
