@@ -38,6 +38,8 @@ pub mod uring;
 
 mod guard;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 pub use rustix::io::Errno;
 
