@@ -1,9 +1,10 @@
 //! [`Word`]: one atomic integer in memory that another process may write at any time.
 //!
 //! Use a `Word` for every field of shared memory; use [`Map::read`](crate::map::Map::read) and
-//! [`Map::write`](crate::map::Map::write) for bytes. A `Word` comes from a [`Map`](crate::map::Map),
-//! lives no longer than the borrow of it, and never hands out a reference: what is behind it may
-//! change between any two loads, so a value is loaded once, checked, and then used.
+//! [`Map::write`](crate::map::Map::write) for bytes. A `Word` comes from a
+//! [`Map`](crate::map::Map), lives no longer than the borrow of it, and never hands out a
+//! reference: what is behind it may change between any two loads, so a value is loaded once,
+//! checked, and then used.
 //!
 //! The operations are those of [`core::sync::atomic`], to which they compile. Two limits of the
 //! Rust memory model concern shared memory, and both are met here:
@@ -86,8 +87,8 @@ impl<'m, T: Scalar, A: Mode> Word<'m, T, A> {
     ///
     /// # Safety
     ///
-    /// `at` is aligned for `T` and stays mapped, readable and, for [`ReadWrite`], writable for `'m`;
-    /// in this process the memory is accessed only atomically.
+    /// `at` is aligned for `T` and stays mapped, readable and, for [`ReadWrite`], writable for
+    /// `'m`; in this process the memory is accessed only atomically.
     #[inline]
     pub(crate) const unsafe fn new(at: *mut T) -> Self {
         Self {

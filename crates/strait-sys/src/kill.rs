@@ -1,9 +1,10 @@
 //! Named places where a test can have its process die or stop.
 //!
-//! A protocol that survives the death of a participant names its steps: `kill::point("event.set.stored")`.
-//! In a product build that is nothing. With the feature `test-kit` each hit is counted, and a process
-//! told so by `arm` or by `STRAIT_KILL=name:nth:KILL` (or `STOP`) raises the signal at the nth
-//! hit. A test then prints the points that were hit and fails for one that never was.
+//! A protocol that survives the death of a participant names its steps:
+//! `kill::point("event.set.stored")`. In a product build that is nothing. With the feature
+//! `test-kit` each hit is counted, and a process told so by `arm` or by `STRAIT_KILL=name:nth:KILL`
+//! (or `STOP`) raises the signal at the nth hit. A test then prints the points that were hit and
+//! fails for one that never was.
 //!
 //! `signal(7)`; the signal goes to the calling thread, so that nothing runs past the point.
 
@@ -96,7 +97,8 @@ mod armed {
         }
     }
 
-    /// Has the `nth` hit of `name` from now on raise the signal: 1 is the next. Replaces what was armed.
+    /// Has the `nth` hit of `name` from now on raise the signal: 1 is the next. Replaces what was
+    /// armed.
     pub fn arm(name: &str, nth: u64, signal: Signal) {
         // First, or it would later replace what is armed here.
         arm_from_environment();

@@ -2,7 +2,8 @@
 //!
 //! One facility per module, each safe to call from safe code: memory shared with a peer is reached
 //! only through [`cell::Word`] and bounded copies, descriptors are owned and close-on-exec, and
-//! every kernel error comes back as an [`Errno`]. The crates above turn those into their own errors.
+//! every kernel error comes back as an [`Errno`]. The crates above turn those into their own
+//! errors.
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].

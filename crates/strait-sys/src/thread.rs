@@ -19,7 +19,13 @@ impl Quiet {
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: sigfillset initialises the set it is given.
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+        for fault in [
+            libc::SIGBUS,
+            libc::SIGSEGV,
+            libc::SIGILL,
+            libc::SIGFPE,
+            libc::SIGTRAP,
+        ] {
             // SAFETY: the set is initialised and the signal is one.
             unsafe { libc::sigdelset(all.as_mut_ptr(), fault) };
         }

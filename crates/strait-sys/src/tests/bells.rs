@@ -1,4 +1,4 @@
-//! Descriptors to poll: counters, timers, processes.
+//! Tests of the descriptors that ring: events, timers, processes.
 
 use core::time::Duration;
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,3 +1,5 @@
+//! Tests of [`crate::cell`].
+
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::{sealed_file, shared};

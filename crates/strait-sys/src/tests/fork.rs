@@ -1,3 +1,5 @@
+//! Tests of [`crate::fork`].
+
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 

@@ -1,3 +1,5 @@
+//! Tests of [`crate::futex`].
+
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::time::Duration;
 use std::os::fd::AsFd;
@@ -138,6 +140,7 @@ fn processes_meet_on_a_word_one_of_them_may_only_read() {
     let peer = Role::new(this_test!(), "peer").file(&fd).start();
     assert_eq!(wait(map.word::<u32>(68).unwrap(), 0, long()), Ok(()));
     let word = map.word::<u32>(64).unwrap();
+    // sleep: lets the other party block first; right also if it does not.
     std::thread::sleep(Duration::from_millis(20));
     word.store(1, Relaxed);
     wake(word, u32::MAX).unwrap();

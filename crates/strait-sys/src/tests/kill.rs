@@ -1,3 +1,5 @@
+//! Tests of [`crate::kill`].
+
 use rustix::process::{Pid, Signal as UnixSignal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::{Role, this_test};

@@ -1,3 +1,5 @@
+//! Tests of [`crate::map`].
+
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,3 +1,5 @@
+//! Tests of [`crate::pass`].
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::fstat;

@@ -1,3 +1,5 @@
+//! Tests of [`crate::seccomp`].
+
 use core::time::Duration;
 
 use super::{Role, this_test};

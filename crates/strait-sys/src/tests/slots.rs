@@ -1,3 +1,5 @@
+//! Tests of [`crate::slots`].
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

@@ -1,3 +1,5 @@
+//! Tests of [`crate::uring`].
+
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -80,6 +82,7 @@ fn any_word_and_any_descriptor_ends_the_wait() {
         for event in &events {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
+                    // sleep: lets the other party block first; right also if it does not.
                     std::thread::sleep(Duration::from_millis(10));
                     eventfd::add(event.as_fd(), 1).unwrap();
                 });
