@@ -121,7 +121,7 @@ fn soon(mut so: impl FnMut() -> bool) -> bool {
         if Instant::now() > end {
             return false;
         }
-        // sleep: lets the other party block first; right also if it does not.
+        // sleep: between two looks.
         std::thread::sleep(Duration::from_millis(1));
     }
     true
