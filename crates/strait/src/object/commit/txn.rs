@@ -266,7 +266,8 @@ pub(crate) fn take_all<P: Place>(
             finish(author, Op::Acquire, places, &marks);
             kill::point("all.finished");
             idle(author, Op::Acquire, seq);
-            return Ok(marks.iter().map(|mark| mark.unmarked()).collect());
+            marks.iter_mut().for_each(|mark| *mark = mark.unmarked());
+            return Ok(marks);
         }
         unmark(places, &marks);
         pace.pause()?;

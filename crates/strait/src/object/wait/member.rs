@@ -13,7 +13,7 @@ use crate::object::commit::seat;
 use crate::object::commit::txn::{self, Pace, Place, Unsettled};
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, FLAG_LOOK_WAITS, RECURSION};
-use crate::object::spot::Spot;
+use crate::object::spot::{Quick, Spot};
 use crate::object::wait::{Inner, timer};
 use crate::object::word::{ABANDONED, Admission, Rule, State};
 
@@ -138,7 +138,15 @@ pub(crate) fn take(
     steps: &mut Steps,
 ) -> Result<Option<Taken>> {
     let ready = match inner {
-        Inner::Object(object, core) => return take_object(&object.spot(*core), since, steps),
+        Inner::Object(object, core) => {
+            match object.quick_take(*core) {
+                Quick::Taken => return Ok(Some(Taken { abandoned: false })),
+                // A pulse may be owed to a registered waiter though it is not ready.
+                Quick::NotReady if since.is_none() => return Ok(None),
+                _ => {}
+            }
+            return take_object(&object.spot(*core), since, steps);
+        }
         Inner::Descriptor(fd, interest) => descriptor_ready(*fd, *interest)?,
         Inner::Until(deadline) => deadline.passed(),
         Inner::Process(pid) => !process_runs(*pid),
