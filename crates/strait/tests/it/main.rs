@@ -4,6 +4,7 @@
 
 mod peer;
 mod smoke;
+mod tasks;
 
 /// What another process of a test does, by name.
 const ROLES: &[(&str, peer::Role)] = &[("smoke.echo", smoke::echo)];

@@ -79,8 +79,16 @@ pub(crate) struct Seat {
 static DOMAINS: RwLock<Vec<Weak<Domain>>> = RwLock::new(Vec::new());
 static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
 
-fn register(make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
+/// The domain of that id, made if this process has none: two of one id could not commit together.
+fn register(id: u64, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
     let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
+    if let Some(known) = domains
+        .iter()
+        .filter_map(Weak::upgrade)
+        .find(|known| known.id == id)
+    {
+        return known;
+    }
     let free = domains.iter().position(|domain| domain.strong_count() == 0);
     let index = free.unwrap_or(domains.len());
     let domain = Arc::new(make(index));
@@ -104,7 +112,7 @@ impl Domain {
         }
         let map = Map::private(TABLE_LEN)
             .map_err(|errno| Error::kernel(errno, "map", "the private commit table"))?;
-        let domain = register(|index| Self::over(0, map, None, index));
+        let domain = register(0, |index| Self::over(0, map, None, index));
         Ok(PRIVATE.get_or_init(|| domain).clone())
     }
 
@@ -148,17 +156,8 @@ impl Domain {
             return Err(bad("not a commit table of this layout"));
         }
         let id = word(16);
-        let known = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(domain) = known
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find(|known| known.id == id)
-        {
-            return Ok(domain);
-        }
-        drop(known);
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
-        Ok(register(|index| {
+        Ok(register(id, |index| {
             Self::over(id, map, Some(directory), index)
         }))
     }

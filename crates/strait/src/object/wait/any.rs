@@ -131,8 +131,8 @@ impl<'a> Watch<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Registers with the member. The generation is read after the ticket is held: a pulse between
-    /// the two would be owed to a waiter that does not see it.
+    /// Registers with the member. The generation is read after the ticket is held: the other way
+    /// round, a pulse between the two could be taken from a waiter that it was meant for.
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
             return Ok(Self {
@@ -143,8 +143,8 @@ impl<'a> Entry<'a> {
         };
         let spot = object.spot(core);
         let looks = member::only_looks(&spot);
-        let since = Some(spot.rule().generation(spot.observe()));
         let ticket = if looks { None } else { Ticket::register(spot)? };
+        let since = Some(spot.rule().generation(spot.observe()));
         Ok(Self {
             inner,
             since,

@@ -19,6 +19,8 @@
 mod all;
 mod any;
 mod block;
+#[cfg(feature = "tokio")]
+mod future;
 mod member;
 pub(crate) mod ring;
 mod set;
@@ -39,6 +41,8 @@ use crate::object::spot::{Object, Quick};
 pub use self::all::{AllWon, all, all_for};
 pub use self::any::{any, any_for};
 pub use self::block::{Tiers, tiers};
+#[cfg(feature = "tokio")]
+pub use self::future::any_async;
 pub use self::set::{Key, Set, SetWon};
 
 pub(crate) use self::any::{any_until, signal_then_any};
