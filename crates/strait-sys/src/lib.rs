@@ -8,6 +8,7 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
 //! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
 
 #![expect(
@@ -26,12 +27,16 @@ pub mod futex;
 pub mod kill;
 pub mod map;
 pub mod memfd;
+pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
+pub mod signal;
 pub mod spawn;
+pub mod sysv_msg;
+pub mod sysv_sem;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
