@@ -110,6 +110,8 @@ impl Job {
     pub const BANDWIDTH: Self = Self::sized(Measure::Bandwidth, 64 << 10);
     /// An operation that nobody contends.
     pub const UNCONTENDED: Self = Self::sized(Measure::Uncontended, 0);
+    /// The same on eight objects at once.
+    pub const EIGHT: Self = Self::sized(Measure::Uncontended, 8);
     /// Opening and closing a session.
     pub const CONNECT: Self = Self::sized(Measure::Connect, 0);
 

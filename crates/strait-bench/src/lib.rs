@@ -39,6 +39,7 @@ mod figure;
 mod link;
 mod mechanism;
 mod message;
+pub mod nt;
 pub mod raw;
 mod report;
 mod survey;
@@ -52,4 +53,4 @@ pub use report::{Machine, Report, Row};
 pub use survey::{Options, Plain, Progress, Refusal, Silent, survey};
 
 /// Every mechanism that the survey knows: one line each.
-pub const TABLE: &[&[Entry]] = &[raw::TABLE];
+pub const TABLE: &[&[Entry]] = &[nt::TABLE, raw::TABLE];

@@ -22,6 +22,7 @@ pub const TABLE: &[Entry] = &[
     entry::<memory::Futex>(),
     entry::<memory::Waitv>(),
     entry::<stream::Eventfd>(),
+    entry::<stream::Epoll>(),
     entry::<stream::Pipe>(),
     entry::<stream::UnixStream>(),
     entry::<stream::UnixSeqpacket>(),
@@ -38,17 +39,17 @@ pub const TABLE: &[Entry] = &[
 /// Apart enough that neighbouring lines fetched in pairs do not meet.
 const APART: usize = 128;
 /// One page holds the words of any line here.
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 /// The word at `offset`, a constant inside a map made for it.
 #[inline]
-fn word(map: &Map, offset: usize) -> Word<'_, u64> {
+pub(crate) fn word(map: &Map, offset: usize) -> Word<'_, u64> {
     map.word(offset)
         .expect("the map was made to hold this offset")
 }
 
 /// Offsets of the word this side writes and of the one it waits on.
-fn offsets(side: Side) -> (usize, usize) {
+pub(crate) fn offsets(side: Side) -> (usize, usize) {
     match side {
         Side::Near => (0, APART),
         Side::Far => (APART, 0),
@@ -64,7 +65,7 @@ fn low(value: u64) -> u32 {
 
 /// A message that is a bare number.
 #[inline]
-fn number(message: &[u8]) -> u64 {
+pub(crate) fn number(message: &[u8]) -> u64 {
     message
         .first_chunk()
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
@@ -72,7 +73,7 @@ fn number(message: &[u8]) -> u64 {
 
 /// Writes a bare number as a message and returns its length.
 #[inline]
-fn put_number(buffer: &mut [u8], number: u64) -> usize {
+pub(crate) fn put_number(buffer: &mut [u8], number: u64) -> usize {
     let bytes = number.to_le_bytes();
     let len = bytes.len().min(buffer.len());
     buffer[..len].copy_from_slice(&bytes[..len]);

@@ -16,25 +16,28 @@ pub(in crate::raw) struct Sem {
     /// Semaphore and offset of the number: of this side's sending, of its receiving.
     own: (u16, usize),
     other: (u16, usize),
+    /// The measure is of eight semaphores at once.
+    eight: bool,
 }
 
 impl Mechanism for Sem {
     const ID: &'static str = "raw.sem";
     const ABOUT: &'static str = "System V semaphore, up and down";
     const CARRIES: Carries = Carries::Beside;
-    const MEASURES: &'static [Job] = &[Job::RTT, Job::UNCONTENDED];
+    const MEASURES: &'static [Job] = &[Job::RTT, Job::UNCONTENDED, Job::EIGHT];
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
         let map = site.memory(PAGE)?;
         let (own, other) = offsets(site.side());
         if site.side() == Side::Near {
-            let set = Set::create(site.key(), 2, Mode::RUSR | Mode::WUSR)?;
+            let set = Set::create(site.key(), 8, Mode::RUSR | Mode::WUSR)?;
             site.tell(&[0])?;
             return Ok(Self {
                 set,
                 map,
                 own: (0, own),
                 other: (1, other),
+                eight: site.job() == Job::EIGHT,
             });
         }
         site.hear()?;
@@ -44,6 +47,7 @@ impl Mechanism for Sem {
             map,
             own: (1, own),
             other: (0, other),
+            eight: false,
         })
     }
 
@@ -61,8 +65,14 @@ impl Mechanism for Sem {
     }
 
     fn op(&mut self, sequence: u64) -> Outcome<u64> {
-        self.set.op(&[Op::new(self.own.0, 1)])?;
-        self.set.op(&[Op::new(self.own.0, -1)])?;
+        let units = |change| [0, 1, 2, 3, 4, 5, 6, 7].map(|number| Op::new(number, change));
+        if self.eight {
+            self.set.op(&units(1))?;
+            self.set.op(&units(-1))?;
+        } else {
+            self.set.op(&units(1)[..1])?;
+            self.set.op(&units(-1)[..1])?;
+        }
         Ok(sequence)
     }
 }

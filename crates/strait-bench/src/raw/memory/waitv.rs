@@ -23,7 +23,7 @@ impl Mechanism for Waitv {
     const ID: &'static str = "raw.waitv";
     const ABOUT: &'static str = "futex_waitv(2) on two words";
     const CARRIES: Carries = Carries::Value;
-    const MEASURES: &'static [Job] = &[Job::RTT];
+    const MEASURES: &'static [Job] = &[Job::RTT, Job::UNCONTENDED];
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
         if !futex::waitv_works() {
@@ -69,5 +69,22 @@ impl Mechanism for Waitv {
         };
         self.last = value;
         Ok(put_number(buffer, value))
+    }
+
+    /// A call over 64 words of which only the last has changed: it looks at all of them.
+    fn op(&mut self, sequence: u64) -> Outcome<u64> {
+        let (word, idle) = (word(&self.map, self.own), word(&self.map, IDLE));
+        let mut sleeps = [Sleep {
+            word: idle.look().low(),
+            expected: 0,
+        }; 64];
+        sleeps[63] = Sleep {
+            word: word.look().low(),
+            expected: 1,
+        };
+        match futex::waitv(&sleeps, None) {
+            Err(strait_sys::Errno::AGAIN) => Ok(sequence),
+            other => Err(Failure::check(format!("futex_waitv answered {other:?}"))),
+        }
     }
 }

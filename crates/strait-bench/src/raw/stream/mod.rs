@@ -1,11 +1,13 @@
 //! Reference lines through descriptors: counter, pipe, sockets.
 
+mod epoll;
 mod eventfd;
 mod pipe;
 mod tcp;
 mod unix_seqpacket;
 mod unix_stream;
 
+pub(super) use epoll::Epoll;
 pub(super) use eventfd::Eventfd;
 pub(super) use pipe::Pipe;
 pub(super) use tcp::Tcp;

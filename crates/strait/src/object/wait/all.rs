@@ -96,6 +96,9 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
         // None: what was looked at and not ready at the decision is ready by now.
         let Some(unready) = unready else { continue };
         let mut blocking = Blocking::until(deadline);
+        if let Some(interval) = member::probe_interval(&watch.entries[unready].inner) {
+            blocking.at_latest(Deadline::after(interval));
+        }
         if let Prepared::Asleep = watch.entries[unready].prepare(&mut blocking, deadline)? {
             blocking.block()?;
         }

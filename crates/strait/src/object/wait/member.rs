@@ -23,6 +23,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 const PATIENCE: u32 = 200;
 /// How often a mutant's owner is asked for: its death announces nothing.
 pub(crate) const PROBE: Duration = Duration::from_millis(100);
+/// When it is asked for the first time: sooner, but not before every sleep. Longer than a tick of
+/// the kernel's: a sleep with a shorter one costs a reprogramming of the timer hardware each time.
+pub(crate) const FIRST_PROBE: Duration = Duration::from_millis(20);
 
 /// The pace of this process: spin, then yield, and never past the caller's deadline.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Steps {
     weary: u32,
     limit: Option<Deadline>,
     deadline: Option<Deadline>,
+    /// Whether a held mutant's owner is asked for, which costs a system call.
+    pub(crate) probes: bool,
 }
 
 impl Steps {
@@ -40,6 +45,7 @@ impl Steps {
             weary: 0,
             limit: None,
             deadline,
+            probes: true,
         }
     }
 }
@@ -168,8 +174,9 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
     };
     let me = token(spot)?;
     let mut pace = Steps::until(steps.deadline);
-    let result = timer::fire(spot, &mut pace)
-        .and_then(|()| txn::take_one(spot, me, since, is_dead, &mut pace));
+    let dead = |spot: &Spot<'_>, owner| steps.probes && is_dead(spot, owner);
+    let result =
+        timer::fire(spot, &mut pace).and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
     let before = settle(result)?;
     before.map(|before| account(spot, before, me)).transpose()
 }
