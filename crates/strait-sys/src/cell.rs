@@ -14,6 +14,17 @@
 //!   outside Rust's model when they race. They are given byte for byte by LLVM's, and by the
 //!   processors: each access is one instruction, and a half read is a half of some written whole.
 //!
+//! A word cannot outlive its map:
+//!
+//! ```compile_fail,E0505
+//! # use strait_sys::map::Map;
+//! # use core::sync::atomic::Ordering::Relaxed;
+//! let map = Map::private(64).unwrap();
+//! let word = map.word::<u32>(0).unwrap();
+//! drop(map);
+//! word.store(1, Relaxed);
+//! ```
+//!
 //! A peer that scribbles changes values, never more: memory behind a `Word` stays mapped (see
 //! the guard in [`map`](crate::map)) and holds plain integers, for which every value is valid.
 

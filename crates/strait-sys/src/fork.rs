@@ -103,7 +103,8 @@ fn wiped_page(len: usize) -> Option<*mut AtomicU32> {
 
 /// Has the descriptor closed in every child forked from now on, and on drop in this process.
 ///
-/// The child lets go of the file at once, before `fork` returns. The number stays taken there, by a
+/// The child lets go of the file at once, before `fork` returns there (in the parent it may return
+/// earlier). The number stays taken there, by a
 /// descriptor that answers `EBADF` to almost everything, until the guard is dropped: so that a guard a
 /// child has inherited can never act on, or close, a file that was opened later.
 ///

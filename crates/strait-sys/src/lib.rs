@@ -41,6 +41,8 @@ pub mod uring;
 
 mod guard;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 pub use rustix::io::Errno;
 
