@@ -9,12 +9,12 @@ use std::{fmt, io, process};
 use regex_lite::Regex;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
+use crate::engine::draw::{blank, drawn};
 use crate::engine::pair;
-use crate::engine::plan::{Comparison, Planned, Wanted, With, budget, rows};
-use crate::engine::protocol::{Measured, Plan};
-use crate::engine::stats::{self, Figure};
-use crate::report::{Aside, Machine, Report, Row};
-use crate::{Carries, Entry, Failure, Measure, Outcome, Placement, Side, Waits};
+use crate::engine::plan::{Planned, Wanted, budget, rows};
+use crate::engine::protocol::Plan;
+use crate::report::{Machine, Report, Row};
+use crate::{Entry, Failure, Placement, Side};
 
 /// How long a whole survey measures, and a quick one.
 const TOTAL: Duration = Duration::from_secs(120);
@@ -28,8 +28,9 @@ const SILENCE_QUICK: Duration = Duration::from_secs(2);
 /// A chunk of what is measured.
 const CHUNK_US: u64 = 2000;
 const CHUNK_US_QUICK: u64 = 1000;
-/// After so many failed rows the others of a mechanism are not tried.
+/// After so many failed rows the others of a mechanism are not tried: each may have cost a silence.
 const FAILURES_MAX: usize = 2;
+const FAILURES_MAX_QUICK: usize = 1;
 
 /// What to survey, and where to write it.
 #[derive(Clone, Debug, Default)]
@@ -224,16 +225,16 @@ impl Survey<'_> {
             .failures()
             .filter(|row| row.mechanism == planned.entry.id)
             .count();
-        let result = if failures < FAILURES_MAX {
-            let silence = if self.options.quick {
-                SILENCE_QUICK
-            } else {
-                SILENCE
-            };
-            pair::run(&self.plan(planned, budget), silence.max(budget))
+        let (silence, most) = if self.options.quick {
+            (SILENCE_QUICK, FAILURES_MAX_QUICK)
+        } else {
+            (SILENCE, FAILURES_MAX)
+        };
+        let result = if failures < most {
+            pair::run(&self.plan(planned, budget), silence)
         } else {
             Err(Failure::new(format!(
-                "not tried: {failures} other rows of it failed"
+                "not tried: {failures} of its other rows failed"
             )))
         };
         drawn(planned, result, self.options.quick)
@@ -268,133 +269,6 @@ fn key(pid: u32, row: usize) -> i32 {
     // which the lower ones differ between surveys that run at the same time.
     let row = u32::try_from(row % 256).unwrap_or(0);
     (0x5300_0000 | (pid & 0xFFF) << 12 | row << 4).cast_signed()
-}
-
-/// What a row looks like before it is measured.
-fn blank(planned: &Planned) -> Row {
-    let entry = planned.entry;
-    let bytes = entry.carries == Carries::Bytes && planned.job.size > 0;
-    let measure = planned.job.measure;
-    let sized = (bytes && measure != Measure::Uncontended) || measure == Measure::Scale;
-    Row {
-        mechanism: entry.id.to_owned(),
-        family: entry.family().to_owned(),
-        measure,
-        size: sized.then_some(planned.job.size),
-        placement: planned.placement,
-        median: None,
-        min: None,
-        max: None,
-        p99: None,
-        unit: measure.unit(),
-        runs: 0,
-        discarded: 0,
-        probe_ns: None,
-        verified: false,
-        against: None,
-        ratio: None,
-        goal: None,
-        met: None,
-        error: None,
-        aside: Aside {
-            about: entry.about,
-            yardstick: entry.yardstick,
-            bytes,
-            ..Aside::default()
-        },
-    }
-}
-
-/// The rows that come of what near saw: one for each comparison, at least one.
-fn drawn(planned: &Planned, result: Outcome<Measured>, quick: bool) -> Vec<Row> {
-    let classes =
-        planned.placement == Some(Placement::Split) && planned.entry.waits != Waits::Blocks;
-    let drawn = result.and_then(|measured| {
-        let figure = stats::figure(planned.job, &measured, classes);
-        let figure = figure.ok_or_else(|| Failure::new("no chunk was measured"))?;
-        Ok((figure, measured))
-    });
-    let mut base = blank(planned);
-    if planned.comparisons.is_empty() {
-        fill(&mut base, &drawn);
-        return vec![base];
-    }
-    let mut rows = Vec::new();
-    for comparison in &planned.comparisons {
-        let mut row = base.clone();
-        fill(&mut row, &drawn);
-        row.against = Some(comparison.against.to_owned());
-        row.aside.repeated = !rows.is_empty();
-        if let Ok((figure, _)) = &drawn {
-            row.ratio = ratio(planned, comparison, figure).map(rounded);
-        }
-        if !quick {
-            judge(
-                &mut row,
-                comparison,
-                drawn.as_ref().ok().map(|(figure, _)| figure),
-                classes,
-            );
-        }
-        rows.push(row);
-    }
-    rows
-}
-
-fn fill(row: &mut Row, drawn: &Outcome<(Figure, Measured)>) {
-    match drawn {
-        Ok((figure, measured)) => {
-            row.median = Some(rounded(figure.median));
-            row.min = Some(rounded(figure.min));
-            row.max = Some(rounded(figure.max));
-            row.p99 = measured.p99.map(rounded);
-            row.runs = figure.runs;
-            row.discarded = figure.discarded;
-            row.probe_ns = Some(rounded(figure.probe_ns));
-            row.verified = true;
-            row.aside.disturbed = figure.disturbed;
-        }
-        Err(failure) => row.error = Some(failure.to_string()),
-    }
-}
-
-fn ratio(planned: &Planned, comparison: &Comparison, figure: &Figure) -> Option<f64> {
-    match comparison.with {
-        With::Probe => figure.to_probe(),
-        With::Candidate(index) => {
-            let other = planned.candidates.get(index + 1)?;
-            figure.to_candidate(planned.job, index, other.job)
-        }
-        With::Figure(other) => Some(figure.median / other),
-    }
-}
-
-/// Holds a row against its goal, if it can be judged.
-fn judge(row: &mut Row, comparison: &Comparison, figure: Option<&Figure>, classes: bool) {
-    let Some(limit) = comparison.limit else {
-        return;
-    };
-    row.goal = Some(limit.to_string());
-    let Some((figure, ratio)) = figure.zip(row.ratio) else {
-        return;
-    };
-    if figure.disturbed {
-        row.aside.unjudged = Some("every run was disturbed");
-    } else if classes && !figure.near() {
-        row.aside.unjudged = Some("the two CPUs are not near each other");
-    } else {
-        row.met = Some(limit.met(ratio));
-        row.aside.strain = Some(limit.strain(ratio));
-    }
-}
-
-/// Enough digits to compare by, and no more than can be read.
-fn rounded(value: f64) -> f64 {
-    if value.abs() >= 1000.0 {
-        value.round()
-    } else {
-        (value * 1000.0).round() / 1000.0
-    }
 }
 
 /// Rows that were compared with a second instance of themselves.

@@ -1,5 +1,6 @@
 //! The engine: plans rows, starts pairs of processes, drives and times them, draws figures.
 
+pub(crate) mod draw;
 pub(crate) mod drive;
 pub(crate) mod litter;
 pub(crate) mod load;

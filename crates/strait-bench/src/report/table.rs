@@ -91,10 +91,11 @@ impl Report {
             )
         };
         format!(
-            "Figures are medians over chunks.{ratios} split: a CPU for each process; same: both on \
-             one; free: where the kernel puts them; one: confined to one from the start. Blocking \
-             across CPUs measures how the machine wakes a CPU: there ratios from 0.7 to 1.3 say \
-             nothing and are printed ~1x."
+            "Figures are medians over chunks. trip: there and back, 64 B where bytes are carried; \
+             64 B, 64 KiB: one way; alone: an operation that nobody contends. CPUs: split, one for \
+             each process; same, both on one; free, where the kernel puts them; one, confined to \
+             one from the start.{ratios} Blocking across CPUs measures how the machine wakes a \
+             CPU: there ratios from 0.7 to 1.3 say nothing and are printed ~1x."
         )
     }
 
@@ -210,32 +211,26 @@ fn block(family: &str, lines: &[Line<'_>]) -> String {
         .unwrap_or(0)
         .max(family.len());
     let mut text = format!(
-        "\n{family:widest$}  {:5}  {:>9}  {:>9}  {:>6}  {:>9}  {:>6}  {:>9}  {:>6}  {:>8}  {:>6}\n",
-        "CPUs", "there and", "p99", "", "64 B one", "", "64 KiB", "", "alone", "",
-    );
-    let _ = writeln!(
-        text,
-        "{:widest$}  {:5}  {:>9}  {:>9}  {:>6}  {:>9}  {:>6}  {:>9}  {:>6}  {:>8}  {:>6}",
-        "", "", "back", "", "ratio", "way", "ratio", "one way", "ratio", "", "ratio",
+        "\n{family:widest$} CPUs   {:>7} {:>7} ratio  {:>8} ratio  {:>9} ratio  {:>7} ratio\n",
+        "trip", "p99", "64 B", "64 KiB", "alone",
     );
     for line in lines {
-        let p99 = line
-            .trip
-            .and_then(|row| row.p99)
-            .map_or(String::new(), |ns| amount(ns, "ns"));
-        let mut out = format!("{:widest$}  {:5}", line.name, line.placement);
+        let p99 = line.trip.and_then(|row| row.p99).map(|ns| amount(ns, "ns"));
+        let p99 = p99.unwrap_or_default().replace(' ', "");
+        let mut out = format!("{:widest$} {:5}", line.name, line.placement);
         let cells = [
-            (line.trip, 9),
-            (line.oneway, 9),
+            (line.trip, 7),
+            (line.oneway, 8),
             (line.bandwidth, 9),
-            (line.alone, 8),
+            (line.alone, 7),
         ];
         for (index, (row, width)) in cells.into_iter().enumerate() {
-            let _ = write!(out, "  {:>width$}", row.map_or(String::new(), cell));
+            let figure = row.map_or(String::new(), cell).replace(' ', "");
+            let _ = write!(out, "  {figure:>width$}");
             if index == 0 {
-                let _ = write!(out, "  {p99:>9}");
+                let _ = write!(out, " {p99:>7}");
             }
-            let _ = write!(out, "  {:>6}", row.map_or(String::new(), ratio));
+            let _ = write!(out, " {:>5}", row.map_or(String::new(), ratio));
         }
         text += out.trim_end();
         text += "\n";
@@ -255,8 +250,8 @@ pub(super) fn cell(row: &Row) -> String {
 
 /// The ratio of a row, for people.
 pub(super) fn ratio(row: &Row) -> String {
-    let wakes_cpus =
-        row.placement == Some(Placement::Split) && row.against.as_deref() == Some("raw.futex");
+    let wakes_cpus = matches!(row.placement, Some(Placement::Split | Placement::Free))
+        && row.against.as_deref() == Some("raw.futex");
     match row.ratio {
         Some(ratio) if wakes_cpus && (0.7..=1.3).contains(&ratio) => "~1x".to_owned(),
         Some(ratio) if ratio >= 100.0 => format!("{ratio:.0}x"),

@@ -1,7 +1,7 @@
 //! `raw.ring`: a naive ring in shared memory, one writer and one reader, both polling.
 
 use std::hint::spin_loop;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use strait_sys::map::Map;
 
@@ -42,10 +42,15 @@ impl Mechanism for Ring {
     fn send(&mut self, message: &[u8]) -> Outcome<()> {
         while self.own == self.limit {
             self.limit = word(&self.map, READ).load(Acquire) + SLOTS;
-            spin_loop();
+            if self.own == self.limit {
+                spin_loop();
+            }
         }
-        if message.len() != SLOT || !self.map.write(slot(self.own), message) {
-            return Err(Failure::new("a slot takes 64 bytes"));
+        let (words, []) = message.as_chunks::<8>() else {
+            return Err(Failure::new("a slot takes words of 8 bytes"));
+        };
+        for (offset, bytes) in slot(self.own).zip(words) {
+            word(&self.map, offset).store(u64::from_ne_bytes(*bytes), Relaxed);
         }
         self.own += 1;
         word(&self.map, WRITTEN).store(self.own, Release);
@@ -55,10 +60,12 @@ impl Mechanism for Ring {
     fn recv(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
         while self.own == self.limit {
             self.limit = word(&self.map, WRITTEN).load(Acquire);
-            spin_loop();
+            if self.own == self.limit {
+                spin_loop();
+            }
         }
-        if buffer.len() != SLOT || !self.map.read(slot(self.own), buffer) {
-            return Err(Failure::new("a slot holds 64 bytes"));
+        for (offset, bytes) in slot(self.own).zip(buffer.as_chunks_mut::<8>().0) {
+            *bytes = word(&self.map, offset).load(Relaxed).to_ne_bytes();
         }
         self.own += 1;
         word(&self.map, READ).store(self.own, Release);
@@ -66,9 +73,10 @@ impl Mechanism for Ring {
     }
 }
 
+/// Offsets of the words of a slot.
 #[inline]
-fn slot(index: u64) -> usize {
+fn slot(index: u64) -> impl Iterator<Item = usize> {
     // Below SLOTS, so it fits whatever a usize is.
     let index = usize::try_from(index % SLOTS).unwrap_or(0);
-    PAGE + index * SLOT
+    (PAGE + index * SLOT..).step_by(8).take(SLOT / 8)
 }
