@@ -306,6 +306,17 @@ impl Handle {
         }
     }
 
+    /// A description to map a view from: a view keeps the memory, but not the name, so that it must
+    /// not hold on to the lock.
+    pub(crate) fn file_for_view(&self, mapping: Mapping) -> Option<OwnedFd> {
+        match &self.home {
+            Home::Named {
+                space, key, inode, ..
+            } => life::open_unlocked(space, key, *inode, mapping),
+            _ => None,
+        }
+    }
+
     /// The name with its namespace, as messages show it.
     pub(crate) fn full_name(&self) -> String {
         match (&self.name, &self.domain_of) {
@@ -542,8 +553,9 @@ fn slab_give(map: &Map, at: usize) {
 /// A handle to an object that waits, and its mapped state.
 #[derive(Debug)]
 pub(crate) struct Object {
-    pub(crate) handle: Handle,
+    /// Unmapped before the handle is closed: a map keeps the description alive, and its lock.
     pub(crate) map: Map,
+    pub(crate) handle: Handle,
     base: usize,
     rule: Rule,
     pub(crate) domain: Arc<Domain>,
@@ -588,8 +600,8 @@ impl Object {
             }
         };
         let object = Self {
-            handle,
             map,
+            handle,
             base,
             rule,
             domain,

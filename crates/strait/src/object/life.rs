@@ -348,8 +348,7 @@ fn reborn(
 /// Closes a handle; the last one takes the name along. The handle's own description is never
 /// touched: a forked child may share it.
 pub(crate) fn close(space: &Namespace, key: &str, inode: u64, file: OwnedFd) {
-    let fresh = open_file(space.fd(), key, Mapping::Write).ok();
-    let fresh = fresh.filter(|fresh| fs::fstat(fresh).is_ok_and(|stat| stat.st_ino == inode));
+    let fresh = open_unlocked(space, key, inode, Mapping::Write);
     kill::point("name.closing");
     drop(file);
     let Some(fresh) = fresh else { return };
@@ -372,6 +371,17 @@ pub(crate) fn reap(space: &Namespace, key: &str) -> bool {
         return false;
     };
     remove(space, key, &file, &stat).unwrap_or(false) && !is_mine(space.fd(), key, stat.st_ino)
+}
+
+/// A description without a lock. `None` if the name is another's by now.
+pub(crate) fn open_unlocked(
+    space: &Namespace,
+    key: &str,
+    inode: u64,
+    mapping: Mapping,
+) -> Option<OwnedFd> {
+    let file = open_file(space.fd(), key, mapping).ok();
+    file.filter(|file| fs::fstat(file).is_ok_and(|stat| stat.st_ino == inode))
 }
 
 /// A freshly opened, locked description of the same object: what a transfer carries.
