@@ -114,6 +114,8 @@ fn look_up(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> Result<Fou
 pub(crate) fn read_header(file: &OwnedFd, len: u64) -> Result<Header> {
     let mut bytes = vec![0; PAGE];
     read_exact(file, &mut bytes)?;
+    // Before its numbers are believed.
+    Header::recognise(&bytes)?;
     let needed = Header::needed(&bytes);
     if needed > PAGE {
         bytes.resize(needed, 0);
