@@ -2,11 +2,26 @@
 //! [`peer`].
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod names;
 mod peer;
 mod smoke;
+mod world;
 
 /// What another process of a test does, by name.
-const ROLES: &[(&str, peer::Role)] = &[("smoke.echo", smoke::echo)];
+const ROLES: &[(&str, peer::Role)] = &[
+    ("smoke.echo", smoke::echo),
+    ("world.nothing", world::nothing),
+    ("names.hold", names::hold),
+    ("names.unnamed", names::unnamed),
+    ("names.take", names::take),
+    ("names.race", names::race),
+    ("names.keep", names::keep),
+    ("names.temporary", names::temporary),
+    ("names.lease", names::foreign::lease),
+    ("names.guest", names::foreign::guest),
+    ("names.full", names::foreign::full),
+    ("names.roomless", names::foreign::roomless),
+];
 
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
