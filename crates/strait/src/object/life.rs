@@ -91,9 +91,18 @@ fn kernel(errno: Errno) -> Error {
     }
 }
 
+/// Denied, and by whom: the one to ask, or to blame.
+fn whose(directory: BorrowedFd<'_>, key: &str, errno: Errno) -> Error {
+    match fs::statat(directory, key, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => kernel(errno).because(format!("it belongs to uid {}", stat.st_uid)),
+        Err(_) => kernel(errno),
+    }
+}
+
 fn look_up(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> Result<Found> {
     let file = match open_file(directory, key, mapping) {
         Err(Errno::NOENT) => return Ok(Found::Nothing),
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(whose(directory, key, errno)),
         other => other.map_err(kernel)?,
     };
     let stat = fs::fstat(&file).map_err(kernel)?;
