@@ -2,6 +2,7 @@
 //! [`peer`].
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod names;
 mod peer;
 mod smoke;
@@ -11,6 +12,21 @@ mod world;
 const ROLES: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
     ("world.nothing", world::nothing),
+    ("access.owner", access::owner),
+    ("access.stranger", access::stranger),
+    ("access.looker", access::looker),
+    ("access.member", access::member),
+    ("access.founder", access::founder),
+    ("access.outsider", access::outsider),
+    ("access.reader", access::reader),
+    ("access.listener", access::listener),
+    ("access.global", access::global),
+    ("access.refused", access::refused_global),
+    ("access.dying", access::dying),
+    ("access.neighbour", access::neighbour),
+    ("access.heir", access::heir),
+    ("access.returned", access::returned),
+    ("access.own", access::own),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),
