@@ -183,6 +183,50 @@ impl Drop for ChildClosed {
     }
 }
 
+/// Forks, and in the child runs `child` and ends with what it returns, 101 where it panics. The
+/// process id of the child comes back. For tests of what a fork does to this library.
+///
+/// The child may do everything only because no lock can be held by a thread that it does not have:
+/// the caller must be the one thread of its process, but for hidden ones of this library
+/// (`strait-*`).
+///
+/// # Errors
+///
+/// `EBUSY`: the process has other threads. `EAGAIN`: no more processes.
+#[cfg(feature = "test-kit")]
+pub fn run_child(child: impl FnOnce() -> u8) -> crate::Result<rustix::process::Pid> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use crate::Errno;
+
+    // The main thread has the program's name, whatever that is.
+    if foreign_threads()? > 1 {
+        return Err(Errno::BUSY);
+    }
+    // SAFETY: this thread is the only one that runs the program's code, so that the child finds
+    // every lock of it free; libc takes care of its own.
+    let pid = crate::checked(unsafe { libc::fork() }.into())?;
+    if pid == 0 {
+        let code = catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
+        // SAFETY: ends the child here; the caller's frames are its parent's.
+        unsafe { libc::_exit(code.into()) };
+    }
+    let pid = i32::try_from(pid).map_err(|_| Errno::IO)?;
+    rustix::process::Pid::from_raw(pid).ok_or(Errno::IO)
+}
+
+#[cfg(feature = "test-kit")]
+fn foreign_threads() -> crate::Result<usize> {
+    let errno =
+        |error: std::io::Error| crate::Errno::from_io_error(&error).unwrap_or(crate::Errno::IO);
+    let mut count = 0;
+    for task in std::fs::read_dir("/proc/self/task").map_err(errno)? {
+        let name = std::fs::read_to_string(task.map_err(errno)?.path().join("comm"));
+        count += usize::from(!name.unwrap_or_default().starts_with("strait-"));
+    }
+    Ok(count)
+}
+
 /// A registered descriptor.
 #[derive(Debug)]
 struct Number(AtomicI32);

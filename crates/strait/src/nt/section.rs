@@ -45,6 +45,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{FLAG_FILE, PAGE};
+use crate::object::space::life;
 use crate::object::transfer::{Raw, RawRef};
 use crate::object::word::State;
 use crate::object::{Name, transfer};
@@ -365,6 +366,13 @@ impl Section {
             (Some(file), _) => Map::shared(file.as_fd(), offset, len, access),
             (None, Some(file)) => {
                 let data = self.handle.header.data_offset() as u64;
+                let mapping = match access {
+                    Access::Read => life::Mapping::Look,
+                    Access::Write => life::Mapping::Write,
+                };
+                // Without a name to open it by there is no name to keep.
+                let unlocked = self.handle.file_for_view(mapping);
+                let file = unlocked.as_ref().map_or(file, AsFd::as_fd);
                 Map::shared(file, data + offset, len, access)
             }
             (None, None) => Err(strait_sys::Errno::BADF),

@@ -305,6 +305,17 @@ impl Handle {
         self.home.file()
     }
 
+    /// A description to map a view from: a view keeps the memory, but not the name, so that it must
+    /// not hold on to the lock.
+    pub(crate) fn file_for_view(&self, mapping: Mapping) -> Option<OwnedFd> {
+        match &self.home {
+            Home::Named {
+                space, key, inode, ..
+            } => life::open_unlocked(space, key, *inode, mapping),
+            _ => None,
+        }
+    }
+
     /// The name with its namespace, as messages show it.
     pub(crate) fn full_name(&self) -> String {
         match (&self.name, &self.domain_of) {

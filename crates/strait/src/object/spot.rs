@@ -66,8 +66,9 @@ fn slab_give(map: &Map, at: usize) {
 /// A handle to an object that waits, and its mapped state.
 #[derive(Debug)]
 pub(crate) struct Object {
-    pub(crate) handle: Handle,
+    /// Unmapped before the handle is closed: a map keeps the description alive, and its lock.
     pub(crate) map: Map,
+    pub(crate) handle: Handle,
     base: usize,
     rule: Rule,
     pub(crate) domain: Arc<Domain>,

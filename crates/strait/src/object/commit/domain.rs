@@ -137,6 +137,9 @@ impl Domain {
                     Err(Errno::EXIST) | Ok(()) => {}
                     Err(errno) => return Err(fail(errno)),
                 },
+                Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+                    return Err(bad("not a regular file"));
+                }
                 other => break other.map_err(fail)?,
             }
         };

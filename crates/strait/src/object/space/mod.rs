@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::process::geteuid;
+use strait_sys::ofd_lock::{self, Lock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
-use crate::object::space::name::{Prefix, show_path};
+use crate::object::space::name::{Prefix, is_key, show_path};
 
 /// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
 /// temporary one of its own. A value: clones are the same namespace.
@@ -156,19 +157,30 @@ impl Namespace {
     pub fn temporary() -> Result<Self> {
         let local = Self::local()?;
         let fail = |errno| Error::kernel(errno, "make namespace", local.to_string());
-        let mut random = [0; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(fail)?;
-        let path = local
-            .0
-            .path
-            .join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
-        fs::mkdir(&path, Mode::RWXU).map_err(fail)?;
-        let mut found = Self::open_as(&path, Scope::Temporary)?;
-        if let Some(inner) = Arc::get_mut(&mut found.0) {
-            inner.temporary = Some(rustix::process::getpid());
+        loop {
+            let mut random = [0; 8];
+            rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+                .map_err(fail)?;
+            let path = local
+                .0
+                .path
+                .join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
+            fs::mkdir(&path, Mode::RWXU).map_err(fail)?;
+            let mut found = match Self::open_as(&path, Scope::Temporary) {
+                // A collector took it for a dead process's, before it was locked.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                found => found?,
+            };
+            // Tells collectors that its maker lives: they look for it as for an object's handle.
+            ofd_lock::try_lock(found.fd(), Lock::Read, 0, 1).map_err(fail)?;
+            if found.stat()?.st_nlink == 0 {
+                continue;
+            }
+            if let Some(inner) = Arc::get_mut(&mut found.0) {
+                inner.temporary = Some(rustix::process::getpid());
+            }
+            return Ok(found);
         }
-        Ok(found)
     }
 
     fn open_as(path: &Path, scope: Scope) -> Result<Self> {
@@ -258,7 +270,7 @@ impl Namespace {
     pub fn collect(&self) -> Result<Collected> {
         let mut collected = Collected::default();
         for entry in self.entries()? {
-            if crate::object::space::name::is_key(&entry) {
+            if is_key(&entry) {
                 collected.objects += usize::from(life::reap(self, &entry));
             } else if entry.starts_with(".tmp-") {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
@@ -271,7 +283,15 @@ impl Namespace {
         let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else {
             return false;
         };
-        if inner.collect().is_err() || inner.domain().is_ok_and(|domain| domain.census().0 > 0) {
+        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
+            return false;
+        }
+        // Its maker is gone, but others may hold what it made.
+        let is_used = |entries: Vec<String>| entries.iter().any(|entry| is_key(entry));
+        if inner.collect().is_err()
+            || inner.entries().map_or(true, is_used)
+            || inner.domain().is_ok_and(|domain| domain.census().0 > 0)
+        {
             return false;
         }
         remove_directory(&inner.0.path, &inner.0.directory)

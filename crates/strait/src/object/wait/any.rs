@@ -11,6 +11,9 @@ use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
 
+/// How long one who only looks sleeps on a word that a transaction has marked.
+const MARKED: Duration = Duration::from_millis(10);
+
 /// Waits until one of `members` is ready and takes the lowest that is, and only that.
 ///
 /// A member may appear twice. Releases go to whoever comes first, not in order of arrival.
@@ -217,6 +220,11 @@ impl<'a> Entry<'a> {
         let state = if member::only_looks(&spot) {
             let state =
                 crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
+            if state.locked() {
+                // Who only looks cannot remove the mark. If it is decided between this look and
+                // the sleep, the wake-up has been given already and the word has not changed yet.
+                blocking.at_latest(Deadline::after(MARKED));
+            }
             let seen = spot.rule().admit(spot.observe(), 0, self.since);
             (!matches!(seen, crate::object::word::Admission::Ready { .. })).then_some(state)
         } else {
