@@ -66,8 +66,10 @@ fn slab_give(map: &Map, at: usize) {
 /// A handle to an object that waits, and its mapped state.
 #[derive(Debug)]
 pub(crate) struct Object {
-    pub(crate) handle: Handle,
+    /// Before the handle, so that it goes first: a map keeps the description it was made of, and
+    /// with it the lock, so that the last handle would find its name still held.
     pub(crate) map: Map,
+    pub(crate) handle: Handle,
     base: usize,
     rule: Rule,
     pub(crate) domain: Arc<Domain>,
