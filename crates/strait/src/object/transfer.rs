@@ -151,6 +151,20 @@ pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
     )
 }
 
+/// Takes a descriptor that the parent left open under that number, such as a shell's `3<file`,
+/// once.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if it is not open, was not left by the parent, was taken, or is one of
+/// the three standard streams.
+pub fn inherited_descriptor(number: i32) -> Result<OwnedFd> {
+    spawn::take_inherited(number).map_err(|_| {
+        let verb = "take inherited descriptor";
+        Error::new(ErrorKind::NotFound, verb, number.to_string())
+            .because("the parent left none of that number, or it was taken")
+    })
+}
+
 fn known_space(path: &std::path::Path) -> Result<Namespace> {
     for known in [Namespace::local(), Namespace::global()]
         .into_iter()

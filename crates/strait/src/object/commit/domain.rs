@@ -25,6 +25,8 @@ use strait_sys::{Errno, kill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn;
 
+pub(crate) mod look;
+
 /// The table's name in its directory.
 pub(crate) const TABLE: &str = ".txn";
 /// Seats of a domain, that is threads which may wait, or signal a waiter, at one time.

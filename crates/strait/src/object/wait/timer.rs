@@ -34,7 +34,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// How many expiries there were until `now`, folded into 1..=0xfffff so that it is never
     /// mistaken for none.
-    fn elapsed(self, now: u64) -> u32 {
+    pub(crate) fn elapsed(self, now: u64) -> u32 {
         if self.first == 0 || now < self.first {
             return 0;
         }
@@ -42,7 +42,7 @@ impl Schedule {
         u32::try_from(more % u64::from(TimerValue::FIRED_MASK)).unwrap_or(0) + 1
     }
 
-    fn next_after(self, now: u64) -> Option<Deadline> {
+    pub(crate) fn next_after(self, now: u64) -> Option<Deadline> {
         if self.first == 0 {
             return None;
         }
