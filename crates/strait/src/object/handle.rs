@@ -344,6 +344,12 @@ impl Handle {
             .because("its commit table was replaced"))
     }
 
+    /// The number of its file; `None` for a private object.
+    #[inline]
+    pub(crate) fn inode(&self) -> Option<u64> {
+        self.identity.map(|(_, inode)| inode)
+    }
+
     /// Whether two handles are of one object.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self.identity, other.identity) {

@@ -188,6 +188,12 @@ impl Object {
         word.cas(old.0, new.0).is_ok() && !self.map.is_broken()
     }
 
+    /// Whether every right that a wait could need is there.
+    #[inline]
+    pub(crate) fn may_all(&self) -> bool {
+        self.is_quick
+    }
+
     /// Takes it if that is one exchange.
     #[inline]
     pub(crate) fn quick_take(&self, core: usize) -> Quick {
@@ -335,23 +341,18 @@ impl<'a> Spot<'a> {
         self.object.handle.is_private()
     }
 
-    /// Whether two spots are one word.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.core == other.core
-            && (std::ptr::eq(self.object, other.object)
-                || self.object.handle.is_same(&other.object.handle))
-    }
-
     /// The order in which every process marks: it keeps crossing transactions from aborting each
-    /// other for ever.
-    pub(crate) fn order(&self) -> (bool, u32, usize, usize) {
-        let header = &self.object.handle.header;
-        (
-            self.is_private(),
-            header.id,
-            self.core,
-            self.object.map.address() + self.object.base,
-        )
+    /// other for ever. Equal only for one and the same word, by whatever handle.
+    pub(crate) fn order(&self) -> (u64, u64) {
+        let id = u64::from(self.object.handle.header.id) << 1 | self.core as u64;
+        match self.object.handle.inode() {
+            Some(inode) => (id, inode),
+            // Private ones come last: nobody else marks them.
+            None => (
+                id | 1 << 63,
+                self.object.base as u64 + self.object.map.address() as u64,
+            ),
+        }
     }
 
     /// The state without its mark, for those who may only look: what is committed counts.

@@ -53,10 +53,17 @@ pub fn all_for(members: &[&dyn Waitable], timeout: Duration) -> Result<Option<Al
 
 /// The members of a wait for all, sorted into what is taken and what is looked at.
 struct Plan<'a> {
-    /// Index and word of each object to take, in the global order.
-    taken: ArrayVec<(usize, Spot<'a>), MEMBERS_MAX>,
+    /// The objects to take, in the global order.
+    taken: ArrayVec<Wanted<'a>, MEMBERS_MAX>,
     looked_at: ArrayVec<(usize, Inner<'a>), MEMBERS_MAX>,
     mixed: bool,
+}
+
+/// An object to take: its place in the global order, its index among the members, its word.
+struct Wanted<'a> {
+    order: (u64, u64),
+    index: usize,
+    spot: Spot<'a>,
 }
 
 /// The generations at which a registered wait began, by member.
@@ -89,7 +96,7 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
             return Ok(None);
         }
         let unready = match refusal {
-            Refusal::NotReady(at) if at < plan.taken.len() => Some(plan.taken[at].0),
+            Refusal::NotReady(at) if at < plan.taken.len() => Some(plan.taken[at].index),
             Refusal::NotReady(_) => plan.unready(&since)?,
             Refusal::Unsettled => return Err(plan.unsettled()),
         };
@@ -109,19 +116,25 @@ impl<'a> Plan<'a> {
     /// Sorts the members, and finds the domain in which they commit.
     fn fill<'m: 'a>(&mut self, members: &'a [&'m dyn Waitable]) -> Result<Arc<Domain>> {
         for (index, waitable) in members.iter().enumerate() {
-            let inner = waitable.member().0;
-            member::check(&inner, false)?;
-            match inner {
-                Inner::Object(object, core) if !member::only_looks(&object.spot(core)) => {
-                    self.taken.push((index, object.spot(core)));
+            let member = waitable.member();
+            if let Inner::Object(object, core) = &member.0 {
+                let spot = object.spot(*core);
+                if object.may_all() || !member::only_looks(&spot) {
+                    self.taken.push(Wanted {
+                        order: spot.order(),
+                        index,
+                        spot,
+                    });
+                    continue;
                 }
-                _ => self.looked_at.push((index, inner)),
             }
+            member::check(&member.0, false)?;
+            self.looked_at.push((index, member.0));
         }
-        self.taken.sort_unstable_by_key(|(_, spot)| spot.order());
+        self.taken.sort_unstable_by_key(|wanted| wanted.order);
         refuse_duplicates(&self.taken)?;
         let mut domain: Option<&Arc<Domain>> = None;
-        for (_, spot) in &self.taken {
+        for Wanted { spot, .. } in &self.taken {
             match domain {
                 _ if spot.is_private() => self.mixed = true,
                 Some(domain) if !Arc::ptr_eq(domain, &spot.object.domain) => {
@@ -147,7 +160,7 @@ impl<'a> Plan<'a> {
         let mut pace = Steps::until(deadline);
         let mut places = ArrayVec::<&Spot<'s>, MEMBERS_MAX>::new();
         let mut generations = ArrayVec::<_, MEMBERS_MAX>::new();
-        for (index, spot) in &self.taken {
+        for Wanted { index, spot, .. } in &self.taken {
             spot.object.check_whole("wait for all")?;
             if timer::fire(spot, &mut pace).is_err() {
                 return Ok(Err(Refusal::Unsettled));
@@ -166,7 +179,7 @@ impl<'a> Plan<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let mut won = AllWon::default();
-        for ((index, spot), before) in self.taken.iter().zip(before) {
+        for (Wanted { index, spot, .. }, before) in self.taken.iter().zip(before) {
             let me = scribe.seat_for(spot.is_private()).token;
             if member::account(spot, before, me)?.abandoned {
                 won.abandoned.push(*index);
@@ -188,20 +201,19 @@ impl<'a> Plan<'a> {
 
     fn unsettled(&self) -> Error {
         match self.taken.first() {
-            Some((_, spot)) => member::unsettled(spot, "wait for all"),
+            Some(Wanted { spot, .. }) => member::unsettled(spot, "wait for all"),
             None => Error::new(ErrorKind::Broken, "wait for all", ""),
         }
     }
 }
 
-fn refuse_duplicates(taken: &[(usize, Spot<'_>)]) -> Result<()> {
-    // The order puts what could be the same object side by side.
+fn refuse_duplicates(taken: &[Wanted<'_>]) -> Result<()> {
     for pair in taken.windows(2) {
-        let ((first, one), (second, two)) = (&pair[0], &pair[1]);
-        if one.is_same(two) {
-            let name = two.object.handle.full_name();
+        if pair[0].order == pair[1].order {
+            let name = pair[0].spot.object.handle.full_name();
+            let (one, two) = (pair[0].index, pair[1].index);
             return Err(Error::new(ErrorKind::InvalidInput, "wait for all", name)
-                .because(format!("members {first} and {second} are the same object")));
+                .because(format!("members {one} and {two} are the same object")));
         }
     }
     Ok(())
