@@ -7,6 +7,7 @@ use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn::{self, Place};
+use crate::object::spot::Quick;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
@@ -50,6 +51,13 @@ pub(crate) fn any_until(
     steps.probes = late;
     for (index, waitable) in members.iter().enumerate() {
         let member = waitable.member();
+        if let Inner::Object(object, core) = &member.0 {
+            match object.quick_take(*core) {
+                Quick::Taken => return Ok(Some(won(index, Taken { abandoned: false }))),
+                Quick::NotReady => continue,
+                Quick::Unknown => {}
+            }
+        }
         member::check(&member.0, false)?;
         if let Some(taken) = member::take(&member.0, None, &mut steps)? {
             return Ok(Some(won(index, taken)));
