@@ -157,7 +157,7 @@ impl Report {
         if disturbed > 0 {
             let _ = write!(
                 text,
-                " {disturbed} figures, marked ?, come from such runs alone, as there were no others."
+                " {disturbed} figures, marked ?, are from such runs alone: there were no others."
             );
         }
         Some(text)

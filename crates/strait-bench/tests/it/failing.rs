@@ -176,6 +176,7 @@ fn sides_end_with_their_supervisor() {
         .unwrap();
     let both = Instant::now() + Duration::from_secs(20);
     while peers_of("hangs") < 2 && Instant::now() < both {
+        // sleep: between looks at processes that tell us nothing; each loop has its deadline.
         sleep(Duration::from_millis(5));
     }
     assert_eq!(peers_of("hangs"), 2);
@@ -183,6 +184,7 @@ fn sides_end_with_their_supervisor() {
     survey.wait().unwrap();
     let none = Instant::now() + Duration::from_secs(20);
     while peers_of("hangs") > 0 && Instant::now() < none {
+        // sleep: between looks at processes that tell us nothing; each loop has its deadline.
         sleep(Duration::from_millis(5));
     }
     assert_eq!(peers_of("hangs"), 0);
