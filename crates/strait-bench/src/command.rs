@@ -88,6 +88,9 @@ fn options(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>,
             other => return Err(format!("no option {other}")),
         }
     }
+    if options.quick && options.goals {
+        return Err("--quick gives no verdicts, so it has none on --goals".to_owned());
+    }
     Ok(Some(options))
 }
 
@@ -161,6 +164,7 @@ mod tests {
             (&["--fast"], "no option --fast"),
             (&["--placement", "left"], "no placement left"),
             (&["--seconds", "-1"], "-1 is no number"),
+            (&["--goals", "--quick"], "no verdicts"),
             (&["--seconds", "NaN"], "NaN is no number"),
         ] {
             let complaint = parsed(arguments).unwrap_err();

@@ -1,7 +1,10 @@
 //! What went wrong on one side of a pair, in words.
 
+use std::error::Error;
 use std::fmt;
+use std::io::{self, ErrorKind};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 /// Result of a step on one side of a pair.
@@ -75,8 +78,55 @@ impl fmt::Display for Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(error.to_string())
+        let weight = if says_gone(&error) {
+            Weight::Gone
+        } else {
+            Weight::Call
+        };
+        Self::weighed(error.to_string(), weight)
+    }
+}
+
+/// Whether an error, or what caused it, is that the other side has closed: a consequence.
+fn says_gone(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.any(|error| {
+        let kind = match (
+            error.downcast_ref::<io::Error>(),
+            error.downcast_ref::<Errno>(),
+        ) {
+            (Some(error), _) => error.kind(),
+            (None, Some(errno)) => errno.kind(),
+            (None, None) => return false,
+        };
+        matches!(
+            kind,
+            ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Which of two reports is shown.
+
+    use super::*;
+
+    #[test]
+    fn the_cause_is_shown_not_the_consequence() {
+        let eof = || Failure::from(io::Error::from(ErrorKind::UnexpectedEof));
+        let reset = Failure::from(Errno::CONNRESET);
+        let denied = || Failure::from(Errno::ACCESS);
+        let wrong = || Failure::check("checksum");
+        assert_eq!(eof().or_better(denied()), denied());
+        assert_eq!(denied().or_better(eof()), denied());
+        assert_eq!(reset.or_better(wrong()), wrong());
+        assert_eq!(wrong().or_better(denied()), wrong());
+        assert_eq!(
+            denied().at("far").to_string(),
+            format!("far: {}", Errno::ACCESS)
+        );
     }
 }

@@ -291,8 +291,8 @@ fn placements(options: &Options, cpus: usize) -> (Vec<Placement>, Vec<String>) {
     let mut notes = Vec::new();
     let mut wanted = match &options.placements {
         Some(placements) => placements.clone(),
-        None if options.quick && cpus > 1 => vec![Placement::Same],
-        None if cpus == 1 => vec![Placement::One],
+        None if options.quick && cpus == 1 => vec![Placement::One],
+        None if options.quick => vec![Placement::Same],
         None if options.goals => {
             vec![
                 Placement::Split,
@@ -301,6 +301,7 @@ fn placements(options: &Options, cpus: usize) -> (Vec<Placement>, Vec<String>) {
                 Placement::One,
             ]
         }
+        None if cpus == 1 => vec![Placement::One],
         None => vec![Placement::Split, Placement::Same, Placement::Free],
     };
     if options.quick {
@@ -313,9 +314,8 @@ fn placements(options: &Options, cpus: usize) -> (Vec<Placement>, Vec<String>) {
         ));
     }
     if cpus == 1 {
-        notes.push(
-            "One CPU: split is skipped, and same and free would be the same as one.".to_owned(),
-        );
+        notes
+            .push("One CPU: split is skipped; same and free are nothing else than one.".to_owned());
         wanted.retain(|place| *place != Placement::Split);
     }
     (wanted, notes)

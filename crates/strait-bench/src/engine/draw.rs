@@ -4,7 +4,7 @@ use super::plan::{Comparison, Planned, With};
 use super::protocol::Measured;
 use super::stats::{self, Figure};
 use crate::report::{Aside, Row};
-use crate::{Carries, Failure, Measure, Outcome, Placement, Waits};
+use crate::{Carries, Check, Failure, Measure, Outcome, Placement, Waits};
 
 /// What a row looks like before it is measured.
 pub(crate) fn blank(planned: &Planned) -> Row {
@@ -34,10 +34,19 @@ pub(crate) fn blank(planned: &Planned) -> Row {
         error: None,
         aside: Aside {
             about: entry.about,
+            checked: checked(planned),
             yardstick: entry.yardstick,
             bytes,
             ..Aside::default()
         },
+    }
+}
+
+/// What is verified of each message.
+fn checked(planned: &Planned) -> &'static str {
+    match (planned.entry.carries, planned.job.check) {
+        (Carries::Bytes, Check::Ends) => "sequence number and checksum of the first and last 64 B",
+        (carries, _) => carries.verified(),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Figure {
     pub(crate) max: f64,
     /// Median of the probe around the chunks that counted, in ns.
     pub(crate) probe_ns: f64,
-    /// Rounds that counted, and those that did not.
+    /// Rounds that counted, and those that did not: all, where there was none undisturbed.
     pub(crate) runs: usize,
     pub(crate) discarded: usize,
     /// No round was undisturbed: these are the disturbed ones, and no verdict can rest on them.
@@ -52,8 +52,12 @@ pub(crate) fn figure(job: Job, measured: &Measured, classes: bool) -> Option<Fig
         min: *values.first()?,
         max: *values.last()?,
         probe_ns: median(&mut probes)?,
-        runs: rounds.len(),
-        discarded: total - rounds.len(),
+        runs: if disturbed { 0 } else { rounds.len() },
+        discarded: if disturbed {
+            total
+        } else {
+            total - rounds.len()
+        },
         disturbed,
         rounds,
     })
@@ -236,7 +240,7 @@ mod tests {
         );
         let figure = figure.unwrap();
         assert!(figure.disturbed);
-        assert_eq!((figure.runs, figure.discarded), (1, 0));
+        assert_eq!((figure.runs, figure.discarded), (0, 1));
         assert_eq!(super::figure(Job::RTT, &Measured::default(), false), None);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{amount, cell};
+use super::table::{amount, cell, wrapped};
 use super::{Report, Row};
 
 impl Report {
@@ -10,11 +10,11 @@ impl Report {
     #[must_use]
     pub fn goals(&self) -> String {
         let rows = self.with_goals();
-        if rows.is_empty() {
-            return "no row has a goal\n".to_owned();
-        }
         let widest = rows.iter().map(|row| row.title().len()).max().unwrap_or(0);
         let mut text = String::new();
+        if rows.is_empty() {
+            text += "no row has a goal\n";
+        }
         for row in rows {
             let against = row.against.as_deref().unwrap_or("");
             let ratio = row
@@ -33,6 +33,10 @@ impl Report {
                 row.discarded,
                 reason(row),
             );
+        }
+        for note in &self.notes {
+            text += "\n";
+            text += &wrapped(note);
         }
         text
     }

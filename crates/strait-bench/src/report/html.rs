@@ -71,7 +71,10 @@ impl Report {
             let title = match row.measure {
                 Measure::Rtt => format!("Round trip, {place} (shorter is better)"),
                 Measure::Oneway => format!("Small messages one way, {place} (longer is better)"),
-                Measure::Bandwidth => format!("Large messages one way {place} (longer is better)"),
+                Measure::Bandwidth if place.is_empty() => {
+                    "Large copies (longer is better)".to_owned()
+                }
+                Measure::Bandwidth => format!("Large messages one way, {place} (longer is better)"),
                 Measure::Uncontended => "Uncontended (shorter is better)".to_owned(),
                 Measure::Connect => format!("Opening a session, {place} (shorter is better)"),
                 Measure::Scale => format!("Beside idle ones, {place} (shorter is better)"),

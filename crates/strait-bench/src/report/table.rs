@@ -122,6 +122,23 @@ impl Report {
         Some(format!("Every message was verified: {}.", parts.join("; ")))
     }
 
+    /// How far apart the two CPUs were, if any row shows it.
+    fn distance(&self) -> String {
+        let split = self
+            .rows
+            .iter()
+            .filter(|row| row.placement == Some(Placement::Split));
+        match range(split.filter_map(|row| row.probe_ns)) {
+            Some((least, most)) => format!(
+                " Between the two CPUs a cache line took {} to {} there and back (45 to 120 ns is \
+                 near; a hypervisor may move them).",
+                amount(least, "ns"),
+                amount(most, "ns"),
+            ),
+            None => String::new(),
+        }
+    }
+
     fn discards(&self) -> Option<String> {
         let own = self.rows.iter().filter(|row| !row.aside.repeated);
         let (runs, discarded) = own.clone().fold((0, 0), |(runs, gone), row| {
@@ -135,15 +152,24 @@ impl Report {
              involuntary context switch, or CPUs that moved.",
             runs + discarded
         );
+        text += &self.distance();
         let disturbed = own.filter(|row| row.aside.disturbed).count();
         if disturbed > 0 {
             let _ = write!(
                 text,
-                " {disturbed} figures, marked ?, come from such runs alone, as there were no others."
+                " {disturbed} figures, marked ?, are from such runs alone: there were no others."
             );
         }
         Some(text)
     }
+}
+
+/// The least and the greatest of some figures.
+fn range(figures: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    figures.fold(None, |range, it| {
+        let (least, most) = range.unwrap_or((it, it));
+        Some((least.min(it), most.max(it)))
+    })
 }
 
 fn words(measure: Measure) -> &'static str {

@@ -230,8 +230,10 @@ fn goals_stand_worst_first() {
         goal("nt.unclear", 1.0, None, None),
     ]);
     let text = report.goals();
+    assert!(text.ends_with("\nA note.\n"), "{text}");
     let order: Vec<&str> = text
         .lines()
+        .take(3)
         .map(|line| line.split_once(' ').unwrap().0)
         .collect();
     assert_eq!(order, ["not", "NOT", "met"], "{text}");
@@ -239,7 +241,7 @@ fn goals_stand_worst_first() {
     report.rows.retain(|row| row.met == Some(true));
     assert!(report.goals_met());
     report.rows.clear();
-    assert_eq!(report.goals(), "no row has a goal\n");
+    assert!(report.goals().starts_with("no row has a goal\n"));
 }
 
 #[test]

@@ -176,6 +176,7 @@ fn sides_end_with_their_supervisor() {
         .unwrap();
     let both = Instant::now() + Duration::from_secs(20);
     while peers_of("hangs") < 2 && Instant::now() < both {
+        // sleep: between looks at processes that tell us nothing; each loop has its deadline.
         sleep(Duration::from_millis(5));
     }
     assert_eq!(peers_of("hangs"), 2);
@@ -183,6 +184,7 @@ fn sides_end_with_their_supervisor() {
     survey.wait().unwrap();
     let none = Instant::now() + Duration::from_secs(20);
     while peers_of("hangs") > 0 && Instant::now() < none {
+        // sleep: between looks at processes that tell us nothing; each loop has its deadline.
         sleep(Duration::from_millis(5));
     }
     assert_eq!(peers_of("hangs"), 0);
@@ -201,5 +203,6 @@ fn a_goal_that_is_not_met_is_status_1() {
     assert!(text.contains("sabotage.promises rtt 64 B same"), "{text}");
     assert!(text.contains("goal <=0.000001"), "{text}");
     let (status, text, _) = run(&["--goals", "--only", "^raw.futex$"]);
-    assert_eq!((status, text.as_str()), (0, "no row has a goal\n"));
+    assert_eq!(status, 0);
+    assert!(text.starts_with("no row has a goal\n"), "{text}");
 }

@@ -165,6 +165,7 @@ impl<const FAULT: u8> Saboteur<FAULT> {
             DIES => kill_process(getpid(), Signal::KILL)?,
             STOPS => kill_process(getpid(), Signal::STOP)?,
             HANGS => loop {
+                // sleep: it hangs; somebody else must end it.
                 thread::sleep(Duration::from_secs(1));
             },
             PANICS => panic!("far lost its nerve"),
