@@ -188,7 +188,7 @@ impl Drop for ChildClosed {
 ///
 /// The child may do everything only because no lock can be held by a thread that it does not have:
 /// the caller must be the one thread of its process, but for hidden ones of this library
-/// (`strait-*`).
+/// (`strait-*`) and a main thread that only waits for it, as a test harness does.
 ///
 /// # Errors
 ///
@@ -199,8 +199,7 @@ pub fn run_child(child: impl FnOnce() -> u8) -> crate::Result<rustix::process::P
 
     use crate::Errno;
 
-    // The main thread has the program's name, whatever that is.
-    if foreign_threads()? > 1 {
+    if other_threads()? > 0 {
         return Err(Errno::BUSY);
     }
     // SAFETY: this thread is the only one that runs the program's code, so that the child finds
@@ -215,14 +214,21 @@ pub fn run_child(child: impl FnOnce() -> u8) -> crate::Result<rustix::process::P
     rustix::process::Pid::from_raw(pid).ok_or(Errno::IO)
 }
 
+/// Threads but the caller, the main one, and those of this library.
 #[cfg(feature = "test-kit")]
-fn foreign_threads() -> crate::Result<usize> {
-    let errno =
-        |error: std::io::Error| crate::Errno::from_io_error(&error).unwrap_or(crate::Errno::IO);
+fn other_threads() -> crate::Result<usize> {
+    use crate::Errno;
+
+    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let main = rustix::process::getpid().to_string();
+    let caller = rustix::thread::gettid().to_string();
     let mut count = 0;
     for task in std::fs::read_dir("/proc/self/task").map_err(errno)? {
-        let name = std::fs::read_to_string(task.map_err(errno)?.path().join("comm"));
-        count += usize::from(!name.unwrap_or_default().starts_with("strait-"));
+        let task = task.map_err(errno)?;
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let id = task.file_name();
+        let known = id == *main || id == *caller || name.starts_with("strait-");
+        count += usize::from(!known);
     }
     Ok(count)
 }

@@ -450,6 +450,11 @@ impl Handle {
         } else {
             let name = Name::from_header(&header.name).ok_or_else(|| wrong("a bad name"))?;
             let (key, inode) = (name.key(), stat.st_ino);
+            // A sound header proves nothing: only a file of the namespace can be closed by its
+            // protocol, and only one that we lock ourselves is surely held.
+            if !life::hold(&space, &key, &file)? {
+                return Err(wrong("it is not the file of that name in its namespace"));
+            }
             (
                 Some(name),
                 Home::Named {

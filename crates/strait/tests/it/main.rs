@@ -7,6 +7,7 @@ mod names;
 mod peer;
 mod smoke;
 mod tasks;
+mod transfer;
 mod world;
 
 /// What another process of a test does, by name.
@@ -28,6 +29,14 @@ const ROLES: &[(&str, peer::Role)] = &[
     ("access.heir", access::heir),
     ("access.returned", access::returned),
     ("access.own", access::own),
+    ("transfer.child", transfer::child),
+    ("transfer.bare", transfer::bare),
+    ("transfer.execs", transfer::execs),
+    ("transfer.child_of_itself", transfer::child_of_itself),
+    ("transfer.sender", transfer::sender),
+    ("transfer.silent", transfer::forked::silent),
+    ("transfer.islander", transfer::spaces::islander),
+    ("transfer.local", transfer::spaces::local),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),

@@ -384,6 +384,16 @@ pub(crate) fn reap(space: &Namespace, key: &str) -> bool {
     remove(space, key, &file, &stat).unwrap_or(false) && !is_mine(space.fd(), key, stat.st_ino)
 }
 
+/// Holds an object by a description that came from elsewhere; false if its name is another's.
+pub(crate) fn hold(space: &Namespace, key: &str, file: &OwnedFd) -> Result<bool> {
+    if !ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1).map_err(kernel)? {
+        return Ok(false);
+    }
+    let stat = fs::fstat(file).map_err(kernel)?;
+    let named = fs::statat(space.fd(), key, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(named.is_ok_and(|named| (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino)))
+}
+
 /// A description without a lock. `None` if the name is another's by now.
 pub(crate) fn open_unlocked(
     space: &Namespace,

@@ -191,8 +191,12 @@ impl Set {
         Ok(Key(at))
     }
 
-    /// Removes a member; false if it was removed before.
+    /// Removes a member; false if it was removed before, or in a forked child.
     pub fn remove(&self, key: Key) -> bool {
+        if self.check_process().is_err() {
+            // The bells and the epoll instance are shared: it would be removed from the parent's.
+            return false;
+        }
         let mut members = self.0.members();
         let Some(entry) = members.get_mut(key.0).and_then(Option::take) else {
             return false;
