@@ -8,7 +8,8 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
+//! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
+//!   `interrupt`.
 
 #![expect(
     unsafe_code,
@@ -23,6 +24,8 @@ pub mod cpu;
 pub mod eventfd;
 pub mod fork;
 pub mod futex;
+#[cfg(feature = "test-kit")]
+pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
@@ -32,6 +35,8 @@ pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
 pub mod spawn;
+#[cfg(feature = "test-kit")]
+pub mod step;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
