@@ -2,14 +2,16 @@
 //! [`peer`].
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod death;
 mod peer;
 mod smoke;
+mod waits;
 
 /// What another process of a test does, by name.
-const ROLES: &[(&str, peer::Role)] = &[("smoke.echo", smoke::echo)];
+const ROLES: &[&[(&str, peer::Role)]] = &[&[("smoke.echo", smoke::echo)], waits::ROLES];
 
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
 fn role() {
-    peer::run(ROLES);
+    peer::run(&ROLES.concat());
 }

@@ -132,8 +132,8 @@ impl<'a> Watch<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Registers with the member. The generation is read after the ticket is held: a pulse between
-    /// the two would be owed to a waiter that does not see it.
+    /// Registers with the member. The generation is read before the ticket is taken: a pulse that
+    /// came between them in the other order would be owed to a waiter that does not see it.
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
             return Ok(Self {
@@ -146,6 +146,7 @@ impl<'a> Entry<'a> {
         let looks = member::only_looks(&spot);
         let since = Some(spot.rule().generation(spot.observe()));
         let ticket = if looks { None } else { Ticket::register(spot)? };
+        kill::point("wait.begun");
         Ok(Self {
             inner,
             since,
