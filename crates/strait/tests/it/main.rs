@@ -5,10 +5,12 @@
 mod death;
 mod peer;
 mod smoke;
+mod tiers;
 mod waits;
 
 /// What another process of a test does, by name.
-const ROLES: &[&[(&str, peer::Role)]] = &[&[("smoke.echo", smoke::echo)], waits::ROLES];
+const ROLES: &[&[(&str, peer::Role)]] =
+    &[&[("smoke.echo", smoke::echo)], tiers::ROLES, waits::ROLES];
 
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
