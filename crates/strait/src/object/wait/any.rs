@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use strait_sys::futex::Sleep;
+use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -196,6 +197,7 @@ impl<'a> Entry<'a> {
         let looks = member::only_looks(&spot);
         let ticket = if looks { None } else { Ticket::register(spot)? };
         let since = Some(spot.rule().generation(spot.observe()));
+        kill::point("wait.begun");
         Ok(Self {
             inner,
             since,
@@ -263,5 +265,6 @@ pub(crate) fn signal_then_any(
     check_count(members.len())?;
     let watch = Watch::over(members)?;
     signal()?;
+    kill::point("wait.signalled");
     watch.wait(deadline, &mut Steps::until(deadline))
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitId, WaitIdOptions, test_kill_process, waitid};
+use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +22,9 @@ use crate::object::word::{ABANDONED, Admission, Rule, State};
 const SETTLE: Duration = Duration::from_secs(1);
 /// Rounds of patience with an undecided transaction: about a microsecond.
 const PATIENCE: u32 = 200;
+/// Rounds before a passed deadline counts: some twenty marks can be brought to their end. A poll that
+/// gave up on the first would call an object taken that nobody has, for ever if its author is dead.
+const INSIST: u32 = 4096;
 /// How often a mutant's owner is asked for: its death announces nothing.
 pub(crate) const PROBE: Duration = Duration::from_millis(100);
 /// When it is asked for the first time: sooner, but not before every sleep. Longer than a tick of
@@ -62,11 +66,15 @@ impl Pace for Steps {
             self.deadline
                 .map_or(settle, |deadline| deadline.min(settle))
         });
-        std::thread::yield_now();
-        if limit.passed() {
-            Err(Unsettled)
-        } else {
+        if !limit.passed() {
+            std::thread::yield_now();
+            return Ok(());
+        }
+        // Without yielding: nobody else has to run for a mark to be brought to its end.
+        if self.rounds < INSIST {
             Ok(())
+        } else {
+            Err(Unsettled)
         }
     }
 
@@ -107,7 +115,10 @@ pub(crate) fn token(spot: &Spot<'_>) -> Result<u32> {
 }
 
 pub(crate) fn is_dead(spot: &Spot<'_>, owner: u32) -> bool {
-    owner != 0 && owner != ABANDONED && spot.object.domain.is_dead(owner)
+    owner != 0
+        && owner != ABANDONED
+        && spot.object.domain.is_dead(owner)
+        && !kill::sabotaged("owner.dead")
 }
 
 /// Whether this handle may only look: then nothing is taken, and only a manual event may be waited
@@ -241,8 +252,14 @@ pub(crate) fn process_runs(pid: Pid) -> bool {
             .map(|(_, rest)| rest.trim_start().chars().next())
     }) {
         Some(state) => !matches!(state, Some('Z' | 'X')),
-        None => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
+        None => !is_dead_child(pid) && test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
     }
+}
+
+/// Whether it is a child of ours that has exited: without /proc, signals alone do not tell a zombie.
+fn is_dead_child(pid: Pid) -> bool {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(pid), peek), Ok(Some(_)))
 }
 
 // ---- tickets: who is waiting on an auto-reset event ----------------------------------------
@@ -257,7 +274,7 @@ pub(crate) struct Ticket<'a> {
 impl<'a> Ticket<'a> {
     /// Registers the calling thread, so that sets are counted up to the waiters there are.
     pub(crate) fn register(spot: Spot<'a>) -> Result<Option<Self>> {
-        if spot.rule() != Rule::Auto {
+        if spot.rule() != Rule::Auto || kill::sabotaged("ticket.register") {
             return Ok(None);
         }
         if spot.is_private() {
@@ -272,6 +289,7 @@ impl<'a> Ticket<'a> {
             layout::TICKET_MARK,
             token,
         );
+        kill::point("ticket.entered");
         Ok(entry.map(|entry| Self {
             spot,
             entry: Some(entry),
@@ -287,7 +305,10 @@ impl Drop for Ticket<'_> {
                     .half(layout::TICKET_MARK)
                     .fetch_sub(1, Ordering::SeqCst);
             }
-            Some(entry) => leave(&self.spot, layout::tickets(self.spot.core()), entry),
+            Some(entry) => {
+                kill::point("ticket.leaving");
+                leave(&self.spot, layout::tickets(self.spot.core()), entry);
+            }
         }
     }
 }
