@@ -34,8 +34,7 @@
 
 pub mod command;
 mod engine;
-mod failure;
-mod figure;
+
 mod link;
 mod mechanism;
 mod message;
@@ -45,9 +44,11 @@ mod report;
 mod survey;
 
 pub use engine::role::peer_main;
-pub use failure::{Failure, Outcome};
-pub use figure::{Against, Carries, Check, Goal, Job, Limit, Measure, Placement, Side, Waits};
 pub use link::Site;
+pub use mechanism::failure::{Failure, Outcome};
+pub use mechanism::figure::{
+    Against, Carries, Check, Goal, Job, Limit, Measure, Placement, Side, Waits,
+};
 pub use mechanism::{Entry, Mechanism, entry};
 pub use report::{Machine, Report, Row};
 pub use survey::{Options, Plain, Progress, Refusal, Silent, survey};

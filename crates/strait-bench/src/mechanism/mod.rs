@@ -1,5 +1,8 @@
 //! The trait that one file implements to bring one mechanism into the survey.
 
+pub(crate) mod failure;
+pub(crate) mod figure;
+
 use std::fmt;
 
 use crate::engine::drive::{Driver, drive};
