@@ -16,3 +16,8 @@ pub use object::{
     Birth, Collected, Kind, NAME_UTF16_MAX, Name, Namespace, Reset, Rights, Scope, Security,
 };
 pub use strait_sys::cell::Word;
+
+/// The example of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
