@@ -11,6 +11,8 @@ const DATA: usize = 64;
 
 /// The view, and per direction an event that says "there is one" and one that says "taken".
 pub(super) struct Section {
+    /// Keeps the name for the other side: a view keeps the memory only.
+    _section: nt::Section,
     view: View<Write>,
     to: Lane,
     from: Lane,
@@ -48,6 +50,7 @@ impl Mechanism for Section {
         };
         Ok(Self {
             view: section.map()?,
+            _section: section,
             to,
             from,
         })
