@@ -339,7 +339,7 @@ impl Shared {
                         && member::is_dead(&spot, state.value())
                 };
                 // Broken objects are announced: the look that follows reports them.
-                !matches!(armed, Ok(Some(_))) || dead_owner()
+                !matches!(armed, Ok(Some(_))) || object.map.is_broken() || dead_owner()
             }
             _ => false,
         });
