@@ -252,7 +252,7 @@ impl Domain {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Broken, "open commit table", TABLE)
-            .because("it was replaced while objects of it are open"))
+            .because("the commit table was replaced or truncated while objects of it are open"))
     }
 
     /// Whether the thread that `token` stands for can no longer act.
@@ -602,9 +602,18 @@ impl<'d> Scribe<'d> {
         } else {
             None
         };
+        let seat = seat(domain)?;
+        // A decision in a page that was taken away would be seen by nobody else.
+        let _ = domain
+            .status(seat.slot)
+            .map(|status| status.load(Ordering::Relaxed));
+        if domain.map.is_broken() {
+            return Err(Error::new(ErrorKind::Broken, "decide", "commit table")
+                .because("a process with write access truncated the commit table"));
+        }
         Ok(Self {
             domain,
-            seat: seat(domain)?,
+            seat,
             local,
         })
     }
