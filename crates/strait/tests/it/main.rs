@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod lies;
 mod names;
 mod peer;
 mod smoke;
@@ -36,6 +37,11 @@ const ROLES: &[(&str, peer::Role)] = &[
     ("transfer.silent", transfer::forked::silent),
     ("transfer.islander", transfer::spaces::islander),
     ("transfer.local", transfer::spaces::local),
+    ("lies.liar", lies::liar),
+    ("lies.victim", lies::victim),
+    ("lies.cutter", lies::cutter),
+    ("lies.sleeper", lies::sleeper),
+    ("lies.stopper", lies::stopper),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),
