@@ -4,6 +4,7 @@
 
 mod access;
 mod death;
+mod lies;
 mod names;
 mod peer;
 mod smoke;
@@ -42,6 +43,11 @@ const OWN: &[(&str, peer::Role)] = &[
     ("transfer.silent", transfer::forked::silent),
     ("transfer.islander", transfer::spaces::islander),
     ("transfer.local", transfer::spaces::local),
+    ("lies.liar", lies::liar),
+    ("lies.victim", lies::victim),
+    ("lies.cutter", lies::cutter),
+    ("lies.sleeper", lies::sleeper),
+    ("lies.stopper", lies::stopper),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),

@@ -187,6 +187,11 @@ impl Domain {
         self.directory.is_none()
     }
 
+    /// Whether the table was found truncated.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.map.is_broken()
+    }
+
     fn word(&self, slot: u16, at: usize) -> Option<Word<'_, u64>> {
         self.map.word(HEADER + usize::from(slot) * RECORD + at)
     }
@@ -258,7 +263,7 @@ impl Domain {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Broken, "open commit table", TABLE)
-            .because("it was replaced while objects of it are open"))
+            .because("the commit table was replaced or truncated while objects of it are open"))
     }
 
     /// Whether the thread that `token` stands for can no longer act.

@@ -130,9 +130,18 @@ impl<'d> Scribe<'d> {
         } else {
             None
         };
+        let seat = seat(domain)?;
+        // A decision in a page that was taken away would be seen by nobody else.
+        let _ = domain
+            .status(seat.slot)
+            .map(|status| status.load(Ordering::Relaxed));
+        if domain.is_broken() {
+            return Err(Error::new(ErrorKind::Broken, "decide", "commit table")
+                .because("a process with write access truncated the commit table"));
+        }
         Ok(Self {
             domain,
-            seat: seat(domain)?,
+            seat,
             local,
         })
     }

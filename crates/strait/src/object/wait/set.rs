@@ -406,7 +406,7 @@ fn is_quiet(object: &Object, core: usize) -> bool {
         let is_held = object.handle.kind == Kind::Mutant && !state.ready();
         is_held && member::is_dead(&spot, state.value())
     };
-    armed && !is_orphan()
+    armed && !object.map.is_broken() && !is_orphan()
 }
 
 impl Drop for Shared {
