@@ -9,7 +9,8 @@
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
-//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
+//! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
+//!   `interrupt`.
 
 #![expect(
     unsafe_code,
@@ -24,6 +25,8 @@ pub mod cpu;
 pub mod eventfd;
 pub mod fork;
 pub mod futex;
+#[cfg(feature = "test-kit")]
+pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
@@ -35,6 +38,8 @@ pub mod pidfd;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+#[cfg(feature = "test-kit")]
+pub mod step;
 pub mod sysv_msg;
 pub mod sysv_sem;
 pub mod thread;

@@ -441,6 +441,11 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
 
     fn decide_and_wake(&self, place: &Spot<'a>) {
         let status = Scribe::status(self);
+        if kill::sabotaged("wake.decide") {
+            status.fetch_or(1, Ordering::SeqCst);
+            let _ = futex::wake(place.cell().low(), u32::MAX >> 1);
+            return;
+        }
         if futex::wake_op_or(place.cell().low(), status.low(), 1).is_err() {
             // The memory was truncated under the kernel's feet: decide, and wake what can be woken.
             status.fetch_or(1, Ordering::SeqCst);

@@ -486,7 +486,10 @@ fn make_table(directory: BorrowedFd<'_>, mode: Mode) -> std::result::Result<(), 
     rustix::rand::getrandom(&mut header[16..], rustix::rand::GetRandomFlags::empty())?;
     header[16] |= 1;
     rustix::io::pwrite(&file, &header, 0)?;
-    link(&file, directory, TABLE)
+    kill::point("table.made");
+    link(&file, directory, TABLE)?;
+    kill::point("table.linked");
+    Ok(())
 }
 
 /// Gives an unnamed file its name, if that is still free.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use strait_sys::futex::Sleep;
+use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -255,5 +256,6 @@ pub(crate) fn signal_then_any(
     check_count(members.len())?;
     let watch = Watch::over(members)?;
     signal()?;
+    kill::point("wait.signalled");
     watch.wait(deadline, &mut Steps::until(deadline))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
+use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -107,7 +108,10 @@ pub(crate) fn token(spot: &Spot<'_>) -> Result<u32> {
 }
 
 pub(crate) fn is_dead(spot: &Spot<'_>, owner: u32) -> bool {
-    owner != 0 && owner != ABANDONED && spot.object.domain.is_dead(owner)
+    owner != 0
+        && owner != ABANDONED
+        && spot.object.domain.is_dead(owner)
+        && !kill::sabotaged("owner.dead")
 }
 
 /// Whether this handle may only look: then nothing is taken, and only a manual event may be waited
@@ -257,7 +261,7 @@ pub(crate) struct Ticket<'a> {
 impl<'a> Ticket<'a> {
     /// Registers the calling thread, so that sets are counted up to the waiters there are.
     pub(crate) fn register(spot: Spot<'a>) -> Result<Option<Self>> {
-        if spot.rule() != Rule::Auto {
+        if spot.rule() != Rule::Auto || kill::sabotaged("ticket.register") {
             return Ok(None);
         }
         if spot.is_private() {
@@ -272,6 +276,7 @@ impl<'a> Ticket<'a> {
             layout::TICKET_MARK,
             token,
         );
+        kill::point("ticket.entered");
         Ok(entry.map(|entry| Self {
             spot,
             entry: Some(entry),
@@ -287,7 +292,10 @@ impl Drop for Ticket<'_> {
                     .half(layout::TICKET_MARK)
                     .fetch_sub(1, Ordering::SeqCst);
             }
-            Some(entry) => leave(&self.spot, layout::tickets(self.spot.core()), entry),
+            Some(entry) => {
+                kill::point("ticket.leaving");
+                leave(&self.spot, layout::tickets(self.spot.core()), entry);
+            }
         }
     }
 }
