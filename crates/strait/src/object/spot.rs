@@ -194,6 +194,17 @@ impl Object {
         self.is_quick
     }
 
+    /// Whether a set may want to hear of a signal though nobody sleeps: it arms what it found not
+    /// ready, and what it then took is not armed. Loaded after the state: a set that registers
+    /// later than that arms the state, and the exchange fails, or finds it ready.
+    #[inline]
+    fn has_bells(&self, core: usize) -> bool {
+        self.spot(core)
+            .half_look(layout::BELL_MARK)
+            .load(Ordering::SeqCst)
+            != 0
+    }
+
     /// Takes it if that is one exchange.
     #[inline]
     pub(crate) fn quick_take(&self, core: usize) -> Quick {
@@ -222,7 +233,7 @@ impl Object {
         let state = State(word.load(Ordering::SeqCst));
         // An auto-reset event that is set already: its waiters must be counted.
         let counted = self.rule == Rule::Auto && state.ready();
-        if state.0 & (LOCKED | WAITERS) != 0 || counted {
+        if state.0 & (LOCKED | WAITERS) != 0 || counted || self.has_bells(core) {
             return None;
         }
         let next = self.rule.signal(state, op).ok()??;
@@ -258,7 +269,10 @@ impl Object {
         };
         let state = State(word.load(Ordering::SeqCst));
         let mine = state.0 & (LOCKED | WAITERS | READY) == 0 && state.value() == me;
-        if !mine || self.spot(0).half(layout::RECURSION).load(Ordering::Relaxed) != 1 {
+        if !mine
+            || self.has_bells(0)
+            || self.spot(0).half(layout::RECURSION).load(Ordering::Relaxed) != 1
+        {
             return false;
         }
         let Ok(Some(next)) = self.rule.signal(state, Op::Free) else {
