@@ -19,7 +19,7 @@ pub use armed::{Signal, arm, disarm, hits, known, point, sabotaged};
 #[inline(always)]
 pub fn point(_name: &'static str) {}
 
-/// Whether a test has removed the recovery branch of that name. Never without the feature `test-kit`.
+/// Whether a test has removed the recovery branch of that name. Never without `test-kit`.
 #[cfg(not(feature = "test-kit"))]
 #[inline(always)]
 #[must_use]

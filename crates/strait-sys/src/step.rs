@@ -1,9 +1,9 @@
 //! Walking a thread of a child process through its instructions, for tests that kill it at each.
 //!
-//! The child announces its thread ([`me`]) and stands still before and behind the stretch of interest
-//! ([`mark`]); the parent takes it there ([`Walk::seize`], [`Walk::to_mark`]), lets it run instruction
-//! by instruction ([`Walk::step`]) and kills it where it likes. Named points say where the author
-//! expects trouble; this finds the rest.
+//! The child announces its thread ([`me`]) and stands still before and behind the stretch of
+//! interest ([`mark`]); the parent takes it there ([`Walk::seize`], [`Walk::to_mark`]), lets it run
+//! instruction by instruction ([`Walk::step`]) and kills it where it likes. Named points say where
+//! the author expects trouble; this finds the rest.
 //!
 //! `ptrace(2)`: only the thread that seized may go on, so a [`Walk`] stays in its thread.
 

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod death;
 mod names;
 mod peer;
 mod smoke;
 mod tasks;
+mod waits;
 mod world;
 
 /// What another process of a test does, by name.
@@ -43,5 +45,5 @@ const ROLES: &[(&str, peer::Role)] = &[
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
 fn role() {
-    peer::run(ROLES);
+    peer::run(&[ROLES, waits::ROLES].concat());
 }

@@ -189,6 +189,7 @@ impl<'a> Entry<'a> {
         let looks = member::only_looks(&spot);
         let ticket = if looks { None } else { Ticket::register(spot)? };
         let since = Some(spot.rule().generation(spot.observe()));
+        kill::point("wait.begun");
         Ok(Self {
             inner,
             since,
