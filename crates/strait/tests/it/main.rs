@@ -8,6 +8,7 @@ mod names;
 mod peer;
 mod smoke;
 mod tasks;
+mod tiers;
 mod waits;
 mod world;
 
@@ -45,5 +46,5 @@ const ROLES: &[(&str, peer::Role)] = &[
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
 fn role() {
-    peer::run(&[ROLES, waits::ROLES].concat());
+    peer::run(&[ROLES, tiers::ROLES, waits::ROLES].concat());
 }

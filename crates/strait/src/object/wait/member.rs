@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitId, WaitIdOptions, test_kill_process, waitid};
 use strait_sys::kill;
 use strait_sys::time::Deadline;
 
@@ -245,8 +245,14 @@ pub(crate) fn process_runs(pid: Pid) -> bool {
             .map(|(_, rest)| rest.trim_start().chars().next())
     }) {
         Some(state) => !matches!(state, Some('Z' | 'X')),
-        None => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
+        None => !is_dead_child(pid) && test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
     }
+}
+
+/// Whether it is a child of ours that has exited: without /proc, signals alone do not tell a zombie.
+fn is_dead_child(pid: Pid) -> bool {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(pid), peek), Ok(Some(_)))
 }
 
 // ---- tickets: who is waiting on an auto-reset event ----------------------------------------
