@@ -37,7 +37,7 @@ use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::{FLAG_LOOK_WAITS, FLAG_MANUAL};
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Op, Rule, State};
+use crate::object::word::{Op, State};
 
 /// An event. See the [module](crate::nt) for how it differs from NT's.
 #[derive(Debug)]
@@ -160,10 +160,8 @@ impl Event {
     }
 
     fn over(handle: Handle) -> Result<Self> {
-        let manual = handle.header.flags & FLAG_MANUAL != 0;
-        let rule = if manual { Rule::Manual } else { Rule::Auto };
         Ok(Self {
-            object: Arc::new(Object::new(handle, rule)?),
+            object: Arc::new(Object::new(handle)?),
         })
     }
 

@@ -7,6 +7,7 @@ mod death;
 mod lies;
 mod names;
 mod peer;
+mod seats;
 mod smoke;
 mod tasks;
 mod tiers;
@@ -19,6 +20,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[OWN, tiers::ROLES, waits::ROLES];
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
+    ("seats.taker", seats::taker),
     ("world.nothing", world::nothing),
     ("access.owner", access::owner),
     ("access.stranger", access::stranger),

@@ -24,6 +24,7 @@ use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn;
+use crate::object::handle::UNNAMED;
 
 pub(crate) mod look;
 
@@ -412,6 +413,51 @@ impl Domain {
             self.half(slot, LIST + index * 4)
                 .is_some_and(|word| word.load(Ordering::Relaxed) == id)
         })
+    }
+
+    /// Seats whose sitters died after a decision, with that decision.
+    pub(crate) fn retired(&self) -> Vec<(u16, u64)> {
+        let decided = |slot| Some(self.status(slot)?.load(Ordering::Acquire));
+        (1..=SEATS)
+            .filter_map(|slot| {
+                Some((
+                    slot,
+                    decided(slot).filter(|found| txn::is_committed(*found))?,
+                ))
+            })
+            .filter(|(slot, _)| self.is_dead(self.token(*slot)))
+            .collect()
+    }
+
+    /// Gives a retired seat out again. For a caller who has seen that no mark names its decision
+    /// any more, on any object that has a name; a decision about one without stays.
+    pub(crate) fn readmit(&self, slot: u16, decision: u64) -> bool {
+        let Ok(locks) = self.locks() else {
+            return false;
+        };
+        let (Some(file), Some(status)) = (&locks.file, self.status(slot)) else {
+            return false;
+        };
+        let count = self
+            .half(slot, COUNT)
+            .map_or(0, |word| word.load(Ordering::Acquire)) as usize;
+        let ids =
+            (0..count.min(PARTICIPANTS)).filter_map(|index| self.half(slot, LIST + index * 4));
+        let has_unnamed = ids
+            .into_iter()
+            .any(|id| id.load(Ordering::Acquire) & UNNAMED != 0);
+        if has_unnamed || !locks.claim(slot) {
+            return false;
+        }
+        let locked = ofd_lock::try_lock(file.as_fd(), Lock::Write, lock_byte(slot), 1);
+        let readmitted = matches!(locked, Ok(true)) && {
+            let idle = decision & !3 | txn::ABORTED;
+            status
+                .compare_exchange(decision, idle, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        };
+        self.rise(slot);
+        readmitted
     }
 
     /// How many seats are taken by the living, and how many are retired.
