@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::value::counted;
 
 /// Remove what killed processes left
 ///
@@ -43,12 +44,5 @@ impl Arguments {
             context.out.json(&json!({ "removed": entries }))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    match count {
-        1 => format!("1 {thing}"),
-        count => format!("{count} {thing}s"),
     }
 }
