@@ -145,6 +145,7 @@ impl<'w, 'a> Plan<'w, 'a> {
         let mut pace = Steps::until(deadline);
         for spot in &spots {
             spot.object.check_whole("wait for all")?;
+            member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
             if timer::fire(spot, &mut pace).is_err() {
                 return Ok(Err(Refusal::Unsettled));
             }
