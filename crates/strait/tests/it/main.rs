@@ -5,6 +5,7 @@
 mod access;
 mod lies;
 mod names;
+mod nt;
 mod peer;
 mod smoke;
 mod transfer;
@@ -42,6 +43,9 @@ const ROLES: &[(&str, peer::Role)] = &[
     ("lies.cutter", lies::cutter),
     ("lies.sleeper", lies::sleeper),
     ("lies.stopper", lies::stopper),
+    ("nt.holder", nt::holder),
+    ("nt.setter", nt::setter),
+    ("nt.filer", nt::section::filer),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),
