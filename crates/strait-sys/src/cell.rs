@@ -1,9 +1,10 @@
 //! [`Word`]: one atomic integer in memory that another process may write at any time.
 //!
 //! Use a `Word` for every field of shared memory; use [`Map::read`](crate::map::Map::read) and
-//! [`Map::write`](crate::map::Map::write) for bytes. A `Word` comes from a [`Map`](crate::map::Map),
-//! lives no longer than the borrow of it, and never hands out a reference: what is behind it may
-//! change between any two loads, so a value is loaded once, checked, and then used.
+//! [`Map::write`](crate::map::Map::write) for bytes. A `Word` comes from a
+//! [`Map`](crate::map::Map), lives no longer than the borrow of it, and never hands out a
+//! reference: what is behind it may change between any two loads, so a value is loaded once,
+//! checked, and then used.
 //!
 //! The operations are those of [`core::sync::atomic`], to which they compile. Two limits of the
 //! Rust memory model concern shared memory, and both are met here:
@@ -13,6 +14,17 @@
 //! - Accesses of different sizes to one place, such as a [`Word::low`] half beside its whole, are
 //!   outside Rust's model when they race. They are given byte for byte by LLVM's, and by the
 //!   processors: each access is one instruction, and a half read is a half of some written whole.
+//!
+//! A word cannot outlive its map:
+//!
+//! ```compile_fail,E0505
+//! # use strait_sys::map::Map;
+//! # use core::sync::atomic::Ordering::Relaxed;
+//! let map = Map::private(64).unwrap();
+//! let word = map.word::<u32>(0).unwrap();
+//! drop(map);
+//! word.store(1, Relaxed);
+//! ```
 //!
 //! A peer that scribbles changes values, never more: memory behind a `Word` stays mapped (see
 //! the guard in [`map`](crate::map)) and holds plain integers, for which every value is valid.
@@ -75,8 +87,8 @@ impl<'m, T: Scalar, A: Mode> Word<'m, T, A> {
     ///
     /// # Safety
     ///
-    /// `at` is aligned for `T` and stays mapped, readable and, for [`ReadWrite`], writable for `'m`;
-    /// in this process the memory is accessed only atomically.
+    /// `at` is aligned for `T` and stays mapped, readable and, for [`ReadWrite`], writable for
+    /// `'m`; in this process the memory is accessed only atomically.
     #[inline]
     pub(crate) const unsafe fn new(at: *mut T) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! Which processors this thread may use, and which one it is on.
 //!
-//! For spinning (never with one processor, nor when the peer is on ours) and for measurements, which
-//! pin their threads. `sched_setaffinity(2)`, `getcpu(2)`.
+//! For spinning (never with one processor, nor when the peer is on ours) and for measurements,
+//! which pin their threads. `sched_setaffinity(2)`, `getcpu(2)`.
 
 use std::sync::OnceLock;
 

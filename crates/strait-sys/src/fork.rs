@@ -2,12 +2,12 @@
 //!
 //! Record [`generation`] with state that belongs to one process (threads, rings, sessions) and
 //! compare before use: a forked child sees another number. Wrap a descriptor whose closing others
-//! watch, such as one with a liveness lock, with [`close_in_child`]: a child that kept it would keep its
-//! owner alive after the owner's death.
+//! watch, such as one with a liveness lock, with [`close_in_child`]: a child that kept it would
+//! keep its owner alive after the owner's death.
 //!
-//! Children made by `clone(2)` or `_Fork` directly run no handlers: they see another generation, but
-//! keep the descriptors. `vfork` and `posix_spawn` children run nothing of ours either; `exec` closes
-//! every descriptor there.
+//! Children made by `clone(2)` or `_Fork` directly run no handlers: they see another generation,
+//! but keep the descriptors. `vfork` and `posix_spawn` children run nothing of ours either; `exec`
+//! closes every descriptor there.
 //!
 //! `pthread_atfork(3)`, `madvise(2)` under `MADV_WIPEONFORK`.
 
@@ -103,9 +103,10 @@ fn wiped_page(len: usize) -> Option<*mut AtomicU32> {
 
 /// Has the descriptor closed in every child forked from now on, and on drop in this process.
 ///
-/// The child lets go of the file at once, before `fork` returns. The number stays taken there, by a
-/// descriptor that answers `EBADF` to almost everything, until the guard is dropped: so that a guard a
-/// child has inherited can never act on, or close, a file that was opened later.
+/// The child lets go of the file at once, before `fork` returns there (in the parent it may return
+/// earlier). The number stays taken there, by a
+/// descriptor that answers `EBADF` to almost everything, until the guard is dropped: so that a
+/// guard a child has inherited can never act on, or close, a file that was opened later.
 ///
 /// # Panics
 ///

@@ -1,9 +1,9 @@
 //! The guard against truncation: what becomes of a SIGBUS.
 //!
-//! Who may write a file may also truncate it, and a load from a page past the end of its file raises
-//! SIGBUS. One handler for the process, installed at the first shared map, turns that into a fact
-//! that can be asked for: a zero page of our own takes the place of the lost one, the map is marked
-//! broken ([`Map::is_broken`](crate::map::Map::is_broken)), and the access goes on. A SIGBUS
+//! Who may write a file may also truncate it, and a load from a page past the end of its file
+//! raises SIGBUS. One handler for the process, installed at the first shared map, turns that into a
+//! fact that can be asked for: a zero page of our own takes the place of the lost one, the map is
+//! marked broken ([`Map::is_broken`](crate::map::Map::is_broken)), and the access goes on. A SIGBUS
 //! anywhere else, or sent by somebody, or for failing memory, goes to the handler that was there
 //! before, or kills the process as it would have.
 //!
@@ -168,8 +168,8 @@ fn map_zeros(start: usize, len: usize, writable: bool) -> bool {
         protection |= ProtFlags::WRITE;
     }
     let at = core::ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the pages are in a registered map, which is unmapped only after it is unregistered and
-    // which the interrupted access keeps alive; its memory is reached through atomics alone.
+    // SAFETY: the pages are in a registered map, which is unmapped only after it is unregistered
+    // and which the interrupted access keeps alive; its memory is reached through atomics alone.
     let mapped =
         unsafe { mmap_anonymous(at, len, protection, MapFlags::PRIVATE | MapFlags::FIXED) };
     mapped.is_ok()

@@ -2,12 +2,15 @@
 //!
 //! One facility per module, each safe to call from safe code: memory shared with a peer is reached
 //! only through [`cell::Word`] and bounded copies, descriptors are owned and close-on-exec, and
-//! every kernel error comes back as an [`Errno`]. The crates above turn those into their own errors.
+//! every kernel error comes back as an [`Errno`]. The crates above turn those into their own
+//! errors.
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
+//! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
+//!   `interrupt`.
 
 #![expect(
     unsafe_code,
@@ -22,15 +25,23 @@ pub mod cpu;
 pub mod eventfd;
 pub mod fork;
 pub mod futex;
+#[cfg(feature = "test-kit")]
+pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
+pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
+pub mod signal;
 pub mod spawn;
+#[cfg(feature = "test-kit")]
+pub mod step;
+pub mod sysv_msg;
+pub mod sysv_sem;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
@@ -38,6 +49,8 @@ pub mod uring;
 
 mod guard;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 pub use rustix::io::Errno;
 

@@ -276,7 +276,8 @@ impl Drop for Region {
 
 const WORD: usize = size_of::<u64>();
 
-/// How `len` bytes at `at` divide: bytes before the first aligned word, words, bytes after the last.
+/// How `len` bytes at `at` divide: bytes before the first aligned word, words, bytes after the
+/// last.
 fn split(at: *mut u8, len: usize) -> (usize, usize, usize) {
     let head = (at.addr().wrapping_neg() % WORD).min(len);
     let words = (len - head) / WORD;

@@ -25,7 +25,8 @@ const LARGE: u64 = 64 << 20;
 /// Creates a file of `size` bytes, all allocated and zero, sealed against shrinking and growing.
 ///
 /// `mode` is what opening it again through `/proc` is judged by; other users' processes need it
-/// for that only. `name` shows in `/proc/PID/maps`. Where the kernel can, execution is sealed off too.
+/// for that only. `name` shows in `/proc/PID/maps`. Where the kernel can, execution is sealed off
+/// too.
 ///
 /// # Errors
 ///
@@ -69,7 +70,8 @@ pub fn add_seals(fd: BorrowedFd<'_>, seals: SealFlags) -> Result<()> {
     fcntl_add_seals(fd, seals)
 }
 
-/// The seals on the file. Check a received one for `SHRINK | GROW` with `contains`: it may have more.
+/// The seals on the file. Check a received one for `SHRINK | GROW` with `contains`: it may have
+/// more.
 ///
 /// # Errors
 ///

@@ -23,7 +23,8 @@ pub enum Lock {
 }
 
 /// Takes the lock on `len` bytes from `offset`, or changes the kind of one held there, without
-/// waiting; false if another description's lock is in the way. `len` 0 reaches to the end of any file.
+/// waiting; false if another description's lock is in the way. `len` 0 reaches to the end of any
+/// file.
 ///
 /// # Errors
 ///
@@ -42,7 +43,8 @@ pub fn try_lock(fd: BorrowedFd<'_>, lock: Lock, offset: u64, len: u64) -> Result
 ///
 /// # Errors
 ///
-/// `EINVAL`: the range does not fit a file. `ENOLCK`: splitting a held range needed one lock too many.
+/// `EINVAL`: the range does not fit a file. `ENOLCK`: splitting a held range needed one lock too
+/// many.
 pub fn unlock(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<()> {
     let mut range = range(libc::F_UNLCK, offset, len)?;
     control(fd, libc::F_OFD_SETLK, &mut range)
@@ -102,7 +104,8 @@ fn range(kind: c_int, offset: u64, len: u64) -> Result<libc::flock> {
 }
 
 fn control(fd: BorrowedFd<'_>, command: c_int, range: &mut libc::flock) -> Result<()> {
-    // SAFETY: the descriptor is open while borrowed, and `range` is what these commands read and write.
+    // SAFETY: the descriptor is open while borrowed, and `range` is what these commands read and
+    // write.
     let result = unsafe { libc::fcntl(fd.as_raw_fd(), command, core::ptr::from_mut(range)) };
     checked(result.into()).map(drop)
 }

@@ -1,9 +1,9 @@
 //! Sending descriptors over a Unix socket.
 //!
-//! What arrives is close-on-exec and owned from the first moment. A message whose descriptors did not all
-//! arrive, because there were too many or this process has no room for them, is an error, and those
-//! that came are closed: a peer can neither make us leak nor make us take half for a whole.
-//! A received descriptor proves nothing about what it is: see
+//! What arrives is close-on-exec and owned from the first moment. A message whose descriptors did
+//! not all arrive, because there were too many or this process has no room for them, is an error,
+//! and those that came are closed: a peer can neither make us leak nor make us take half for a
+//! whole. A received descriptor proves nothing about what it is: see
 //! [`memfd::is_shmem`](crate::memfd::is_shmem).
 //!
 //! `unix(7)` under SCM_RIGHTS, `cmsg(3)`.
@@ -23,8 +23,8 @@ pub const FDS_MAX: usize = 8;
 /// SCM_PIDFD of `linux/socket.h`: comes unasked where SO_PASSPIDFD is set.
 const SCM_PIDFD: c_int = 4;
 
-/// Room for the descriptors, and for the credentials, times and pidfd that socket options may add; not
-/// for many more descriptors, which the kernel then never opens for us.
+/// Room for the descriptors, and for the credentials, times and pidfd that socket options may add;
+/// not for many more descriptors, which the kernel then never opens for us.
 const CONTROL_LEN: usize = 160;
 
 /// Sends bytes, and with the first of them at most [`FDS_MAX`] descriptors; returns how many bytes
@@ -33,8 +33,8 @@ const CONTROL_LEN: usize = 160;
 /// # Errors
 ///
 /// `EINVAL`: too many descriptors, or no bytes to carry them. `EAGAIN`: the socket does not block
-/// and is full. `EPIPE`, `ECONNRESET`: the peer is gone. `ETOOMANYREFS`: too many descriptors of this
-/// user are on their way. `EINTR`: a signal came before anything was sent.
+/// and is full. `EPIPE`, `ECONNRESET`: the peer is gone. `ETOOMANYREFS`: too many descriptors of
+/// this user are on their way. `EINTR`: a signal came before anything was sent.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
     if fds.len() > FDS_MAX || (bytes.is_empty() && !fds.is_empty()) {
         return Err(Errno::INVAL);
@@ -57,9 +57,9 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Res
 /// # Errors
 ///
 /// `EMSGSIZE`: more descriptors than `fds_max`, or more bytes in a message than fit; the message is
-/// lost. `EMFILE`: this process had no room for the descriptors; likewise. `EINVAL`: `fds_max` is above
-/// [`FDS_MAX`]. `EAGAIN`: the socket does not block and has nothing. `ECONNRESET`: the peer is
-/// gone, and had not read all. `EINTR`: a signal came first.
+/// lost. `EMFILE`: this process had no room for the descriptors; likewise. `EINVAL`: `fds_max` is
+/// above [`FDS_MAX`]. `EAGAIN`: the socket does not block and has nothing. `ECONNRESET`: the peer
+/// is gone, and had not read all. `EINTR`: a signal came first.
 pub fn recv(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],

@@ -2,7 +2,8 @@
 //!
 //! A container often forbids io_uring with `EPERM`; an old kernel answers `ENOSYS`. [`deny`] makes
 //! either come true for good: call it in a process of the test's own. What was already asked and
-//! remembered ([`uring::works`](crate::uring::works) and its like) stays as it was answered: deny first.
+//! remembered ([`uring::works`](crate::uring::works) and its like) stays as it was answered: deny
+//! first.
 //!
 //! `seccomp(2)`, `prctl(2)` under PR_SET_NO_NEW_PRIVS.
 

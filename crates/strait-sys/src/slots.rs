@@ -45,7 +45,8 @@ impl<T: Default + Sync> Table<T> {
         }
     }
 
-    /// A slot that nobody else has, with the value that its last holder left; `None` when all are taken.
+    /// A slot that nobody else has, with the value that its last holder left; `None` when all are
+    /// taken.
     pub(crate) fn take(&self) -> Option<Slot<T>> {
         if let Some(slot) = self.pop() {
             return Some(slot);

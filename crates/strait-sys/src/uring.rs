@@ -2,11 +2,12 @@
 //!
 //! The only way to wait for a futex and a socket in one call; it takes Linux 6.7 and a system that
 //! permits io_uring: ask [`works`], and fall back to threads or sliced waits. For words alone
-//! [`futex::waitv`](crate::futex::waitv) is cheaper. A [`Ring`] takes half a millisecond to set up: keep
-//! one for each thread that waits.
+//! [`futex::waitv`](crate::futex::waitv) is cheaper. A [`Ring`] takes half a millisecond to set up:
+//! keep one for each thread that waits.
 //!
 //! Nothing stays behind after a wait: what did not happen is cancelled, and the cancellation is
-//! waited for. `io_uring_enter(2)`; the operations are FUTEX_WAIT, FUTEX_WAITV, POLL_ADD, ASYNC_CANCEL.
+//! waited for. `io_uring_enter(2)`; the operations are FUTEX_WAIT, FUTEX_WAITV, POLL_ADD,
+//! ASYNC_CANCEL.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -167,6 +168,8 @@ impl Ring {
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<()> {
         let slept = match deadline {
             None => self.ring.submit_and_wait(1),
+            // The cancellation submits the rest before itself: what is ready shows all the same.
+            Some(deadline) if deadline.passed() => return Ok(()),
             Some(deadline) => {
                 let left = Timespec::from(deadline.left());
                 let args = SubmitArgs::new().timespec(&left);

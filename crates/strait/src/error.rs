@@ -1,4 +1,5 @@
-//! What went wrong: a kind to match on, the operation, its subject, the reason, and the kernel's code.
+//! What went wrong: a kind to match on, the operation, its subject, the reason, and the kernel's
+//! code.
 //!
 //! Running out of time and finding a mutant abandoned are results, not errors. The NTSTATUS and
 //! Win32 codes of an error are given by [`crate::nt::status`].
@@ -127,6 +128,12 @@ impl Error {
         &self.0.subject
     }
 
+    /// Why it failed, beyond what its kind says; empty if there is no more to say.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.0.why
+    }
+
     /// The kernel's answer, where the kernel gave one.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
@@ -169,6 +176,12 @@ impl ErrorKind {
             Self::PeerGone => "the other process is gone",
             Self::Kernel => "refused by the kernel",
         }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 

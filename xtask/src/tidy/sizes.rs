@@ -11,6 +11,8 @@ const LINE_CHARS_MAX: usize = 100;
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 600;
 const FOLDER_ENTRIES_MAX: usize = 12;
+/// One file per kernel facility, and the kernel has many: see ARCHITECTURE.md.
+const FLAT_FOLDERS: &[&str] = &["crates/strait-sys/src", "crates/strait-sys/src/tests"];
 
 /// Reports what is over its limit.
 pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
@@ -44,6 +46,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         .folders
         .iter()
         .filter(|folder| folder.entries > FOLDER_ENTRIES_MAX)
+        .filter(|folder| !FLAT_FOLDERS.iter().any(|flat| folder.path.ends_with(flat)))
     {
         let what = format!("{} entries, {FOLDER_ENTRIES_MAX} at most", folder.entries);
         findings.push(Finding {
@@ -59,7 +62,11 @@ fn long_lines(source: &Source) -> impl Iterator<Item = (usize, usize)> {
     source.lines().enumerate().filter_map(|(i, line)| {
         let text = &source.text[line.clone()];
         let (limit, _) = text.char_indices().nth(LINE_CHARS_MAX)?;
-        let breakable = !text.contains("://") && !is_unbreakable(source, &line, limit);
+        // A row of a table in a doc comment is one line by its syntax.
+        let is_row = ["//! |", "/// |"]
+            .iter()
+            .any(|row| text.trim_start().starts_with(row));
+        let breakable = !is_row && !text.contains("://") && !is_unbreakable(source, &line, limit);
         breakable.then(|| (i + 1, text.chars().count()))
     })
 }

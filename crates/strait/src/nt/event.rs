@@ -32,11 +32,12 @@ use std::time::Duration;
 use strait_sys::time::Deadline;
 
 use crate::error::Result;
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::{FLAG_LOOK_WAITS, FLAG_MANUAL};
+use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Rule, State};
+use crate::object::word::{Op, Rule, State};
 
 /// An event. See the [module](crate::nt) for how it differs from NT's.
 #[derive(Debug)]
@@ -112,8 +113,8 @@ impl EventOptions {
     ///
     /// # Errors
     /// [`ErrorKind::Exists`](crate::ErrorKind::Exists) or
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) if the name is taken; what the name, the
-    /// namespace and the kernel refuse.
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) if the name is taken; what the name,
+    /// the namespace and the kernel refuse.
     pub fn create(self) -> Result<Event> {
         Event::over(self.site.create(&self.plan(), "create event")?)
     }
@@ -175,6 +176,9 @@ impl Event {
     #[doc(alias = "NtSetEvent")]
     #[doc(alias = "SetEvent")]
     pub fn set(&self) -> Result<bool> {
+        if let Some(before) = self.object.quick_signal(0, Op::Set { cap: 1 }) {
+            return Ok(before.ready());
+        }
         signal::set(&self.object.spot(0), "set event")
     }
 
@@ -185,6 +189,9 @@ impl Event {
     #[doc(alias = "NtResetEvent")]
     #[doc(alias = "NtClearEvent")]
     pub fn reset(&self) -> Result<bool> {
+        if let Some(before) = self.object.quick_signal(0, Op::Reset { waiters: 0 }) {
+            return Ok(before.ready());
+        }
         signal::reset(&self.object.spot(0), "reset event")
     }
 
@@ -203,7 +210,7 @@ impl Event {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait(&self) -> Result<()> {
-        wait::any(&[self]).map(drop)
+        wait::one_forever(&self.object, 0).map(drop)
     }
 
     /// [`wait`](Self::wait) for at most `timeout`; false: the time ran out.
@@ -211,7 +218,7 @@ impl Event {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_for(&self, timeout: Duration) -> Result<bool> {
-        Ok(wait::any_until(&[self], Some(Deadline::after(timeout)))?.is_some())
+        Ok(wait::one(&self.object, 0, || Some(Deadline::after(timeout)))?.is_some())
     }
 
     /// Looks at it; nothing changes.

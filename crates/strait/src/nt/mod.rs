@@ -7,8 +7,8 @@
 /// The options every kind shares: where it is born or opened.
 macro_rules! site_options {
     () => {
-        /// Names it; `Local\` and `Global\` choose a namespace. Without a name it is private to this
-        /// process, unless [`shared`](Self::shared).
+        /// Names it; `Local\` and `Global\` choose a namespace. Without a name it is private to
+        /// this process, unless [`shared`](Self::shared).
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.site.name = Some(name.into());
             self
@@ -147,7 +147,8 @@ pub use self::semaphore::{LIMIT_MAX, Semaphore, SemaphoreOptions, SemaphoreState
 pub use self::timer::{Timer, TimerOptions, TimerState};
 pub use crate::object::Reset;
 
-/// What [`signal_and_wait`] can signal: an event is set, a mutant and a semaphore are released once.
+/// What [`signal_and_wait`] can signal: an event is set, a mutant and a semaphore are released
+/// once.
 pub trait Signal {
     /// Signals it.
     ///

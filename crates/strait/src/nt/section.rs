@@ -46,9 +46,10 @@ use crate::nt::status::NtStatus;
 use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{FLAG_FILE, PAGE};
+use crate::object::space::life;
 use crate::object::transfer::{Raw, RawRef};
 use crate::object::word::State;
-use crate::object::{Name, life, transfer};
+use crate::object::{Name, transfer};
 
 /// What the offset of a view is a multiple of.
 pub const GRANULARITY: u64 = 64 * 1024;
@@ -121,6 +122,9 @@ pub struct SectionOptions {
     rights: Rights,
 }
 
+/// The file of a section, and how it is described to those who open the section.
+type Backing = (OwnedFd, Vec<u8>);
+
 impl SectionOptions {
     site_options!();
 
@@ -131,7 +135,7 @@ impl SectionOptions {
         self
     }
 
-    fn plan(&self, verb: &'static str) -> Result<(Blueprint, Option<(OwnedFd, Vec<u8>)>)> {
+    fn plan(&self, verb: &'static str) -> Result<(Blueprint, Option<Backing>)> {
         let wrong = |why: &str| {
             Err(
                 Error::new(ErrorKind::InvalidInput, verb, format!("{} bytes", self.len))
@@ -178,8 +182,8 @@ impl SectionOptions {
     /// Makes the section; its bytes are zero.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for 0 bytes; [`ErrorKind::Exhausted`] if the memory is not there;
-    /// otherwise as [`EventOptions::create`](crate::nt::EventOptions::create).
+    /// [`ErrorKind::InvalidInput`] for 0 bytes; [`ErrorKind::Exhausted`] if the memory is not
+    /// there; otherwise as [`EventOptions::create`](crate::nt::EventOptions::create).
     pub fn create(mut self) -> Result<Section> {
         // Without a name it is a sealed memfd, which can be passed on.
         self.site.shared = true;
@@ -225,7 +229,7 @@ impl SectionOptions {
     }
 }
 
-fn backing_bytes(backing: &Option<(OwnedFd, Vec<u8>)>) -> &[u8] {
+fn backing_bytes(backing: &Option<Backing>) -> &[u8] {
     backing.as_ref().map_or(&[], |(_, bytes)| bytes)
 }
 
@@ -321,8 +325,8 @@ impl Section {
     /// Maps `len` bytes from `offset`; a length of 0 means to the end.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the offset is no multiple of [`GRANULARITY`] or the part is not
-    /// within the section; [`ErrorKind::Denied`] for a [`Write`] view of a handle without
+    /// [`ErrorKind::InvalidInput`] if the offset is no multiple of [`GRANULARITY`] or the part is
+    /// not within the section; [`ErrorKind::Denied`] for a [`Write`] view of a handle without
     /// [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the mapping.
     pub fn map_part<M: Mapping>(&self, offset: u64, len: u64) -> Result<View<M>> {
         let fail = |status: NtStatus, why: &str| {
@@ -384,8 +388,8 @@ impl Section {
     /// plain bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] while anybody has it mapped for writing; [`ErrorKind::Unsupported`] for a
-    /// named section or one of a file: those cannot be sealed.
+    /// [`ErrorKind::Busy`] while anybody has it mapped for writing; [`ErrorKind::Unsupported`] for
+    /// a named section or one of a file: those cannot be sealed.
     pub fn freeze(&self) -> Result<Frozen> {
         let fail = |kind, why: &str| {
             Err(Error::new(kind, "freeze section", self.handle.full_name()).because(why))
@@ -558,8 +562,8 @@ impl<M: Mapping> View<M> {
     /// An atomic number in the memory.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is misaligned or out of the view; [`ErrorKind::Broken`] once a
-    /// truncation was noticed (a load that meets it gives 0).
+    /// [`ErrorKind::InvalidInput`] if it is misaligned or out of the view; [`ErrorKind::Broken`]
+    /// once a truncation was noticed (a load that meets it gives 0).
     pub fn word<T: Scalar>(&self, offset: usize) -> Result<Word<'_, T, M::Mode>> {
         self.check(M::word(&self.map, offset), offset, size_of::<T>())
     }
@@ -567,7 +571,8 @@ impl<M: Mapping> View<M> {
     /// Copies out of the memory. A peer may write meanwhile: then old and new bytes are mixed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is out of the view; [`ErrorKind::Broken`] if it was truncated.
+    /// [`ErrorKind::InvalidInput`] if it is out of the view; [`ErrorKind::Broken`] if it was
+    /// truncated.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         let len = bytes.len();
         let read = self.map.read(offset, bytes);

@@ -26,8 +26,9 @@ use std::time::Duration;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
+use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
 use crate::object::word::{Op, Rule, State};
 
@@ -87,8 +88,8 @@ impl SemaphoreOptions {
     /// Makes the semaphore.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a limit of 0 or above 2,147,483,647, or an initial count above
-    /// it; otherwise as [`EventOptions::create`](crate::nt::EventOptions::create).
+    /// [`ErrorKind::InvalidInput`] for a limit of 0 or above 2,147,483,647, or an initial count
+    /// above it; otherwise as [`EventOptions::create`](crate::nt::EventOptions::create).
     pub fn create(self) -> Result<Semaphore> {
         let plan = self.plan("create semaphore")?;
         Semaphore::over(self.site.create(&plan, "create semaphore")?)
@@ -150,8 +151,8 @@ impl Semaphore {
     /// Gives units back; the count before.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for 0 units; [`ErrorKind::LimitExceeded`] if the count would pass
-    /// the limit: nothing was changed; [`ErrorKind::Denied`] without [`Rights::MODIFY`];
+    /// [`ErrorKind::InvalidInput`] for 0 units; [`ErrorKind::LimitExceeded`] if the count would
+    /// pass the limit: nothing was changed; [`ErrorKind::Denied`] without [`Rights::MODIFY`];
     /// [`ErrorKind::Broken`].
     #[doc(alias = "NtReleaseSemaphore")]
     pub fn release(&self, units: u32) -> Result<u32> {
@@ -162,6 +163,9 @@ impl Semaphore {
                 self.object.handle.full_name(),
             )
             .because("0 units"));
+        }
+        if let Some(before) = self.object.quick_signal(0, Op::Release { units }) {
+            return Ok(before.value());
         }
         let plan = |_| Op::Release { units };
         Ok(
@@ -176,7 +180,7 @@ impl Semaphore {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait(&self) -> Result<()> {
-        wait::any(&[self]).map(drop)
+        wait::one_forever(&self.object, 0).map(drop)
     }
 
     /// [`wait`](Self::wait) for at most `timeout`; false: the time ran out.
@@ -184,7 +188,7 @@ impl Semaphore {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_for(&self, timeout: Duration) -> Result<bool> {
-        Ok(wait::any_until(&[self], Some(Deadline::after(timeout)))?.is_some())
+        Ok(wait::one(&self.object, 0, || Some(Deadline::after(timeout)))?.is_some())
     }
 
     /// Looks at it; nothing changes.

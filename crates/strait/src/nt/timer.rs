@@ -27,9 +27,10 @@ use std::time::{Duration, SystemTime};
 use strait_sys::time::{Deadline, monotonic_ns};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::handle::{Blueprint, Handle, Object, Site};
+use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::FLAG_MANUAL;
+use crate::object::spot::Object;
 use crate::object::wait::timer::{self, Schedule};
 use crate::object::wait::{self, Member, Waitable, signal};
 use crate::object::word::{Op, Rule, State};
@@ -141,8 +142,8 @@ impl Timer {
     /// Expires once, after `delay`. It is not ready until then, whatever it was.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] without [`Rights::MODIFY`]; [`ErrorKind::Broken`]; [`ErrorKind::Busy`] if
-    /// 32 threads set it at this moment.
+    /// [`ErrorKind::Denied`] without [`Rights::MODIFY`]; [`ErrorKind::Broken`]; [`ErrorKind::Busy`]
+    /// if 32 threads set it at this moment.
     #[doc(alias = "SetWaitableTimer")]
     pub fn set(&self, delay: Duration) -> Result<()> {
         self.arm(Deadline::after(delay).ns(), 0)
@@ -217,7 +218,7 @@ impl Timer {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait(&self) -> Result<()> {
-        wait::any(&[self]).map(drop)
+        wait::one_forever(&self.object, 0).map(drop)
     }
 
     /// [`wait`](Self::wait) for at most `timeout`; false: the time ran out.
@@ -225,7 +226,7 @@ impl Timer {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_for(&self, timeout: Duration) -> Result<bool> {
-        Ok(wait::any_until(&[self], Some(Deadline::after(timeout)))?.is_some())
+        Ok(wait::one(&self.object, 0, || Some(Deadline::after(timeout)))?.is_some())
     }
 
     /// Looks at it; nothing changes.

@@ -1,28 +1,24 @@
 //! Handles: what keeps an object alive, plus rights.
 //!
-//! [`Handle`] is common to every kind; [`Object`] adds the mapped state of those that wait, and
-//! [`Spot`] is one waitable word of it, as the commit protocol sees it.
+//! [`Handle`] is common to every kind; [`Object`](crate::object::spot::Object) adds the mapped
+//! state of those that wait.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rustix::fs::Mode;
-use strait_sys::cell::{ReadOnly, Word};
-use strait_sys::futex;
-use strait_sys::map::{Access, Map};
 use strait_sys::memfd;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain::{self, Domain, Scribe};
-use crate::object::commit::txn::{self, Author, Cell, Place};
+use crate::object::commit::domain::Domain;
+use crate::object::commit::seat;
 use crate::object::kind::{Birth, Kind, Rights};
-use crate::object::layout::{self, CORE, CORE_SPACING, Header, PAGE, STATE};
-use crate::object::life::{self, Held, Mapping};
-use crate::object::name::Name;
-use crate::object::secure::Security;
+use crate::object::layout::{self, Header};
 use crate::object::space::Namespace;
-use crate::object::word::{Rule, State};
+use crate::object::space::life::{self, Held, Mapping};
+use crate::object::space::name::Name;
+use crate::object::space::secure::Security;
+use crate::object::word::State;
 
 /// What an object is born as.
 #[derive(Clone, Debug)]
@@ -68,8 +64,20 @@ pub(crate) struct Handle {
     pub(crate) rights: Rights,
     pub(crate) header: Header,
     pub(crate) name: Option<Name>,
+    /// Device and inode of its file.
+    identity: Option<(u64, u64)>,
     home: Home,
     domain_of: Option<Namespace>,
+}
+
+impl Home {
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Private => None,
+            Self::Memfd(file) => Some(file.as_fd()),
+            Self::Named { file, .. } => file.as_ref().map(AsFd::as_fd),
+        }
+    }
 }
 
 impl Drop for Handle {
@@ -126,7 +134,7 @@ impl Site {
                     .domain()?,
                 (None, false) => Domain::private()?,
             };
-            Ok(domain::seat(&domain)?.token)
+            Ok(seat::seat(&domain)?.token)
         };
         token().map_err(|error| error.during(verb, self.subject()))
     }
@@ -251,6 +259,7 @@ impl Handle {
         Self {
             kind: header.kind,
             rights: Rights::ALL,
+            identity: home.file().and_then(identity),
             header,
             name,
             home,
@@ -281,14 +290,8 @@ impl Handle {
             file: Some(file),
         };
         // From here on the handle is closed by the protocol, whatever is wrong with it.
-        let handle = Self {
-            kind: found,
-            rights,
-            header,
-            name: Some(name),
-            home,
-            domain_of: Some(space),
-        };
+        let mut handle = Self::over(header, Some(name), home, Some(space));
+        handle.rights = rights;
         if foreign_name {
             return Err(Error::new(ErrorKind::Layout, "open", "").because("it holds another name"));
         }
@@ -301,11 +304,7 @@ impl Handle {
 
     /// The descriptor that holds the object, if one does.
     pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
-        match &self.home {
-            Home::Private => None,
-            Home::Memfd(file) => Some(file.as_fd()),
-            Home::Named { file, .. } => file.as_ref().map(AsFd::as_fd),
-        }
+        self.home.file()
     }
 
     /// A description to map a view from, where the handle's own will not do: a view keeps the memory,
@@ -352,14 +351,17 @@ impl Handle {
             .because("its commit table was replaced"))
     }
 
+    /// The number of its file; `None` for a private object.
+    #[inline]
+    pub(crate) fn inode(&self) -> Option<u64> {
+        self.identity.map(|(_, inode)| inode)
+    }
+
     /// Whether two handles are of one object.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (&self.home, &other.home) {
-            (Home::Private, Home::Private) => std::ptr::eq(self, other),
-            _ => match (self.file(), other.file()) {
-                (Some(one), Some(two)) => same_file(one, two),
-                _ => false,
-            },
+        match (self.identity, other.identity) {
+            (None, None) => std::ptr::eq(self, other),
+            (one, two) => one == two,
         }
     }
 
@@ -392,14 +394,14 @@ impl Handle {
                 ));
             }
         };
-        Ok(Self {
-            kind: self.kind,
-            rights,
-            header: self.header.clone(),
-            name: self.name.clone(),
+        let mut duplicate = Self::over(
+            self.header.clone(),
+            self.name.clone(),
             home,
-            domain_of: self.domain_of.clone(),
-        })
+            self.domain_of.clone(),
+        );
+        duplicate.rights = rights;
+        Ok(duplicate)
     }
 
     /// A freshly opened, locked description, for a duplicate or a transfer.
@@ -447,29 +449,31 @@ impl Handle {
                 Error::new(ErrorKind::NotFound, "receive handle", "")
                     .because("it belongs to a namespace that this process has not opened")
             })?;
-        let mut handle = Self::over(header, None, Home::Private, Some(space.clone()));
-        handle.rights = rights;
-        if handle.header.name.is_empty() {
+        let (name, home) = if header.name.is_empty() {
             if !memfd::is_sealed(file.as_fd()) {
                 return Err(wrong("an unnamed object must be a sealed memfd"));
             }
-            handle.home = Home::Memfd(file);
-            return Ok(handle);
-        }
-        let name = Name::from_header(&handle.header.name).ok_or_else(|| wrong("a bad name"))?;
-        let (key, inode) = (name.key(), stat.st_ino);
-        // A sound header proves nothing: only a file of the namespace can be closed by its protocol,
-        // and only one that we lock ourselves is surely held.
-        if !life::hold(&space, &key, &file)? {
-            return Err(wrong("it is not the file of that name in its namespace"));
-        }
-        handle.name = Some(name);
-        handle.home = Home::Named {
-            space,
-            key,
-            inode,
-            file: Some(file),
+            (None, Home::Memfd(file))
+        } else {
+            let name = Name::from_header(&header.name).ok_or_else(|| wrong("a bad name"))?;
+            let (key, inode) = (name.key(), stat.st_ino);
+            // A sound header proves nothing: only a file of the namespace can be closed by its
+            // protocol, and only one that we lock ourselves is surely held.
+            if !life::hold(&space, &key, &file)? {
+                return Err(wrong("it is not the file of that name in its namespace"));
+            }
+            (
+                Some(name),
+                Home::Named {
+                    space: space.clone(),
+                    key,
+                    inode,
+                    file: Some(file),
+                },
+            )
         };
+        let mut handle = Self::over(header, name, home, Some(space));
+        handle.rights = rights;
         Ok(handle)
     }
 
@@ -506,335 +510,8 @@ fn article(kind: Kind) -> &'static str {
     }
 }
 
-fn same_file(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> bool {
-    let stat = |fd| {
-        rustix::fs::fstat(fd)
-            .ok()
-            .map(|stat| (stat.st_dev, stat.st_ino))
-    };
-    stat(one).is_some() && stat(one) == stat(two)
-}
-
-// ---- objects that wait ---------------------------------------------------------------------
-
-/// Private objects share maps: one of 64 KiB holds 256.
-const SLAB: usize = 64 * 1024;
-const SLAB_OBJECT: usize = 256;
-
-#[derive(Debug)]
-struct Slab {
-    map: Map,
-    free: Vec<usize>,
-}
-
-static SLABS: Mutex<Vec<Slab>> = Mutex::new(Vec::new());
-
-fn slabs() -> std::sync::MutexGuard<'static, Vec<Slab>> {
-    SLABS
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn slab_take() -> Result<(Map, usize)> {
-    let mut slabs = slabs();
-    if let Some(slab) = slabs.iter_mut().rev().find(|slab| !slab.free.is_empty()) {
-        let at = slab.free.pop().expect("looked for a slab that has one");
-        return Ok((slab.map.clone(), at));
-    }
-    let map = Map::private(SLAB).map_err(|errno| Error::kernel(errno, "create", "(unnamed)"))?;
-    let free = (1..SLAB / SLAB_OBJECT)
-        .map(|index| index * SLAB_OBJECT)
-        .collect();
-    slabs.push(Slab {
-        map: map.clone(),
-        free,
-    });
-    Ok((map, 0))
-}
-
-fn slab_give(map: &Map, at: usize) {
-    let mut slabs = slabs();
-    if let Some(slab) = slabs
-        .iter_mut()
-        .find(|slab| slab.map.address() == map.address())
-    {
-        slab.free.push(at);
-    }
-}
-
-/// A handle to an object that waits, and its mapped state.
-#[derive(Debug)]
-pub(crate) struct Object {
-    /// Unmapped before the handle is closed: a map keeps the description alive, and its lock.
-    pub(crate) map: Map,
-    pub(crate) handle: Handle,
-    base: usize,
-    rule: Rule,
-    pub(crate) domain: Arc<Domain>,
-    in_slab: bool,
-}
-
-impl Drop for Object {
-    fn drop(&mut self) {
-        if self.in_slab {
-            slab_give(&self.map, self.base);
-        }
-    }
-}
-
-impl Object {
-    /// Maps the state of the object behind `handle`.
-    pub(crate) fn new(handle: Handle, rule: Rule) -> Result<Self> {
-        let subject = handle.full_name();
-        Self::map(handle, rule).map_err(|error| error.during("map object", subject))
-    }
-
-    fn map(handle: Handle, rule: Rule) -> Result<Self> {
-        let domain = handle.domain()?;
-        let (map, base, in_slab) = match handle.file() {
-            None if handle.kind == Kind::Timer => {
-                let map = Map::private(PAGE).map_err(|errno| Error::kernel(errno, "map", ""))?;
-                (map, CORE, false)
-            }
-            None => {
-                let (map, base) = slab_take()?;
-                (map, base, true)
-            }
-            Some(file) => {
-                let access = if handle.rights.writes() {
-                    Access::Write
-                } else {
-                    Access::Read
-                };
-                let map = Map::shared(file, 0, handle.header.data_offset(), access)
-                    .map_err(|errno| Error::kernel(errno, "map", ""))?;
-                (map, CORE, false)
-            }
-        };
-        let object = Self {
-            map,
-            handle,
-            base,
-            rule,
-            domain,
-            in_slab,
-        };
-        if object.handle.is_private() {
-            for core in 0..2 {
-                let spot = object.spot(core);
-                spot.clear();
-                Cell::store(spot.cell(), object.handle.header.states[core]);
-            }
-        }
-        Ok(object)
-    }
-
-    /// One of its words.
-    pub(crate) fn spot(&self, core: usize) -> Spot<'_> {
-        Spot { object: self, core }
-    }
-
-    /// Fails if the memory was found truncated.
-    pub(crate) fn check_whole(&self, verb: &'static str) -> Result<()> {
-        if self.map.is_broken() {
-            return Err(Error::new(ErrorKind::Broken, verb, self.handle.full_name())
-                .because("a process with write access truncated it"));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn require(&self, rights: Rights, verb: &'static str) -> Result<()> {
-        if self.handle.rights.includes(rights) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Denied, verb, self.handle.full_name())
-            .because("the handle was opened or duplicated with fewer rights"))
-    }
-
-    pub(crate) fn has_flag(&self, flag: u32) -> bool {
-        self.handle.header.flags & flag != 0
-    }
-}
-
-/// One waitable word of an object.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Spot<'a> {
-    pub(crate) object: &'a Object,
-    core: usize,
-}
-
-impl Cell for Word<'_, u64> {
-    fn load(self) -> u64 {
-        self.load(Ordering::SeqCst)
-    }
-
-    fn store(self, value: u64) {
-        self.store(value, Ordering::SeqCst);
-    }
-
-    fn cas(self, old: u64, new: u64) -> std::result::Result<(), u64> {
-        self.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
-            .map(drop)
-    }
-}
-
-impl<'a> Spot<'a> {
-    fn at(&self, field: usize) -> usize {
-        self.object.base + self.core * CORE_SPACING + field
-    }
-
-    /// The state word. Only for handles with write access, which callers have checked.
-    pub(crate) fn cell(&self) -> Word<'a, u64> {
-        self.object
-            .map
-            .word(self.at(STATE))
-            .expect("cores lie within every map that may be written")
-    }
-
-    pub(crate) fn look(&self) -> Word<'a, u64, ReadOnly> {
-        self.object
-            .map
-            .look(self.at(STATE))
-            .expect("cores lie within every map")
-    }
-
-    pub(crate) fn half(&self, field: usize) -> Word<'a, u32> {
-        self.object
-            .map
-            .word(self.at(field))
-            .expect("cores lie within every map that may be written")
-    }
-
-    pub(crate) fn half_look(&self, field: usize) -> Word<'a, u32, ReadOnly> {
-        self.object
-            .map
-            .look(self.at(field))
-            .expect("cores lie within every map")
-    }
-
-    fn clear(&self) {
-        for field in [layout::TICKET_MARK, layout::BELL_MARK, layout::RECURSION] {
-            self.half(field).store(0, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn core(&self) -> usize {
-        self.core
-    }
-
-    pub(crate) fn is_private(&self) -> bool {
-        self.object.handle.is_private()
-    }
-
-    /// Whether two spots are one word.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.core == other.core
-            && (std::ptr::eq(self.object, other.object)
-                || self.object.handle.is_same(&other.object.handle))
-    }
-
-    /// The order in which every process marks: it keeps crossing transactions from aborting each
-    /// other for ever.
-    pub(crate) fn order(&self) -> (bool, u32, usize, usize) {
-        let header = &self.object.handle.header;
-        (
-            self.is_private(),
-            header.id,
-            self.core,
-            self.object.map.address() + self.object.base,
-        )
-    }
-
-    /// The state without its mark, for those who may only look: what is committed counts.
-    pub(crate) fn observe(&self) -> State {
-        let state = State(self.look().load(Ordering::SeqCst));
-        if !state.locked() {
-            return state;
-        }
-        match self.status_of(state.slot()) {
-            Some(status) if txn::decided(status, state.seq()) => {
-                self.rule()
-                    .finish(state, txn::op_of(status), self.token_of(state.slot()))
-            }
-            _ => state.unmarked(),
-        }
-    }
-}
-
-impl<'a> Place for Spot<'a> {
-    type Cell = Word<'a, u64>;
-
-    fn state(&self) -> Word<'a, u64> {
-        self.cell()
-    }
-
-    fn rule(&self) -> Rule {
-        self.object.rule
-    }
-
-    fn status_of(&self, slot: u16) -> Option<u64> {
-        if self.is_private()
-            && let Some((domain, slot)) = domain::redirected(&self.object.domain, slot)
-        {
-            return Some(domain.status(slot)?.load(Ordering::SeqCst));
-        }
-        Some(self.object.domain.status(slot)?.load(Ordering::SeqCst))
-    }
-
-    fn overrule(&self, slot: u16, old: u64, new: u64) {
-        let cas = |domain: &Domain, slot| {
-            if let Some(status) = domain.status(slot) {
-                // Lost: its author or another has decided meanwhile.
-                let _ = status.cas(old, new);
-            }
-        };
-        match domain::redirected(&self.object.domain, slot) {
-            Some((domain, slot)) if self.is_private() => cas(&domain, slot),
-            _ => cas(&self.object.domain, slot),
-        }
-    }
-
-    fn token_of(&self, slot: u16) -> u32 {
-        self.object.domain.token(slot)
-    }
-
-    fn enlisted(&self, slot: u16) -> bool {
-        let id = self.object.handle.header.id;
-        if self.is_private()
-            && let Some((domain, slot)) = domain::redirected(&self.object.domain, slot)
-        {
-            return domain.names(slot, id);
-        }
-        self.object.domain.names(slot, id)
-    }
-}
-
-impl<'a> Author<Spot<'a>> for Scribe<'a> {
-    fn status(&self) -> Word<'a, u64> {
-        Scribe::status(self)
-    }
-
-    fn slot(&self, place: &Spot<'a>) -> u16 {
-        self.seat_for(place.is_private()).slot
-    }
-
-    fn token(&self, place: &Spot<'a>) -> u32 {
-        self.seat_for(place.is_private()).token
-    }
-
-    fn enlist(&self, places: &[&Spot<'a>]) -> u32 {
-        Scribe::enlist(
-            self,
-            places.iter().map(|place| place.object.handle.header.id),
-        )
-    }
-
-    fn decide_and_wake(&self, place: &Spot<'a>) {
-        let status = Scribe::status(self);
-        if futex::wake_op_or(place.cell().low(), status.low(), 1).is_err() {
-            // The memory was truncated under the kernel's feet: decide, and wake what can be woken.
-            status.fetch_or(1, Ordering::SeqCst);
-            let _ = futex::wake(place.cell().low(), u32::MAX >> 1);
-        }
-    }
+fn identity(file: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    rustix::fs::fstat(file)
+        .ok()
+        .map(|stat| (stat.st_dev, stat.st_ino))
 }

@@ -1,7 +1,8 @@
 //! The bytes of an object's file: what two processes of different builds must agree on.
 //!
 //! ```text
-//!    0  magic u64   8 layout u32  12 kind u32   16 file length u64   24 flags u32  28 name length u32
+//!    0  magic u64   8 layout u32  12 kind u32   16 file length u64   24 flags u32  28 name length
+//!    u32
 //!   32  domain u64 40 id u32      44 generation u32   48 limit u64   56 data length u64
 //!   64  permanent u32 (the one field here that changes)
 //!  128  core A: state u64, +8 ticket mark u32, +12 bell mark u32, +16 recursion u32

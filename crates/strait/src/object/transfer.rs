@@ -12,8 +12,7 @@ use strait_sys::{pass, spawn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::handle::Handle;
 use crate::object::kind::{Kind, Rights};
-use crate::object::name;
-use crate::object::space::Namespace;
+use crate::object::space::{Namespace, name};
 
 /// Names, descriptors, rights and namespaces of what a process was given at its creation.
 const ENVIRONMENT: &str = "STRAIT_HANDLES";
@@ -152,6 +151,20 @@ pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
         .map_err(|error| error.during(verb, name))
 }
 
+/// Takes a descriptor that the parent left open under that number, such as a shell's `3<file`,
+/// once.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if it is not open, was not left by the parent, was taken, or is one of
+/// the three standard streams.
+pub fn inherited_descriptor(number: i32) -> Result<OwnedFd> {
+    spawn::take_inherited(number).map_err(|_| {
+        let verb = "take inherited descriptor";
+        Error::new(ErrorKind::NotFound, verb, number.to_string())
+            .because("the parent left none of that number, or it was taken")
+    })
+}
+
 fn known_space(path: &std::path::Path) -> Result<Namespace> {
     for known in [Namespace::local(), Namespace::global()]
         .into_iter()
@@ -191,8 +204,8 @@ pub trait HandleSocket: AsFd {
     ///
     /// # Errors
     /// [`ErrorKind::WrongKind`]; [`ErrorKind::Layout`] for a descriptor that is no handle;
-    /// [`ErrorKind::NotFound`] for one of another namespace; [`ErrorKind::PeerGone`]. The descriptor
-    /// is closed then.
+    /// [`ErrorKind::NotFound`] for one of another namespace; [`ErrorKind::PeerGone`]. The
+    /// descriptor is closed then.
     fn receive_handle<T: Transferable>(&self, spaces: &[Namespace]) -> Result<T> {
         let verb = "receive handle";
         let wrong = |why: &str| Error::new(ErrorKind::Layout, verb, "").because(why);

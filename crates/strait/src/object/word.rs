@@ -125,7 +125,6 @@ impl State {
         self.0 as u32
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 12 bits")]
     pub(crate) fn slot(self) -> u16 {
         (self.0 >> SLOT_SHIFT & SLOT_MASK) as u16
     }
@@ -210,6 +209,12 @@ impl TimerValue {
 }
 
 impl Rule {
+    /// Whether READY alone says that it can be taken, by whomever.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        matches!(self, Self::Manual | Self::Auto | Self::Semaphore { .. })
+    }
+
     /// What a registered waiter remembers, to tell later whether it was released by a pulse.
     pub(crate) fn generation(self, state: State) -> u32 {
         match self {

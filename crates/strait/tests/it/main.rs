@@ -3,16 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod death;
 mod lies;
 mod names;
 mod nt;
 mod peer;
 mod smoke;
+mod tasks;
+mod tiers;
 mod transfer;
+mod waits;
 mod world;
 
 /// What another process of a test does, by name.
-const ROLES: &[(&str, peer::Role)] = &[
+const ROLES: &[&[(&str, peer::Role)]] = &[OWN, tiers::ROLES, waits::ROLES];
+
+const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
     ("world.nothing", world::nothing),
     ("access.owner", access::owner),
@@ -61,5 +67,5 @@ const ROLES: &[(&str, peer::Role)] = &[
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
 fn role() {
-    peer::run(ROLES);
+    peer::run(&ROLES.concat());
 }

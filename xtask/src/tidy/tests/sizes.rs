@@ -21,6 +21,13 @@ fn line_length() {
 fn lines_that_cannot_be_broken_are_allowed() {
     let word = "x".repeat(100);
     none(PATH, &format!("//! Docs.\n// https://example.org/{word}\n"));
+    none(PATH, &format!("//! Docs.\n//!\n//! | {word} |\n"));
+    one(
+        PATH,
+        &format!("//! Docs.\n// | {word} |\n"),
+        2,
+        "line length",
+    );
     none(PATH, &format!("//! Docs.\nconst A: &str = \"{word}\";\n"));
     none(
         PATH,
@@ -125,6 +132,15 @@ fn folder_entries() {
         fill(13),
         ["crates/strait-cli/src/verbs:1: 13 entries, 12 at most (folder size)"]
     );
+}
+
+#[test]
+fn the_folder_of_kernel_facilities_may_be_full() {
+    let fake = Fake::new();
+    for i in 0..13 {
+        fake.write(&format!("crates/strait-sys/src/f{i}.rs"), "//! Docs.\n");
+    }
+    assert_eq!(fake.findings(), Vec::<String>::new());
 }
 
 #[test]

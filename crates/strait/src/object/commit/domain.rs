@@ -1,7 +1,7 @@
 //! The table of records of a namespace, and the seats that threads take in it.
 //!
-//! `.txn` is a sparse file: a page of header, then 4,095 records of 512 bytes, each given its memory
-//! when a thread first sits there. A thread holds its seat by a write lock of an open file
+//! `.txn` is a sparse file: a page of header, then 4,095 records of 512 bytes, each given its
+//! memory when a thread first sits there. A thread holds its seat by a write lock of an open file
 //! description on one byte: the kernel lets go of it however the process ends, and anybody can ask
 //! who still sits. A seat that was left decided but unfinished is not given out again: marks that
 //! name it may still stand in objects.
@@ -11,7 +11,6 @@
 //!        128 participants: 64 x u32          384 redirect u64 (private domain only)
 //! ```
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock, Weak};
@@ -25,6 +24,8 @@ use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn;
+
+pub(crate) mod look;
 
 /// The table's name in its directory.
 pub(crate) const TABLE: &str = ".txn";
@@ -60,7 +61,8 @@ pub(crate) struct Domain {
     directory: Option<OwnedFd>,
     /// By fork generation: a child must neither use nor keep its parent's locks.
     locks: [OnceLock<Locks>; FORKS],
-    index: usize,
+    /// Its place among the domains of this process.
+    pub(crate) index: usize,
 }
 
 #[derive(Debug)]
@@ -79,8 +81,16 @@ pub(crate) struct Seat {
 static DOMAINS: RwLock<Vec<Weak<Domain>>> = RwLock::new(Vec::new());
 static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
 
-fn register(make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
+/// The domain of that id, made if this process has none: two of one id could not commit together.
+fn register(id: u64, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
     let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
+    if let Some(known) = domains
+        .iter()
+        .filter_map(Weak::upgrade)
+        .find(|known| known.id == id)
+    {
+        return known;
+    }
     let free = domains.iter().position(|domain| domain.strong_count() == 0);
     let index = free.unwrap_or(domains.len());
     let domain = Arc::new(make(index));
@@ -91,7 +101,7 @@ fn register(make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
     domain
 }
 
-fn registered(index: usize) -> Option<Arc<Domain>> {
+pub(crate) fn registered(index: usize) -> Option<Arc<Domain>> {
     let domains = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
     domains.get(index).and_then(Weak::upgrade)
 }
@@ -104,7 +114,7 @@ impl Domain {
         }
         let map = Map::private(TABLE_LEN)
             .map_err(|errno| Error::kernel(errno, "map", "the private commit table"))?;
-        let domain = register(|index| Self::over(0, map, None, index));
+        let domain = register(0, |index| Self::over(0, map, None, index));
         Ok(PRIVATE.get_or_init(|| domain).clone())
     }
 
@@ -151,17 +161,8 @@ impl Domain {
             return Err(bad("not a commit table of this layout"));
         }
         let id = word(16);
-        let known = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(domain) = known
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find(|known| known.id == id)
-        {
-            return Ok(domain);
-        }
-        drop(known);
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
-        Ok(register(|index| {
+        Ok(register(id, |index| {
             Self::over(id, map, Some(directory), index)
         }))
     }
@@ -186,12 +187,22 @@ impl Domain {
         self.directory.is_none()
     }
 
+    /// Whether the table was found truncated.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.map.is_broken()
+    }
+
     fn word(&self, slot: u16, at: usize) -> Option<Word<'_, u64>> {
         self.map.word(HEADER + usize::from(slot) * RECORD + at)
     }
 
     fn half(&self, slot: u16, at: usize) -> Option<Word<'_, u32>> {
         self.map.word(HEADER + usize::from(slot) * RECORD + at)
+    }
+
+    /// Where the author of marks on private objects decides; see [`super::seat::redirected`].
+    pub(crate) fn redirection(&self, slot: u16) -> Option<Word<'_, u64>> {
+        self.word(slot, REDIRECT)
     }
 
     /// The decision word of a record.
@@ -278,7 +289,7 @@ impl Domain {
     }
 
     /// Finds a free seat for the calling thread.
-    fn sit(&self) -> Result<(Seat, u32)> {
+    pub(crate) fn sit(&self) -> Result<(Seat, u32)> {
         let locks = self.locks()?;
         let start = self.first_try();
         for step in 0..SEATS {
@@ -370,7 +381,7 @@ impl Domain {
     }
 
     /// Gives a seat back.
-    fn rise(&self, slot: u16) {
+    pub(crate) fn rise(&self, slot: u16) {
         let Ok(locks) = self.locks() else { return };
         if let Some(file) = &locks.file {
             // The lock also goes with the process; a failure here keeps the seat until then.
@@ -380,7 +391,7 @@ impl Domain {
     }
 
     /// Records what the coming transaction is about. At most [`PARTICIPANTS`] ids.
-    fn enlist(&self, slot: u16, ids: impl ExactSizeIterator<Item = u32>) {
+    pub(crate) fn enlist(&self, slot: u16, ids: impl ExactSizeIterator<Item = u32>) {
         let count = u32::try_from(ids.len()).unwrap_or(0);
         for (index, id) in ids.enumerate() {
             if let Some(word) = self.half(slot, LIST + index * 4) {
@@ -480,7 +491,10 @@ fn make_table(directory: BorrowedFd<'_>, mode: Mode) -> std::result::Result<(), 
     rustix::rand::getrandom(&mut header[16..], rustix::rand::GetRandomFlags::empty())?;
     header[16] |= 1;
     rustix::io::pwrite(&file, &header, 0)?;
-    link(&file, directory, TABLE)
+    kill::point("table.made");
+    link(&file, directory, TABLE)?;
+    kill::point("table.linked");
+    Ok(())
 }
 
 /// Gives an unnamed file its name, if that is still free.
@@ -503,182 +517,5 @@ pub(crate) fn link(
             )
         }
         other => other,
-    }
-}
-
-// ---- seats of the calling thread -----------------------------------------------------------
-
-#[derive(Default)]
-struct Seated {
-    generation: u32,
-    seats: Vec<(Arc<Domain>, Seat)>,
-    seq: u32,
-}
-
-impl Drop for Seated {
-    fn drop(&mut self) {
-        if self.generation == fork::generation() {
-            for (domain, seat) in &self.seats {
-                domain.rise(seat.slot);
-            }
-        }
-    }
-}
-
-thread_local! {
-    static SEATED: RefCell<Seated> = RefCell::default();
-}
-
-impl Seated {
-    fn seat(&mut self, domain: &Arc<Domain>) -> Result<Seat> {
-        if self.generation != fork::generation() {
-            // A forked child: these seats are its parent's.
-            self.seats.clear();
-            self.generation = fork::generation();
-        }
-        if let Some((_, seat)) = self
-            .seats
-            .iter()
-            .find(|(known, _)| Arc::ptr_eq(known, domain))
-        {
-            return Ok(*seat);
-        }
-        self.leave_dead_domains();
-        let (seat, seq) = domain.sit()?;
-        self.seq = self.seq.max(seq);
-        self.seats.push((domain.clone(), seat));
-        Ok(seat)
-    }
-
-    /// Domains that only this thread still holds on to: their namespace is closed.
-    fn leave_dead_domains(&mut self) {
-        self.seats.retain(|(domain, seat)| {
-            let used = domain.is_private() || Arc::strong_count(domain) > 1;
-            if !used {
-                domain.rise(seat.slot);
-            }
-            used
-        });
-    }
-}
-
-/// The calling thread's seat in `domain`, taken if it has none.
-pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat> {
-    SEATED
-        .try_with(|seated| seated.borrow_mut().seat(domain))
-        .unwrap_or_else(|_| {
-            Err(
-                Error::new(ErrorKind::Unsupported, "take a seat", "commit table")
-                    .because("the thread is ending"),
-            )
-        })
-}
-
-fn next_seq() -> u32 {
-    SEATED
-        .try_with(|seated| {
-            let mut seated = seated.borrow_mut();
-            seated.seq = seated.seq.wrapping_add(1);
-            seated.seq
-        })
-        .unwrap_or(0)
-}
-
-/// The calling thread as the author of transactions in one domain, and on private objects.
-#[derive(Debug)]
-pub(crate) struct Scribe<'d> {
-    domain: &'d Domain,
-    seat: Seat,
-    local: Option<(Arc<Domain>, Seat)>,
-}
-
-impl<'d> Scribe<'d> {
-    /// `mixed`: private objects will take part too.
-    pub(crate) fn new(domain: &'d Arc<Domain>, mixed: bool) -> Result<Self> {
-        let local = if mixed && !domain.is_private() {
-            let private = Domain::private()?;
-            let seat = seat(&private)?;
-            Some((private, seat))
-        } else {
-            None
-        };
-        let seat = seat(domain)?;
-        // A decision in a page that was taken away would be seen by nobody else.
-        let _ = domain
-            .status(seat.slot)
-            .map(|status| status.load(Ordering::Relaxed));
-        if domain.map.is_broken() {
-            return Err(Error::new(ErrorKind::Broken, "decide", "commit table")
-                .because("a process with write access truncated the commit table"));
-        }
-        Ok(Self {
-            domain,
-            seat,
-            local,
-        })
-    }
-
-    pub(crate) fn status(&self) -> Word<'d, u64> {
-        self.domain
-            .status(self.seat.slot)
-            .expect("a seat's slot lies within the table")
-    }
-
-    /// The seat whose slot marks on a (private?) object carry.
-    pub(crate) fn seat_for(&self, private: bool) -> Seat {
-        match &self.local {
-            Some((_, seat)) if private => *seat,
-            _ => self.seat,
-        }
-    }
-
-    pub(crate) fn enlist(&self, ids: impl ExactSizeIterator<Item = u32>) -> u32 {
-        let seq = next_seq();
-        self.domain.enlist(self.seat.slot, ids);
-        if let Some((private, seat)) = &self.local {
-            redirect(
-                private,
-                seat.slot,
-                encode_redirect(self.domain.index, self.seat.slot),
-            );
-        } else if self.domain.is_private() {
-            redirect(self.domain, self.seat.slot, 0);
-        }
-        seq
-    }
-}
-
-fn redirect(private: &Domain, slot: u16, to: u64) {
-    if let Some(word) = private.word(slot, REDIRECT) {
-        word.store(to, Ordering::SeqCst);
-    }
-}
-
-fn encode_redirect(index: usize, slot: u16) -> u64 {
-    (index as u64 + 1) << 16 | u64::from(slot)
-}
-
-/// Where the decision about a mark on a private object is: in its author's private record, or in
-/// the record of the shared domain that it transacts in at the same time.
-pub(crate) fn redirected(private: &Domain, slot: u16) -> Option<(Arc<Domain>, u16)> {
-    let to = private.word(slot, REDIRECT)?.load(Ordering::SeqCst);
-    if to == 0 {
-        return None;
-    }
-    let index = usize::try_from((to >> 16) - 1).ok()?;
-    Some((registered(index)?, u16::try_from(to & 0xffff).ok()?))
-}
-
-impl Domain {
-    /// Whether the calling thread is who that token stands for. Takes no seat.
-    pub(crate) fn is_callers(&self, token: u32) -> bool {
-        SEATED
-            .try_with(|seated| {
-                let seated = seated.borrow();
-                let mut seats = seated.seats.iter();
-                seated.generation == fork::generation()
-                    && seats.any(|(domain, seat)| domain.id == self.id && seat.token == token)
-            })
-            .unwrap_or(false)
     }
 }

@@ -8,7 +8,9 @@
 //! killed author delays nobody.
 //!
 //! [`txn`] is the protocol alone, generic over its words, so that the model checker runs the same
-//! source; [`domain`] is the table of records in a namespace, and which thread sits where.
+//! source; [`domain`] is the table of records in a namespace, and
+//! [`seat`] which thread sits where.
 
 pub(crate) mod domain;
+pub(crate) mod seat;
 pub(crate) mod txn;

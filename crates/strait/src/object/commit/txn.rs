@@ -168,7 +168,7 @@ pub(crate) fn resolve<P: Place>(
                 replace(mark.unmarked());
                 return pace.pause();
             }
-        } else if outcome == COMMITTED {
+        } else if outcome == COMMITTED && !kill::sabotaged("resolve.finish") {
             kill::point("resolve.finish");
             replace(
                 place
@@ -178,11 +178,12 @@ pub(crate) fn resolve<P: Place>(
             return pace.pause();
         } else if cell.load() != mark.0 {
             return pace.pause();
-        } else if pace.weary() {
+        } else if outcome == ACTIVE && pace.weary() && !kill::sabotaged("resolve.abort") {
             // Undecided for too long: its author may be stopped or dead. Decide against it; the
             // next round removes the mark.
             kill::point("resolve.abort");
             place.overrule(slot, status, status & !OUTCOME | ABORTED);
+            kill::point("resolve.aborted");
         }
         pace.pause()?;
     }
@@ -266,7 +267,8 @@ pub(crate) fn take_all<P: Place>(
             finish(author, Op::Acquire, places, &marks);
             kill::point("all.finished");
             idle(author, Op::Acquire, seq);
-            return Ok(marks.iter().map(|mark| mark.unmarked()).collect());
+            marks.iter_mut().for_each(|mark| *mark = mark.unmarked());
+            return Ok(marks);
         }
         unmark(places, &marks);
         pace.pause()?;

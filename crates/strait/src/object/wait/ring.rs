@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use strait_sys::time::Deadline;
-use strait_sys::{fork, futex, thread};
+use strait_sys::{fork, futex, kill, thread};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::{self, Domain};
-use crate::object::handle::Spot;
+use crate::object::commit::seat;
 use crate::object::layout::{self, BELL_MARK};
+use crate::object::spot::Spot;
 use crate::object::wait::member::{self, PROBE};
 use crate::object::wait::set::Shared;
 
@@ -25,6 +26,7 @@ pub(crate) fn ring(spot: &Spot<'_>) {
     if spot.half_look(BELL_MARK).load(Ordering::SeqCst) == 0 {
         return;
     }
+    kill::point("ring.ringing");
     let domain = &spot.object.domain;
     if spot.is_private() {
         strike(domain, PRIVATE_BELL);
@@ -42,6 +44,7 @@ pub(crate) fn ring(spot: &Spot<'_>) {
 fn strike(domain: &Domain, slot: u16) {
     if let Some(bell) = domain.bell(slot) {
         bell.fetch_add(1, Ordering::SeqCst);
+        kill::point("ring.struck");
         // Nobody asleep is fine: the number has changed.
         let _ = futex::wake(bell, u32::MAX >> 1);
     }
@@ -108,7 +111,7 @@ fn start(domain: &Arc<Domain>) -> Result<Arc<Ringer>> {
                 token: 0,
             })
         } else {
-            domain::seat(&theirs.domain)
+            seat::seat(&theirs.domain)
         };
         let ok = seat.is_ok();
         if let Ok(seat) = &seat {
@@ -141,6 +144,7 @@ impl Ringer {
         }
         let token = lock(&self.seat).map_or(0, |seat| seat.token);
         let entry = member::enter(spot, layout::bells(spot.core()), BELL_MARK, token);
+        kill::point("ring.attached");
         entry.map(Some).ok_or_else(|| {
             Error::new(
                 ErrorKind::Exhausted,

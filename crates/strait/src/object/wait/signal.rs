@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain::Scribe;
+use crate::object::commit::seat::Scribe;
 use crate::object::commit::txn::{self, NoSignal, Unsettled};
-use crate::object::handle::Spot;
 use crate::object::kind::Rights;
 use crate::object::layout::FLAG_LOOK_WAITS;
+use crate::object::spot::Spot;
 use crate::object::wait::member::{self, Steps};
 use crate::object::wait::ring;
 use crate::object::word::{Op, State};

@@ -1,8 +1,12 @@
 //! Namespaces: directories in which names are files.
 
+pub(crate) mod life;
+pub(crate) mod name;
+pub(crate) mod secure;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::process::geteuid;
@@ -10,8 +14,7 @@ use strait_sys::ofd_lock::{self, Lock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
-use crate::object::life;
-use crate::object::name::{Prefix, is_key, show_path};
+use crate::object::space::name::{Prefix, is_key, show_path};
 
 /// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
 /// temporary one of its own. A value: clones are the same namespace.
@@ -47,6 +50,16 @@ pub enum Scope {
 
 const GLOBAL: &str = "/dev/shm/strait";
 
+/// The user's own namespace as it was last opened, and what its directory was like.
+static LAST_LOCAL: Mutex<Option<(Fingerprint, Namespace)>> = Mutex::new(None);
+
+/// Device, inode, owner and mode of a directory.
+type Fingerprint = (u64, u64, u32, u32);
+
+fn fingerprint(stat: &Stat) -> Fingerprint {
+    (stat.st_dev, stat.st_ino, stat.st_uid, stat.st_mode)
+}
+
 impl Namespace {
     /// The user's own namespace, `Local\`: `/run/user/<uid>/strait` if that exists and is the
     /// user's, else `/dev/shm/strait-<uid>`; mode 0700. Made if it is not there.
@@ -55,7 +68,22 @@ impl Namespace {
     /// [`ErrorKind::Denied`] if the directory belongs to somebody else or lets others in.
     pub fn local() -> Result<Self> {
         let path = local_path();
-        make_directory(&path)?;
+        let stat = match fs::lstat(&path) {
+            Err(rustix::io::Errno::NOENT) => {
+                make_directory(&path)?;
+                fs::lstat(&path)
+            }
+            other => other,
+        };
+        let fail = |errno| Error::kernel(errno, "open namespace", show_path(&path));
+        let stat = stat.map_err(fail)?;
+        let mut last = LAST_LOCAL.lock().unwrap_or_else(PoisonError::into_inner);
+        // The same directory as last time, with the same owner and mode: all was checked then.
+        if let Some((known, namespace)) = &*last
+            && *known == fingerprint(&stat)
+        {
+            return Ok(namespace.clone());
+        }
         let found = Self::open_as(&path, Scope::Local)?;
         let stat = found.stat()?;
         if stat.st_uid != geteuid().as_raw() {
@@ -67,6 +95,7 @@ impl Namespace {
                 format!("mode {:o} lets others in", stat.st_mode & 0o777),
             ));
         }
+        *last = Some((fingerprint(&stat), found.clone()));
         Ok(found)
     }
 

@@ -20,8 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::link;
 use crate::object::kind::Birth;
 use crate::object::layout::{Header, PAGE};
-use crate::object::secure::Security;
 use crate::object::space::Namespace;
+use crate::object::space::secure::Security;
 
 /// How long another process may keep a name in transition.
 const TRANSITION: Duration = Duration::from_millis(100);
@@ -113,7 +113,7 @@ fn look_up(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> Result<Fou
     let found = match ofd_lock::probe(file.as_fd(), Lock::Write, 0, 1).map_err(kernel)? {
         Some(Lock::Read) => Found::Live(file, stat),
         Some(Lock::Write) => Found::Transition,
-        None if permanent(&file) => Found::Live(file, stat),
+        None if permanent(&file) || kill::sabotaged("name.leftover") => Found::Live(file, stat),
         None => Found::Leftover(file, stat),
     };
     Ok(found)
@@ -339,9 +339,11 @@ fn reborn(
         )));
     }
     let mut header = header.clone();
+    kill::point("name.reborn");
     let old = read_header(&file, u64::try_from(stat.st_size).unwrap_or(0));
     header.generation = old.map_or(0, |old| old.generation).wrapping_add(1);
     fill(&file, &header, &[])?;
+    kill::point("name.filled");
     if !is_mine(space.fd(), key, stat.st_ino) {
         return Err(Error::new(ErrorKind::Busy, "create", "").because("the name was replaced"));
     }
@@ -417,6 +419,7 @@ pub(crate) fn reopen(
     if !ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1).map_err(kernel)? {
         return Err(gone());
     }
+    kill::point("name.reopened");
     let stat = fs::fstat(&file).map_err(kernel)?;
     if stat.st_ino == inode {
         Ok(file)
