@@ -226,7 +226,9 @@ impl Site {
 
     fn try_open(&self, kind: Kind, rights: Rights) -> Result<Handle> {
         let Some((space, name)) = self.resolve()? else {
-            return Err(Error::new(ErrorKind::InvalidName, "open", "").because("no name was given"));
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "open", "").because("no name was given")
+            );
         };
         let mapping = if rights.writes() {
             Mapping::Write
@@ -311,13 +313,18 @@ impl Handle {
         self.home.file()
     }
 
-    /// A description to map a view from: a view keeps the memory, but not the name, so that it must
-    /// not hold on to the lock.
+    /// A description to map a view from, where the handle's own will not do: a view keeps the memory,
+    /// but not the name, so that it must not hold on to the lock.
     pub(crate) fn file_for_view(&self, mapping: Mapping) -> Option<OwnedFd> {
         match &self.home {
             Home::Named {
                 space, key, inode, ..
             } => life::open_unlocked(space, key, *inode, mapping),
+            // A map of a writable descriptor counts as one that may become writable, which is in
+            // the way of a seal.
+            Home::Memfd(file) if mapping == Mapping::Look => {
+                memfd::reopen_read_only(file.as_fd()).ok()
+            }
             _ => None,
         }
     }

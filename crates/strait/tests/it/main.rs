@@ -6,6 +6,7 @@ mod access;
 mod death;
 mod lies;
 mod names;
+mod nt;
 mod peer;
 mod seats;
 mod smoke;
@@ -50,6 +51,9 @@ const OWN: &[(&str, peer::Role)] = &[
     ("lies.cutter", lies::cutter),
     ("lies.sleeper", lies::sleeper),
     ("lies.stopper", lies::stopper),
+    ("nt.holder", nt::holder),
+    ("nt.setter", nt::setter),
+    ("nt.filer", nt::section::filer),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),

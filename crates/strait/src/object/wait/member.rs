@@ -196,6 +196,28 @@ fn steps_late(steps: &Steps) -> bool {
     steps.deadline.is_some_and(Deadline::passed)
 }
 
+fn check_depth(spot: &Spot<'_>, depth: u32) -> Result<()> {
+    if depth < i32::MAX.unsigned_abs() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::LimitExceeded,
+        "acquire mutant",
+        spot.object.handle.full_name(),
+    )
+    .because("acquired 2,147,483,647 times by its owner"))
+}
+
+/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only the
+/// owner counts, so that it is still true then.
+pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
+    let state = spot.observe();
+    if spot.rule() != Rule::Mutant || state.ready() || state.value() != me {
+        return Ok(());
+    }
+    check_depth(spot, spot.half(RECURSION).load(Ordering::Relaxed))
+}
+
 /// A mutant's recursion is its owner's to count. `before` is the word as it was taken.
 pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> {
     if spot.rule() != Rule::Mutant {
@@ -204,14 +226,7 @@ pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> 
     let count = spot.half(RECURSION);
     if !before.ready() && before.value() == me {
         let depth = count.load(Ordering::Relaxed);
-        if depth >= i32::MAX.unsigned_abs() {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                "acquire mutant",
-                spot.object.handle.full_name(),
-            )
-            .because("acquired 2,147,483,647 times by its owner"));
-        }
+        check_depth(spot, depth)?;
         count.store(depth + 1, Ordering::Relaxed);
         return Ok(Taken { abandoned: false });
     }
