@@ -29,15 +29,17 @@ impl Arguments {
             let path = space.path().display().to_string();
             if !self.json {
                 context.out.line(&format!(
-                    "{path}: removed {} and {}",
+                    "{path}: removed {} and {}, readmitted {}",
                     counted(collected.objects, "leftover"),
-                    counted(collected.namespaces, "temporary namespace")
+                    counted(collected.namespaces, "temporary namespace"),
+                    counted(collected.seats, "seat")
                 ))?;
             }
             entries.push(json!({
                 "namespace": path,
                 "objects": collected.objects,
                 "namespaces": collected.namespaces,
+                "seats": collected.seats,
             }));
         }
         if self.json {

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | a set releases one waiter of an auto-reset event | faithful: k sets release k sleepers, also before the first has run |
 //! | waiters are released in order of arrival | differs: whoever comes first takes it |
-//! | a pulse releases current waiters and is never seen as set | faithful for registered waiters; a [`wait::Set`](crate::wait::Set) is none |
+//! | a pulse releases current waiters and is never seen as set | faithful for registered waiters; a [`wait::Set`] is none |
 //! | at most 2^31 waiters | 128 waiters of an auto-reset event are counted; more are woken, but their releases may coalesce |
 //!
 //! ```

@@ -462,7 +462,7 @@ impl Domain {
         if has_unnamed || !locks.claim(slot) {
             return false;
         }
-        let locked = ofd_lock::try_lock(file.as_fd(), Lock::Write, lock_byte(slot), 1);
+        let locked = ofd_lock::try_lock(file.as_fd(), Lock::Write, claim_byte(slot), 1);
         let readmitted = matches!(locked, Ok(true)) && {
             let idle = decision & !3 | txn::ABORTED;
             status
