@@ -236,7 +236,7 @@ impl Event {
     }
 }
 
-waiting_handle!(Event, Kind::Event, "event");
+waiting_handle!(Event, Kind::Event);
 
 impl Waitable for Event {
     fn member(&self) -> Member<'_> {

@@ -255,7 +255,7 @@ impl EventPair {
     }
 }
 
-waiting_handle!(EventPair, Kind::EventPair, "event pair");
+waiting_handle!(EventPair, Kind::EventPair);
 
 impl Waitable for Half<'_> {
     fn member(&self) -> Member<'_> {

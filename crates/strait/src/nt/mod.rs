@@ -58,9 +58,9 @@ macro_rules! shared_option {
     };
 }
 
-/// What a typed handle of every kind that waits can do.
-macro_rules! waiting_handle {
-    ($type:ident, $kind:expr, $word:literal) => {
+/// What a typed handle of every kind can do; `handle()` gives the handle in it, `over` makes one.
+macro_rules! handle_methods {
+    ($type:ident, $kind:expr) => {
         impl $type {
             /// A handle of its own with these rights or fewer. NT: DuplicateHandle.
             ///
@@ -68,8 +68,7 @@ macro_rules! waiting_handle {
             /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) for rights that this handle lacks;
             /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a private object.
             pub fn duplicate(&self, rights: crate::Rights) -> crate::Result<Self> {
-                let handle = self.object.handle.duplicate(rights)?;
-                <Self as crate::Transferable>::from_handle(crate::object::transfer::Raw(handle))
+                Self::over(self.handle().duplicate(rights)?)
             }
 
             /// Makes the name stay without a handle. NT: NtMakePermanentObject.
@@ -79,7 +78,7 @@ macro_rules! waiting_handle {
             /// [`Rights::DELETE`](crate::Rights::DELETE);
             /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it has no name.
             pub fn make_permanent(&self) -> crate::Result<()> {
-                self.object.handle.set_permanent(true)
+                self.handle().set_permanent(true)
             }
 
             /// Lets the name go with the last handle. NT: NtMakeTemporaryObject.
@@ -87,26 +86,25 @@ macro_rules! waiting_handle {
             /// # Errors
             /// As [`make_permanent`](Self::make_permanent).
             pub fn make_temporary(&self) -> crate::Result<()> {
-                self.object.handle.set_permanent(false)
+                self.handle().set_permanent(false)
             }
 
             /// Its name, if it has one.
             #[must_use]
             pub fn name(&self) -> Option<&crate::Name> {
-                self.object.handle.name.as_ref()
+                self.handle().name.as_ref()
             }
 
             /// What this handle may do.
             #[must_use]
             pub fn rights(&self) -> crate::Rights {
-                self.object.handle.rights
+                self.handle().rights
             }
 
             /// Whether two handles are of one object. NT: NtCompareObjects.
             #[must_use]
             pub fn is_same(&self, other: &Self) -> bool {
-                std::sync::Arc::ptr_eq(&self.object, &other.object)
-                    || self.object.handle.is_same(&other.object.handle)
+                self.handle().is_same(other.handle())
             }
         }
 
@@ -114,13 +112,26 @@ macro_rules! waiting_handle {
             const KIND: crate::Kind = $kind;
 
             fn raw(&self) -> crate::object::transfer::RawRef<'_> {
-                crate::object::transfer::RawRef(&self.object.handle)
+                crate::object::transfer::RawRef(self.handle())
             }
 
             fn from_handle(raw: crate::object::transfer::Raw) -> crate::Result<Self> {
                 Self::over(raw.0)
             }
         }
+    };
+}
+
+/// [`handle_methods`] for a kind that waits: it holds an `object`.
+macro_rules! waiting_handle {
+    ($type:ident, $kind:expr) => {
+        impl $type {
+            fn handle(&self) -> &crate::object::handle::Handle {
+                &self.object.handle
+            }
+        }
+
+        handle_methods!($type, $kind);
     };
 }
 

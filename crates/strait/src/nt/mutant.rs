@@ -269,7 +269,7 @@ impl Mutant {
     }
 }
 
-waiting_handle!(Mutant, Kind::Mutant, "mutant");
+waiting_handle!(Mutant, Kind::Mutant);
 
 impl MutantGuard<'_> {
     /// Whether the last owner died owning it: what it guards may be half changed.

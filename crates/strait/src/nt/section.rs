@@ -47,9 +47,7 @@ use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{FLAG_FILE, PAGE};
 use crate::object::space::life;
-use crate::object::transfer::{Raw, RawRef};
 use crate::object::word::State;
-use crate::object::{Name, transfer};
 
 /// What the offset of a view is a multiple of.
 pub const GRANULARITY: u64 = 64 * 1024;
@@ -420,48 +418,12 @@ impl Section {
             .map_err(|errno| Error::kernel(errno, "freeze section", self.handle.full_name()))
     }
 
-    /// A handle of its own with these rights or fewer. NT: DuplicateHandle.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Denied`] for rights that this handle lacks.
-    pub fn duplicate(&self, rights: Rights) -> Result<Self> {
-        Self::over(self.handle.duplicate(rights)?)
-    }
-
-    /// Makes the name stay without a handle.
-    ///
-    /// # Errors
-    /// As [`Event::make_permanent`](crate::nt::Event::make_permanent).
-    pub fn make_permanent(&self) -> Result<()> {
-        self.handle.set_permanent(true)
-    }
-
-    /// Lets the name go with the last handle.
-    ///
-    /// # Errors
-    /// As [`make_permanent`](Self::make_permanent).
-    pub fn make_temporary(&self) -> Result<()> {
-        self.handle.set_permanent(false)
-    }
-
-    /// Its name, if it has one.
-    #[must_use]
-    pub fn name(&self) -> Option<&Name> {
-        self.handle.name.as_ref()
-    }
-
-    /// What this handle may do.
-    #[must_use]
-    pub fn rights(&self) -> Rights {
-        self.handle.rights
-    }
-
-    /// Whether two handles are of one object.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.handle.is_same(&other.handle)
+    fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
+
+handle_methods!(Section, Kind::Section);
 
 /// Opens the file of a section by the path that its maker left, if it is still that file.
 fn reopen(handle: &Handle) -> Result<OwnedFd> {
@@ -509,18 +471,6 @@ fn reopen(handle: &Handle) -> Result<OwnedFd> {
     let (file, _) = opened?;
     is_it(&file)?;
     Ok(file)
-}
-
-impl transfer::Transferable for Section {
-    const KIND: Kind = Kind::Section;
-
-    fn raw(&self) -> RawRef<'_> {
-        RawRef(&self.handle)
-    }
-
-    fn from_handle(raw: Raw) -> Result<Self> {
-        Self::over(raw.0)
-    }
 }
 
 /// A mapped part of a section. It keeps the memory, not the name.

@@ -201,7 +201,7 @@ impl Semaphore {
     }
 }
 
-waiting_handle!(Semaphore, Kind::Semaphore, "semaphore");
+waiting_handle!(Semaphore, Kind::Semaphore);
 
 impl Waitable for Semaphore {
     fn member(&self) -> Member<'_> {

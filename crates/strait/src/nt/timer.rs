@@ -244,7 +244,7 @@ impl Timer {
     }
 }
 
-waiting_handle!(Timer, Kind::Timer, "timer");
+waiting_handle!(Timer, Kind::Timer);
 
 impl Waitable for Timer {
     fn member(&self) -> Member<'_> {
