@@ -307,8 +307,8 @@ impl Handle {
         self.home.file()
     }
 
-    /// A description to map a view from, where the handle's own will not do: a view keeps the memory,
-    /// but not the name, so that it must not hold on to the lock.
+    /// A description to map a view from, where the handle's own will not do: a view keeps the
+    /// memory, but not the name, so that it must not hold on to the lock.
     pub(crate) fn file_for_view(&self, mapping: Mapping) -> Option<OwnedFd> {
         match &self.home {
             Home::Named {

@@ -208,8 +208,8 @@ fn check_depth(spot: &Spot<'_>, depth: u32) -> Result<()> {
     .because("acquired 2,147,483,647 times by its owner"))
 }
 
-/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only the
-/// owner counts, so that it is still true then.
+/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only
+/// the owner counts, so that it is still true then.
 pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
     let state = spot.observe();
     if spot.rule() != Rule::Mutant || state.ready() || state.value() != me {
