@@ -1,8 +1,8 @@
 //! Handles that reach another process: duplicated, passed at creation, kept over exec, sent.
 
-pub(crate) mod forked;
-pub(crate) mod hostile;
-pub(crate) mod spaces;
+mod forked;
+mod hostile;
+mod spaces;
 
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -12,8 +12,19 @@ use std::time::Duration;
 use strait::nt::{Event, EventPair, Mutant, Read, Section, Semaphore, Timer, Write};
 use strait::{ErrorKind, HandleSocket, Namespace, Pass, Rights, Transferable, inherited, wait};
 
-use crate::peer::{Peer, command, say, told};
+use crate::peer::{Peer, Role, command, say, told};
 use crate::world::{GUARD, alone, refused};
+
+pub(crate) const ROLES: &[(&str, Role)] = &[
+    ("transfer.child", child),
+    ("transfer.bare", bare),
+    ("transfer.execs", execs),
+    ("transfer.child_of_itself", child_of_itself),
+    ("transfer.sender", sender),
+    ("transfer.silent", forked::silent),
+    ("transfer.islander", spaces::islander),
+    ("transfer.local", spaces::local),
+];
 
 fn path(space: &Namespace) -> &str {
     space.path().to_str().unwrap()
