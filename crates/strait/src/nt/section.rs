@@ -460,17 +460,13 @@ fn reopen(handle: &Handle) -> Result<OwnedFd> {
     let place = fs::open(path, place, Mode::empty()).map_err(fail)?;
     is_it(&place)?;
     let detour = PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()));
-    let opened = match open_backing(&detour, handle.rights) {
+    let shown = |error: Error| error.during("open file of section", path.display().to_string());
+    let (file, _) = match open_backing(&detour, handle.rights) {
         // Without /proc only the name is left.
-        Err(error) if error.kind() == ErrorKind::NotFound => open_backing(path, handle.rights),
-        opened => opened.map_err(|error| {
-            let operation = error.operation();
-            error.during(operation, path.display().to_string())
-        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => open_backing(path, handle.rights)?,
+        opened => opened.map_err(shown)?,
     };
-    let (file, _) = opened?;
-    is_it(&file)?;
-    Ok(file)
+    is_it(&file).map(|()| file)
 }
 
 /// A mapped part of a section. It keeps the memory, not the name.

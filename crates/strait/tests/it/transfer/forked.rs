@@ -273,12 +273,12 @@ fn a_child_that_closes_takes_nothing_from_its_parent() {
 // ---- grandchildren -------------------------------------------------------------------------
 
 /// Each generation owns a mutant, has a child while it waits, and dies owning it.
-fn generation(space: &Namespace, left: u32, mutants: &[Mutant]) {
+fn generation(space: &Namespace, mutants: &[Mutant]) {
     let Some((mine, rest)) = mutants.split_first() else {
         return;
     };
     std::mem::forget(mine.acquire_for(GUARD).unwrap().unwrap());
-    went_well(fork(|| generation(space, left - 1, rest)));
+    went_well(fork(|| generation(space, rest)));
     // The dead child's, and nobody else's.
     if let Some(theirs) = rest.first() {
         assert!(theirs.acquire_for(GUARD).unwrap().unwrap().abandoned());
@@ -302,7 +302,7 @@ fn ten_generations_have_an_identity_each() {
             let mutants: Vec<Mutant> = (0..10)
                 .map(|index| space.mutant(format!("m{index}")).create().unwrap())
                 .collect();
-            went_well(fork(|| generation(&space, 10, &mutants)));
+            went_well(fork(|| generation(&space, &mutants)));
             assert_eq!(done.query().unwrap().count, 10);
             assert!(mutants[0].acquire_for(GUARD).unwrap().unwrap().abandoned());
         },

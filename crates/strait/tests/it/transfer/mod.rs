@@ -1,8 +1,8 @@
 //! Handles that reach another process: duplicated, passed at creation, kept over exec, sent.
 
-pub(crate) mod forked;
-pub(crate) mod hostile;
-pub(crate) mod spaces;
+mod forked;
+mod hostile;
+mod spaces;
 
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -12,8 +12,19 @@ use std::time::Duration;
 use strait::nt::{Event, EventPair, Mutant, Read, Section, Semaphore, Timer, Write};
 use strait::{ErrorKind, HandleSocket, Namespace, Pass, Rights, Transferable, inherited, wait};
 
-use crate::peer::{Peer, command, say, told};
+use crate::peer::{Peer, Role, command, say, told};
 use crate::world::{GUARD, alone, refused};
+
+pub(crate) const ROLES: &[(&str, Role)] = &[
+    ("transfer.child", child),
+    ("transfer.bare", bare),
+    ("transfer.execs", execs),
+    ("transfer.child_of_itself", child_of_itself),
+    ("transfer.sender", sender),
+    ("transfer.silent", forked::silent),
+    ("transfer.islander", spaces::islander),
+    ("transfer.local", spaces::local),
+];
 
 fn path(space: &Namespace) -> &str {
     space.path().to_str().unwrap()
@@ -147,12 +158,12 @@ fn handles_are_passed_to_a_child() {
 }
 
 /// Was given nothing, and has nothing.
-pub(crate) fn bare(_: &[String]) {
+pub(crate) fn bare(args: &[String]) {
     let error = inherited::<Event>("name").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     let ours = |link: &Path| {
         let text = link.to_string_lossy().into_owned();
-        text.contains("strait-0") || text.contains("memfd:strait")
+        text.starts_with(&args[0]) || text.contains("memfd:strait")
     };
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     let leaked: Vec<_> = open
@@ -168,10 +179,14 @@ fn a_child_that_was_given_nothing_inherits_nothing() {
     let named = space.event("x").create().unwrap();
     let shared = Event::options().namespace(&space).shared();
     let shared = shared.create().unwrap();
-    let mut given = command("transfer.bare", &[]);
+    let mut given = command("transfer.bare", &[path(&space)]);
     given.pass("name", &named).unwrap();
     // What one command was given does not reach another.
-    assert!(Peer::start("transfer.bare", &[]).finish().success());
+    assert!(
+        Peer::start("transfer.bare", &[path(&space)])
+            .finish()
+            .success()
+    );
     drop((named, shared, given));
 }
 

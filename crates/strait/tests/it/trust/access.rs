@@ -1,23 +1,23 @@
 //! Who may do what: denied by the kernel without permission, nothing modified with look rights.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use strait::nt::{Event, EventPair, Mutant, Read, Reset, Section, Semaphore, Timer, Write};
-use strait::{Birth, Error, ErrorKind, Namespace, Rights, Security, wait};
+use strait::{Error, ErrorKind, Namespace, Rights, Security, wait};
 
 use crate::peer::{Peer, command, say, told};
-use crate::world::{GUARD, Random, USERS, alone, as_member, no_users, on_fresh_shm, refused, skip};
+use crate::world::{GUARD, Random, USERS, alone, as_member, no_users, refused, skip};
 
-const OWNER: u32 = USERS[0];
-const OTHER: u32 = USERS[1];
+pub(super) const OWNER: u32 = USERS[0];
+pub(super) const OTHER: u32 = USERS[1];
 /// A group of both.
 const GROUP: u32 = 48_620;
 
 #[track_caller]
-fn denied<T>(result: strait::Result<T>) -> Error {
+pub(super) fn denied<T>(result: strait::Result<T>) -> Error {
     let error = refused(result, ErrorKind::Denied);
     assert_eq!(error.win32(), 5, "{error}");
     error
@@ -50,13 +50,13 @@ impl Drop for Place {
     }
 }
 
-fn user(role: &str, uid: u32, gid: u32, arguments: &[&str]) -> Peer {
+pub(super) fn user(role: &str, uid: u32, gid: u32, arguments: &[&str]) -> Peer {
     Peer::of(as_member(&mut command(role, arguments), uid, gid))
 }
 
 /// Tells whether all that the peer asserted was true.
 #[track_caller]
-fn held_true(peer: Peer) {
+pub(super) fn held_true(peer: Peer) {
     assert!(peer.finish().success(), "see above what the peer found");
 }
 
@@ -255,35 +255,41 @@ fn nothing_modifies(zoo: &Zoo) {
 
 #[test]
 fn without_permission_the_kernel_denies() {
-    alone("access::without_permission_the_kernel_denies", || {
-        if let Some(why) = no_users() {
-            return skip("without_permission_the_kernel_denies", why);
-        }
-        let place = Place::new("none", OWNER, 0o1777);
-        for mode in ["600", "660"] {
-            let mut owner = user("access.owner", OWNER, OWNER, &[place.text(), mode]);
-            assert_eq!(owner.hear().as_deref(), Some("born"));
-            held_true(user("access.stranger", OTHER, OTHER, &[place.text()]));
-            held_true(owner);
-        }
-    });
+    alone(
+        "trust::access::without_permission_the_kernel_denies",
+        || {
+            if let Some(why) = no_users() {
+                return skip("without_permission_the_kernel_denies", why);
+            }
+            let place = Place::new("none", OWNER, 0o1777);
+            for mode in ["600", "660"] {
+                let mut owner = user("access.owner", OWNER, OWNER, &[place.text(), mode]);
+                assert_eq!(owner.hear().as_deref(), Some("born"));
+                held_true(user("access.stranger", OTHER, OTHER, &[place.text()]));
+                held_true(owner);
+            }
+        },
+    );
 }
 
 #[test]
 fn with_look_rights_nothing_can_be_modified() {
-    alone("access::with_look_rights_nothing_can_be_modified", || {
-        if let Some(why) = no_users() {
-            return skip("with_look_rights_nothing_can_be_modified", why);
-        }
-        let place = Place::new("look", OWNER, 0o1777);
-        let mut owner = user("access.owner", OWNER, OWNER, &[place.text(), "644"]);
-        assert_eq!(owner.hear().as_deref(), Some("born"));
-        let mut looker = user("access.looker", OTHER, OTHER, &[place.text()]);
-        assert_eq!(looker.hear().as_deref(), Some("waiting"));
-        owner.tell("ring");
-        held_true(looker);
-        held_true(owner);
-    });
+    alone(
+        "trust::access::with_look_rights_nothing_can_be_modified",
+        || {
+            if let Some(why) = no_users() {
+                return skip("with_look_rights_nothing_can_be_modified", why);
+            }
+            let place = Place::new("look", OWNER, 0o1777);
+            let mut owner = user("access.owner", OWNER, OWNER, &[place.text(), "644"]);
+            assert_eq!(owner.hear().as_deref(), Some("born"));
+            let mut looker = user("access.looker", OTHER, OTHER, &[place.text()]);
+            assert_eq!(looker.hear().as_deref(), Some("waiting"));
+            owner.tell("ring");
+            held_true(looker);
+            held_true(owner);
+        },
+    );
 }
 
 /// Sets, waits and closes what `args[0]` holds.
@@ -329,7 +335,7 @@ pub(crate) fn founder(args: &[String]) {
 
 #[test]
 fn a_group_shares_a_directory() {
-    alone("access::a_group_shares_a_directory", || {
+    alone("trust::access::a_group_shares_a_directory", || {
         if let Some(why) = no_users() {
             return skip("a_group_shares_a_directory", why);
         }
@@ -386,7 +392,7 @@ pub(crate) fn reader(args: &[String]) {
 #[test]
 fn in_a_directory_of_another_only_sections_can_be_looked_at() {
     alone(
-        "access::in_a_directory_of_another_only_sections_can_be_looked_at",
+        "trust::access::in_a_directory_of_another_only_sections_can_be_looked_at",
         || {
             if let Some(why) = no_users() {
                 let test = "in_a_directory_of_another_only_sections_can_be_looked_at";
@@ -452,156 +458,4 @@ fn a_waiter_that_only_looks_misses_no_set() {
         assert!(ring.reset().unwrap());
     }
     held_true(listener);
-}
-
-// ---- Global and Local ------------------------------------------------------------------------
-
-#[test]
-fn global_names_and_what_the_dead_leave_there() {
-    if let Some(why) = no_users() {
-        return skip("global_names_and_what_the_dead_leave_there", why);
-    }
-    let test = "global_names_and_what_the_dead_leave_there";
-    on_fresh_shm(test, "16m", "access.global");
-}
-
-/// On a fresh `/dev/shm`, as root.
-pub(crate) fn global(_: &[String]) {
-    let at = Path::new("/dev/shm/strait");
-    let error = refused(Namespace::global(), ErrorKind::NotFound);
-    assert!(error.to_string().contains("doctor"), "{error}");
-    refused(
-        Event::options().name(r"Global\x").create(),
-        ErrorKind::NotFound,
-    );
-    // Made by somebody who would own everybody's names.
-    fs::create_dir(at).unwrap();
-    fs::set_permissions(at, PermissionsExt::from_mode(0o1777)).unwrap();
-    chown(at, Some(OWNER), Some(OWNER)).unwrap();
-    for uid in [0, OWNER, OTHER] {
-        held_true(user("access.refused", uid, uid, &[&format!("uid {OWNER}")]));
-    }
-    chown(at, Some(0), Some(0)).unwrap();
-    fs::set_permissions(at, PermissionsExt::from_mode(0o777)).unwrap();
-    held_true(user("access.refused", OTHER, OTHER, &["not sticky"]));
-    fs::remove_dir(at).unwrap();
-    let space = Namespace::make_global().unwrap();
-    let mode = fs::metadata(at).unwrap().mode();
-    assert_eq!(mode & 0o7777, 0o1777, "the umask does not apply");
-    // Two users meet, and one of them dies.
-    let mut dead = user("access.dying", OWNER, OWNER, &[]);
-    assert_eq!(dead.hear().as_deref(), Some("born"));
-    held_true(user("access.neighbour", OTHER, OTHER, &[]));
-    dead.kill();
-    let mut heir = user("access.heir", OTHER, OTHER, &[]);
-    assert_eq!(heir.hear().as_deref(), Some("reborn"));
-    // The dead one's user comes back and finds what was reborn, with its new content.
-    held_true(user("access.returned", OWNER, OWNER, &[]));
-    held_true(heir);
-    assert!(at.join("oleft").exists(), "the heir may not remove it");
-    refused(space.event("left").open(), ErrorKind::NotFound);
-    assert!(!at.join("oleft").exists(), "root may");
-    held_true(user("access.own", OTHER, OTHER, &[]));
-}
-
-/// Global is refused for the reason `args[0]`.
-pub(crate) fn refused_global(args: &[String]) {
-    let error = denied(Namespace::global());
-    assert!(error.to_string().contains(&args[0]), "{error}");
-    assert!(error.to_string().contains("/dev/shm/strait"), "{error}");
-    denied(Event::options().name(r"Global\x").create());
-}
-
-fn of_all() -> Security {
-    Security::private().mode(0o666)
-}
-
-/// Leaves an event for all, a section for all and an event of its own in Global.
-pub(crate) fn dying(_: &[String]) {
-    let space = Namespace::global().unwrap();
-    let left = space.event("left").security(of_all()).set().create();
-    let section = space.section("section", 1).security(of_all()).create();
-    let private = space.event("private").create();
-    say("born");
-    told();
-    drop((left.unwrap(), section.unwrap(), private.unwrap()));
-}
-
-/// Uses what another user made for all.
-pub(crate) fn neighbour(_: &[String]) {
-    let left = Event::options().name(r"Global\left").open().unwrap();
-    assert!(left.query().unwrap().set);
-    // Local and Global are two spaces, whichever way round they are reached.
-    let local = Event::options().name("left").create().unwrap();
-    assert!(!local.is_same(&left));
-    let global = Namespace::global().unwrap();
-    assert!(global.event("left").open().unwrap().is_same(&left));
-    assert!(global.event(r"Local\left").open().unwrap().is_same(&local));
-    denied(global.event("private").open());
-}
-
-/// Finds leftovers of a user who is not root and not this one, in a sticky directory.
-pub(crate) fn heir(_: &[String]) {
-    let space = Namespace::global().unwrap();
-    let whose = format!("uid {OWNER}");
-    let naming = |error: Error| assert!(error.to_string().contains(&whose), "{error}");
-    for name in ["left", "section"] {
-        refused(space.event(name).open(), ErrorKind::NotFound);
-    }
-    // It would be another's, or have another mode, than was asked for.
-    naming(denied(space.event("left").create()));
-    naming(denied(space.event("left").security(of_all()).create()));
-    let narrow = Security::private().owner(OWNER);
-    naming(denied(space.event("left").security(narrow).create()));
-    // Old views of a section could still show what its next life writes.
-    let section = space.section("section", 1);
-    naming(denied(section.security(of_all().owner(OWNER)).create()));
-    naming(denied(space.event("private").create()));
-    let reborn = space.event("left").security(of_all().owner(OWNER));
-    let (reborn, birth) = reborn.create_or_open().unwrap();
-    assert_eq!(birth, Birth::Created);
-    assert!(!reborn.query().unwrap().set, "born anew");
-    assert!(!reborn.set().unwrap());
-    let inode = fs::metadata("/dev/shm/strait/oleft").unwrap();
-    assert_eq!(inode.uid(), OWNER, "in place");
-    say("reborn");
-    told();
-    drop(reborn);
-    refused(space.event("left").open(), ErrorKind::NotFound);
-}
-
-/// The dead one's user, again.
-pub(crate) fn returned(_: &[String]) {
-    let space = Namespace::global().unwrap();
-    let (left, birth) = space.event("left").create_or_open().unwrap();
-    assert_eq!(birth, Birth::Opened);
-    assert!(left.wait_for(GUARD).unwrap());
-    // His own leftovers are no obstacle.
-    let private = space.event("private").create_or_open().unwrap();
-    assert_eq!(private.1, Birth::Created);
-}
-
-/// The user's own namespace is refused if it is not his alone.
-pub(crate) fn own(_: &[String]) {
-    let uid = OTHER;
-    let at = PathBuf::from(format!("/dev/shm/strait-{uid}"));
-    let space = Namespace::local().unwrap();
-    assert_eq!(space.path(), at);
-    assert_eq!(fs::metadata(&at).unwrap().mode() & 0o7777, 0o700);
-    drop(space);
-    for mode in [0o701, 0o710, 0o755, 0o1777] {
-        fs::set_permissions(&at, PermissionsExt::from_mode(mode)).unwrap();
-        let error = denied(Namespace::local());
-        assert!(error.to_string().contains("lets others in"), "{error}");
-        denied(Namespace::temporary());
-        denied(Event::options().name("x").create());
-    }
-    fs::remove_dir_all(&at).unwrap();
-    symlink("/tmp", &at).unwrap();
-    refused(Namespace::local(), ErrorKind::InvalidInput);
-    fs::remove_file(&at).unwrap();
-    fs::write(&at, "").unwrap();
-    refused(Namespace::local(), ErrorKind::InvalidInput);
-    fs::remove_file(&at).unwrap();
-    assert!(Namespace::local().is_ok());
 }
