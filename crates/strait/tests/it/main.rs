@@ -46,5 +46,5 @@ const ROLES: &[(&str, peer::Role)] = &[
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
 fn role() {
-    peer::run(&[ROLES, tiers::ROLES, waits::ROLES].concat());
+    peer::run(&[ROLES, death::ROLES, tiers::ROLES, waits::ROLES].concat());
 }

@@ -9,7 +9,7 @@ use strait::wait::{self, Waitable};
 use strait_sys::kill::{self, Signal};
 use strait_sys::step;
 
-use crate::death::watch::{Fate, STUCK, fate, go_on, hear_within, let_sleep, pid_of};
+use crate::death::watch::{Fate, STUCK, fate, go_on, hear_within, let_sleep, pid_of, setting};
 use crate::peer::{Peer, say};
 
 /// Waits for the event `args[1]`, alone or (`args[2]`) beside another one, and says what it won.
@@ -37,7 +37,11 @@ impl Sleepers {
     fn stopped(space: &Namespace, event: &str, count: usize) -> Self {
         let path = space.path().to_str().unwrap();
         let start = |index: usize| {
-            let how = if index % 2 == 0 { "alone" } else { "beside" };
+            let how = if index.is_multiple_of(2) {
+                "alone"
+            } else {
+                "beside"
+            };
             Peer::start("waits.sleeper", &[path, event, how])
         };
         let peers: Vec<_> = (0..count).map(start).collect();
@@ -65,10 +69,11 @@ impl Sleepers {
         }
     }
 
-    /// How many have come back so far that were released.
+    /// Fails unless all of them come back as released.
     fn all_released(mut self) {
         for (peer, _) in &mut self.0 {
-            let said = hear_within(peer, STUCK);
+            let guard = setting("STRAIT_GUARD_S", STUCK.as_secs());
+            let said = hear_within(peer, Duration::from_secs(guard));
             assert_eq!(said.as_deref(), Some("won 0"), "every sleeper is released");
         }
     }
