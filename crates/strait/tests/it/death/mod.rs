@@ -2,7 +2,7 @@
 
 mod reborn;
 mod steps;
-mod table;
+pub(crate) mod table;
 mod victim;
 pub(crate) mod watch;
 pub(crate) mod world;

@@ -119,6 +119,7 @@ pub(super) const CASES: &[Case] = &[
     case("wait.signalled", "pair"),
     case("ticket.entered", "sleep"),
     case("ticket.leaving", "sleep"),
+    case("set.counting", "twice"),
     case("seat.locked", "seat"),
     case("seat.locked", "heir").as_heir(),
     case("seat.renamed", "seat"),

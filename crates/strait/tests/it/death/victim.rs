@@ -106,6 +106,7 @@ type Scenario = fn(&World, u64);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("set", set),
+    ("twice", twice),
     ("unit", unit),
     ("all", all),
     ("refused", refused),
@@ -129,6 +130,13 @@ fn set(world: &World, _: u64) {
     world.wake.set().unwrap();
     // Until they sleep again there is nobody to wake.
     std::thread::yield_now();
+}
+
+/// What is set already.
+fn twice(world: &World, _: u64) {
+    world.lone.set().unwrap();
+    world.lone.set().unwrap();
+    world.lone.reset().unwrap();
 }
 
 /// One unit, by one exchange each way.
