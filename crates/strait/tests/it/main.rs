@@ -18,6 +18,7 @@ mod world;
 /// What another process of a test does, by name.
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
+    death::ROLES,
     names::ROLES,
     nt::ROLES,
     tiers::ROLES,

@@ -293,7 +293,13 @@ pub(crate) fn signal<P: Place, A: Author<P>>(
         }
         let op = plan(state);
         let Some(next) = place.rule().signal(state, op)? else {
-            return Ok((state, false));
+            // `plan` may have looked at more than the state, and after it: a release that was
+            // pending then may have been taken meanwhile, and this one would be lost.
+            if place.state().load() == state.0 {
+                return Ok((state, false));
+            }
+            pace.pause()?;
+            continue;
         };
         // Only a signal that releases clears the waiters' bit: a reset wakes nobody.
         if (state.waiters() && !next.waiters()) || always_wake {

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use strait_sys::kill;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::seat::Scribe;
 use crate::object::commit::txn::{self, NoSignal, Unsettled};
@@ -55,6 +57,7 @@ pub(crate) fn set(spot: &Spot<'_>, verb: &'static str) -> Result<bool> {
     let plan = |state: State| Op::Set {
         // Counting the waiters only matters when a release is pending already.
         cap: if state.ready() {
+            kill::point("set.counting");
             member::waiters(spot)
         } else {
             1

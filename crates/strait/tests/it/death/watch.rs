@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use strait_sys::futex;
 use strait_sys::map::{Access, Map};
+use strait_sys::time::Deadline;
 
 use crate::peer::Peer;
 
-/// A hang guard: nothing that is tested takes this long unless it is stuck.
-pub(crate) const STUCK: Duration = Duration::from_secs(20);
+pub(crate) use crate::world::GUARD as STUCK;
 
 const WORDS: usize = 4096;
 
@@ -48,9 +49,26 @@ impl Ledger {
         word.store(value, Ordering::SeqCst);
     }
 
+    /// Adds, and wakes those who [`await_change`](Self::await_change) of that word.
     pub(crate) fn add(&self, at: usize, value: u64) -> u64 {
         let word = self.0.word::<u64>(at * 8).unwrap();
-        word.fetch_add(value, Ordering::SeqCst)
+        let before = word.fetch_add(value, Ordering::SeqCst);
+        let _ = futex::wake(word.low(), u32::MAX);
+        before
+    }
+
+    /// The word's value once it is not `old` any more; `None` if it stays so for too long.
+    pub(crate) fn await_change(&self, at: usize, old: u64, limit: Duration) -> Option<u64> {
+        let word = self.0.word::<u64>(at * 8).unwrap();
+        let end = Deadline::after(limit);
+        loop {
+            let value = word.load(Ordering::SeqCst);
+            if value != old || end.passed() {
+                return (value != old).then_some(value);
+            }
+            let low = u32::try_from(old & 0xffff_ffff).unwrap();
+            let _ = futex::wait(word.low(), low, Some(end));
+        }
     }
 }
 
@@ -121,22 +139,6 @@ pub(crate) fn let_sleep(pid: u32, tid: i32) {
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
         seen = if state == Some(b'S') { seen + 1 } else { 0 };
         std::thread::yield_now();
-    }
-}
-
-/// Random numbers from a seed (xorshift64*): a failure is repeated by its seed.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
     }
 }
 

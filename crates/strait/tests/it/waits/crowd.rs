@@ -12,8 +12,9 @@ use strait::nt::Semaphore;
 use strait::wait;
 use strait::{Namespace, Rights};
 
-use crate::death::watch::{Dice, Ledger, STUCK, hear_within, setting};
+use crate::death::watch::{Ledger, STUCK, hear_within, setting};
 use crate::peer::{Peer, say};
+use crate::world::Random;
 
 use super::refs;
 
@@ -37,7 +38,7 @@ pub(crate) fn member(args: &[String]) {
     let space = Namespace::directory(&args[0]).unwrap();
     let ledger = Ledger::of(space.path());
     let rounds: u64 = args[2].parse().unwrap();
-    let mut dice = Dice::new(args[3].parse().unwrap());
+    let mut dice = Random::of_seed(args[3].parse().unwrap());
     match &*args[1] {
         "chain" => chain(&space, &ledger, rounds),
         "never" => never(&space, &ledger),
@@ -95,7 +96,7 @@ fn rival(space: &Namespace, ledger: &Ledger) {
     assert!(tries > 0);
 }
 
-fn pool(space: &Namespace, rounds: u64, dice: &mut Dice) {
+fn pool(space: &Namespace, rounds: u64, dice: &mut Random) {
     let pool = group(space, "pool", 3);
     let wanted = refs(&pool);
     for _ in 0..rounds {

@@ -39,6 +39,7 @@ fn beside<T: Send>(wait: impl FnOnce() -> T + Send, act: impl FnOnce(i32)) -> T 
 /// The processes these tests start.
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("waits.sleeper", release::sleeper),
+    ("waits.setter", release::setter),
     ("waits.owner", any::owner),
     ("waits.crowd", crowd::member),
 ];
@@ -79,6 +80,7 @@ bodies! {
     release::sets_before_the_first_sleeper_runs_release_all_of_them,
     release::a_set_and_reset_releases_registered_sleepers,
     release::a_pulse_releases_registered_sleepers,
+    release::a_set_counts_no_waiters_of_an_older_state,
     release::a_dead_waiter_holds_no_release,
     set::a_thousand_members_each_have_their_turn,
     set::a_foreign_event_loop_polls_it,

@@ -9,7 +9,7 @@ use strait::wait::{self, Waitable};
 use strait_sys::kill::{self, Signal};
 use strait_sys::step;
 
-use crate::death::watch::{Fate, STUCK, fate, go_on, hear_within, let_sleep, pid_of};
+use crate::death::watch::{Fate, STUCK, fate, go_on, hear_within, let_sleep, pid_of, setting};
 use crate::peer::{Peer, say};
 
 /// Waits for the event `args[1]`, alone or (`args[2]`) beside another one, and says what it won.
@@ -30,6 +30,15 @@ pub(crate) fn sleeper(args: &[String]) {
     }
 }
 
+/// Sets the event `args[1]`, and stops once, when it has found it set and not yet counted waiters.
+pub(crate) fn setter(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let event = space.event(&*args[1]).open().unwrap();
+    kill::arm("set.counting", 1, Signal::Stop);
+    event.set().unwrap();
+    say("set");
+}
+
 struct Sleepers(Vec<(Peer, i32)>);
 
 impl Sleepers {
@@ -37,7 +46,11 @@ impl Sleepers {
     fn stopped(space: &Namespace, event: &str, count: usize) -> Self {
         let path = space.path().to_str().unwrap();
         let start = |index: usize| {
-            let how = if index % 2 == 0 { "alone" } else { "beside" };
+            let how = if index.is_multiple_of(2) {
+                "alone"
+            } else {
+                "beside"
+            };
             Peer::start("waits.sleeper", &[path, event, how])
         };
         let peers: Vec<_> = (0..count).map(start).collect();
@@ -65,10 +78,11 @@ impl Sleepers {
         }
     }
 
-    /// How many have come back so far that were released.
+    /// Fails unless all of them come back as released.
     fn all_released(mut self) {
         for (peer, _) in &mut self.0 {
-            let said = hear_within(peer, STUCK);
+            let guard = setting("STRAIT_GUARD_S", STUCK.as_secs());
+            let said = hear_within(peer, Duration::from_secs(guard));
             assert_eq!(said.as_deref(), Some("won 0"), "every sleeper is released");
         }
     }
@@ -169,4 +183,22 @@ pub(crate) fn a_dead_waiter_holds_no_release() {
     staying.run();
     staying.all_released();
     assert!(!event.query().unwrap().set, "the dead are not counted");
+}
+
+/// A set finds the release of an earlier one still pending, and stands still before it counts the
+/// waiters; meanwhile one takes that release and leaves. The set must release the other one.
+pub(crate) fn a_set_counts_no_waiters_of_an_older_state() {
+    let space = Namespace::temporary().unwrap();
+    let event = space.event("event").create().unwrap();
+    let [first, second] = [(); 2].map(|()| Sleepers::stopped(&space, "event", 1));
+    event.set().unwrap();
+    let mut setter = Peer::start("waits.setter", &[space.path().to_str().unwrap(), "event"]);
+    assert_eq!(fate(pid_of(&setter)), Fate::Stopped);
+    first.run();
+    first.all_released();
+    go_on(pid_of(&setter));
+    assert_eq!(hear_within(&mut setter, STUCK).as_deref(), Some("set"));
+    second.run();
+    second.all_released();
+    assert!(!event.query().unwrap().set);
 }
