@@ -168,10 +168,11 @@ fn map_zeros(start: usize, len: usize, writable: bool) -> bool {
         protection |= ProtFlags::WRITE;
     }
     let at = core::ptr::with_exposed_provenance_mut(start);
+    // Without a reservation: a peer must not be able to make it too large to be granted.
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: the pages are in a registered map, which is unmapped only after it is unregistered
     // and which the interrupted access keeps alive; its memory is reached through atomics alone.
-    let mapped =
-        unsafe { mmap_anonymous(at, len, protection, MapFlags::PRIVATE | MapFlags::FIXED) };
+    let mapped = unsafe { mmap_anonymous(at, len, protection, flags) };
     mapped.is_ok()
 }
 

@@ -9,7 +9,7 @@
 //! | a view keeps the memory, not the name | faithful |
 //! | access of a view is a subset of the handle's | faithful: read-only handles map read-only |
 //! | SEC_RESERVE, SEC_IMAGE, large pages, NtExtendSection | left out |
-//! | a named section over a file | each opener opens the file by its path, and needs permission for it |
+//! | a named section over a file | each opener opens the file by its path, and needs permission for it; refused if another user, not root, made the section |
 //!
 //! A process that may write a named section may also truncate it: accesses beyond then fail with
 //! [`ErrorKind::Broken`] instead of killing the reader. Unnamed sections are sealed against that.
@@ -447,6 +447,15 @@ fn reopen(handle: &Handle) -> Result<OwnedFd> {
         return Err(wrong("truncated"));
     }
     let path = Path::new(OsStr::from_bytes(&bytes[16..]));
+    // The path is its maker's choice, and would be opened with our permissions.
+    let maker = fs::fstat(file).map_or(u32::MAX, |stat| stat.st_uid);
+    if maker != 0 && maker != rustix::process::geteuid().as_raw() {
+        let subject = handle.full_name();
+        return Err(
+            Error::new(ErrorKind::Denied, "open file of section", subject)
+                .because(format!("{} is the choice of uid {maker}", path.display())),
+        );
+    }
     let fail = |errno| Error::kernel(errno, "open file of section", path.display().to_string());
     let is_it = |file: &OwnedFd| {
         let stat = fs::fstat(file).map_err(fail)?;

@@ -43,6 +43,9 @@ const NAME: usize = 2560;
 /// Longest name: NT's 65,532 bytes of UTF-16, each unit at most three bytes in WTF-8.
 pub(crate) const NAME_MAX: usize = 65_532 / 2 * 3;
 
+/// The longest section.
+pub(crate) const SECTION_MAX: u64 = 1 << 46;
+
 /// The largest count of a semaphore, as in NT.
 pub(crate) const COUNT_MAX: u32 = i32::MAX.unsigned_abs();
 
@@ -182,6 +185,13 @@ impl Header {
         };
         if header.flags & !FLAGS_KNOWN != 0 {
             return Err(wrong("unknown flags"));
+        }
+        let own_memory = header.kind == Kind::Section && header.flags & FLAG_FILE == 0;
+        if own_memory && header.limit != header.data_len {
+            return Err(wrong("a section's length is not that of its memory"));
+        }
+        if header.kind == Kind::Section && header.limit > SECTION_MAX {
+            return Err(wrong("a section longer than any memory"));
         }
         let len = (header.data_offset() as u64).checked_add(header.data_len);
         if len != Some(u64_of(16)?) || len != Some(file_len) {

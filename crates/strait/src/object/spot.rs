@@ -205,7 +205,8 @@ impl Object {
             return Quick::Unknown;
         };
         let state = State(word.load(Ordering::SeqCst));
-        if state.locked() || !self.rule.is_plain() || self.map.is_broken() {
+        let leave = state.locked() || !self.rule.is_plain() || self.rule.is_crowded(state);
+        if leave || self.map.is_broken() {
             return Quick::Unknown;
         }
         if !state.ready() {

@@ -304,6 +304,24 @@ impl Rule {
         }
     }
 
+    /// Whether an auto-reset event holds more than one release: then its waiters must be counted.
+    #[inline]
+    pub(crate) fn is_crowded(self, state: State) -> bool {
+        self == Self::Auto && Auto::of(state.value()).pending > 1
+    }
+
+    /// An auto-reset event without the releases whose waiters have gone: one at most is left for
+    /// whoever comes. `None` where that is so already.
+    pub(crate) fn thinned(self, state: State, waiters: u32) -> Option<State> {
+        let mut auto = Auto::of(state.value());
+        let (pending, pulses) = (auto.pending.min(waiters.max(1)), auto.pulses.min(waiters));
+        if self != Self::Auto || (pending, pulses) == (auto.pending, auto.pulses) {
+            return None;
+        }
+        (auto.pending, auto.pulses) = (pending, pulses);
+        Some(state.put(pending > 0, auto.pack()))
+    }
+
     /// An expired timer becomes READY, and remembers how many expiries that covers.
     pub(crate) fn fire(state: State, elapsed: u32) -> State {
         let mut timer = TimerValue::of(state.value());

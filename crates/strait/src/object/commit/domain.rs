@@ -57,7 +57,7 @@ const FORKS: usize = 16;
 /// Objects that can change together: those of one namespace, or of this process alone.
 #[derive(Debug)]
 pub(crate) struct Domain {
-    id: u64,
+    key: TableKey,
     map: Map,
     /// Where to open the table afresh; `None` for the private domain.
     directory: Option<OwnedFd>,
@@ -83,13 +83,16 @@ pub(crate) struct Seat {
 static DOMAINS: RwLock<Vec<Weak<Domain>>> = RwLock::new(Vec::new());
 static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
 
-/// The domain of that id, made if this process has none: two of one id could not commit together.
-fn register(id: u64, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
+/// Device and inode of a table, and the number in it, which alone its owner could choose.
+type TableKey = (u64, u64, u64);
+
+/// The domain of that table, made if this process has none: two of one id could not commit together.
+fn register(key: TableKey, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
     let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
     if let Some(known) = domains
         .iter()
         .filter_map(Weak::upgrade)
-        .find(|known| known.id == id)
+        .find(|known| known.key == key)
     {
         return known;
     }
@@ -116,7 +119,7 @@ impl Domain {
         }
         let map = Map::private(TABLE_LEN)
             .map_err(|errno| Error::kernel(errno, "map", "the private commit table"))?;
-        let domain = register(0, |index| Self::over(0, map, None, index));
+        let domain = register((0, 0, 0), |index| Self::over((0, 0, 0), map, None, index));
         Ok(PRIVATE.get_or_init(|| domain).clone())
     }
 
@@ -164,15 +167,16 @@ impl Domain {
         }
         let id = word(16);
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
-        Ok(register(id, |index| {
-            Self::over(id, map, Some(directory), index)
+        let key = (stat.st_dev, stat.st_ino, id);
+        Ok(register(key, |index| {
+            Self::over(key, map, Some(directory), index)
         }))
     }
 
-    fn over(id: u64, map: Map, directory: Option<OwnedFd>, index: usize) -> Self {
+    fn over(key: TableKey, map: Map, directory: Option<OwnedFd>, index: usize) -> Self {
         let locks = [const { OnceLock::new() }; FORKS];
         Self {
-            id,
+            key,
             map,
             directory,
             locks,
@@ -182,7 +186,7 @@ impl Domain {
 
     /// Tells domains apart; 0 is the private one.
     pub(crate) fn id(&self) -> u64 {
-        self.id
+        self.key.2
     }
 
     pub(crate) fn is_private(&self) -> bool {
@@ -261,7 +265,7 @@ impl Domain {
         let mut id = [0; 8];
         let read = rustix::io::pread(file, &mut id, 16)
             .map_err(|errno| Error::kernel(errno, "read commit table", TABLE))?;
-        if read == 8 && u64::from_le_bytes(id) == self.id {
+        if read == 8 && u64::from_le_bytes(id) == self.id() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Broken, "open commit table", TABLE)

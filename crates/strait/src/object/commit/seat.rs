@@ -19,6 +19,8 @@ struct Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
+        // What runs in this thread after us, another destructor for instance, has no seat.
+        LAST.set(Last(0, 0, 0));
         if self.generation == fork::generation() {
             for (domain, seat) in &self.seats {
                 domain.rise(seat.slot);
@@ -205,7 +207,9 @@ impl Domain {
                 let seated = seated.borrow();
                 let mut seats = seated.seats.iter();
                 seated.generation == fork::generation()
-                    && seats.any(|(domain, seat)| domain.id() == self.id() && seat.token == token)
+                    && seats.any(|(domain, seat)| {
+                        std::ptr::eq(&raw const **domain, self) && seat.token == token
+                    })
             })
             .unwrap_or(false)
     }

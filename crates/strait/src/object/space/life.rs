@@ -340,8 +340,15 @@ fn reborn(
     }
     let mut header = header.clone();
     kill::point("name.reborn");
-    let old = read_header(&file, u64::try_from(stat.st_size).unwrap_or(0));
-    header.generation = old.map_or(0, |old| old.generation).wrapping_add(1);
+    let old = read_header(&file, u64::try_from(stat.st_size).unwrap_or(0))?;
+    if old.kind == crate::object::kind::Kind::Section {
+        // Views of it may be mapped still: they hold no lock.
+        return Err(denied(format!(
+            "a leftover section of uid {} stands there",
+            stat.st_uid
+        )));
+    }
+    header.generation = old.generation.wrapping_add(1);
     fill(&file, &header, &[])?;
     kill::point("name.filled");
     if !is_mine(space.fd(), key, stat.st_ino) {

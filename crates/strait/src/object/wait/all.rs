@@ -11,7 +11,7 @@ use crate::object::commit::domain::Domain;
 use crate::object::commit::seat::Scribe;
 use crate::object::commit::txn::{self, Refusal};
 use crate::object::spot::Spot;
-use crate::object::wait::any::{Prepared, Watch, check_count};
+use crate::object::wait::any::{Entry, Prepared, check_count};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps};
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, timer};
@@ -85,9 +85,17 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
         Err(_) if deadline.is_some_and(Deadline::passed) => return Ok(None),
         Err(_) => {}
     }
-    let watch = Watch::over(members)?;
-    let since = |index: usize| watch.entries[index].since;
+    for waitable in members {
+        member::check(&waitable.member().0, true)?;
+    }
+    // The one member that the last sleep was on. Only its releases and pulses count, and only for
+    // the attempt after the sleep: what was ready once and is not now was never ready together.
+    let mut slept: Option<(usize, Entry<'_>)> = None;
     loop {
+        let since = |index: usize| match &slept {
+            Some((at, entry)) if *at == index => entry.since,
+            _ => None,
+        };
         let refusal = match plan.attempt(&scribe, &since, deadline)? {
             Ok(won) => return Ok(Some(won)),
             Err(refusal) => refusal,
@@ -100,15 +108,18 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
             Refusal::NotReady(_) => plan.unready(&since)?,
             Refusal::Unsettled => return Err(plan.unsettled()),
         };
+        slept = None;
         // None: what was looked at and not ready at the decision is ready by now.
         let Some(unready) = unready else { continue };
+        let entry = Entry::begin(members[unready].member().0)?;
         let mut blocking = Blocking::until(deadline);
-        if let Some(interval) = member::probe_interval(&watch.entries[unready].inner) {
+        if let Some(interval) = member::probe_interval(&entry.inner) {
             blocking.at_latest(Deadline::after(interval));
         }
-        if let Prepared::Asleep = watch.entries[unready].prepare(&mut blocking, deadline)? {
+        if let Prepared::Asleep = entry.prepare(&mut blocking, deadline)? {
             blocking.block()?;
         }
+        slept = Some((unready, entry));
     }
 }
 
@@ -163,7 +174,8 @@ impl<'a> Plan<'a> {
         for Wanted { index, spot, .. } in &self.taken {
             spot.object.check_whole("wait for all")?;
             member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
-            if timer::fire(spot, &mut pace).is_err() {
+            let ready = timer::fire(spot, &mut pace).and_then(|()| member::thin(spot, &mut pace));
+            if ready.is_err() {
                 return Ok(Err(Refusal::Unsettled));
             }
             places.push(spot);

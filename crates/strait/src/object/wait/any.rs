@@ -11,6 +11,7 @@ use crate::object::commit::txn::{self, Place};
 use crate::object::spot::Quick;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
+use crate::object::wait::timer::Due;
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
 
 /// How long one who only looks sleeps on a word that a transaction has marked.
@@ -224,9 +225,6 @@ impl<'a> Entry<'a> {
             Inner::Process(_) => return Ok(Prepared::Asleep),
         };
         let spot = object.spot(core);
-        if let Some(due) = timer::next(&spot) {
-            blocking.at_latest(due);
-        }
         let state = if member::only_looks(&spot) {
             let state =
                 crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
@@ -248,6 +246,12 @@ impl<'a> Entry<'a> {
         let Some(state) = state else {
             return Ok(Prepared::LookAgain);
         };
+        // The schedule of the state that was armed: one set later finds a waiter, and wakes it.
+        match timer::due(&spot, state) {
+            Due::Never => {}
+            Due::At(moment) => blocking.at_latest(moment),
+            Due::Unknown => return Ok(Prepared::LookAgain),
+        }
         blocking.add_sleep(Sleep {
             word: spot.look().low(),
             expected: state.low(),

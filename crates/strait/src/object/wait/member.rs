@@ -187,10 +187,29 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
     let me = token(spot)?;
     let mut pace = Steps::until(steps.deadline);
     let dead = |spot: &Spot<'_>, owner| steps.probes && is_dead(spot, owner);
-    let result =
-        timer::fire(spot, &mut pace).and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
+    let result = timer::fire(spot, &mut pace)
+        .and_then(|()| thin(spot, &mut pace))
+        .and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
     let before = settle(result)?;
     before.map(|before| account(spot, before, me)).transpose()
+}
+
+/// Withdraws the releases that were for waiters who have given up or died.
+pub(crate) fn thin(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
+    loop {
+        let state = State(spot.look().load(Ordering::SeqCst));
+        if !spot.rule().is_crowded(state) {
+            return Ok(());
+        }
+        let state = txn::settled(spot, pace)?;
+        let Some(thinned) = spot.rule().thinned(state, waiters(spot)) else {
+            return Ok(());
+        };
+        if txn::Cell::cas(spot.cell(), state.0, thinned.0).is_ok() {
+            return Ok(());
+        }
+        pace.pause()?;
+    }
 }
 
 fn steps_late(steps: &Steps) -> bool {

@@ -300,7 +300,12 @@ impl Shared {
                 self.announce_all();
                 return Ok(Some(won));
             }
-            if self.arm() || deadline.is_some_and(Deadline::passed) {
+            if self.arm() {
+                return Ok(None);
+            }
+            if deadline.is_some_and(Deadline::passed) {
+                // One became ready after the look: its announcement may be what was drained.
+                self.announce_all();
                 return Ok(None);
             }
         }
@@ -397,6 +402,8 @@ impl Shared {
 /// Arms the object; false if it may be ready. Broken ones may be: the look that follows says so.
 fn is_quiet(object: &Object, core: usize) -> bool {
     let spot = object.spot(core);
+    // An expiry that nobody has looked at yet makes it ready.
+    let fired = timer::fire(&spot, &mut Steps::until(None)).is_ok();
     let armed = matches!(
         txn::arm(&spot, 0, None, &mut Steps::until(None)),
         Ok(Some(_))
@@ -406,7 +413,7 @@ fn is_quiet(object: &Object, core: usize) -> bool {
         let is_held = object.handle.kind == Kind::Mutant && !state.ready();
         is_held && member::is_dead(&spot, state.value())
     };
-    armed && !object.map.is_broken() && !is_orphan()
+    fired && armed && !object.map.is_broken() && !is_orphan()
 }
 
 impl Drop for Shared {

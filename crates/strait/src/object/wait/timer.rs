@@ -99,6 +99,32 @@ pub(crate) fn fire(spot: &Spot<'_>, pace: &mut impl Pace) -> std::result::Result
     }
 }
 
+/// When a sleeper on a timer must look again.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Due {
+    Never,
+    At(Deadline),
+    /// The timer was set meanwhile.
+    Unknown,
+}
+
+/// When the timer expires next by the schedule that `state` names. Never for other kinds.
+pub(crate) fn due(spot: &Spot<'_>, state: State) -> Due {
+    if !matches!(spot.rule(), Rule::Timer { .. }) {
+        return Due::Never;
+    }
+    let Some(schedule) = schedule(spot, state) else {
+        return Due::Unknown;
+    };
+    let now = monotonic_ns();
+    let elapsed = schedule.elapsed(now);
+    if elapsed != 0 && elapsed != TimerValue::of(state.value()).fired {
+        // Expired, and nobody has turned that into READY yet.
+        return Due::At(Deadline::from_ns(now));
+    }
+    schedule.next_after(now).map_or(Due::Never, Due::At)
+}
+
 /// When the timer will expire next, if it will.
 pub(crate) fn next(spot: &Spot<'_>) -> Option<Deadline> {
     if !matches!(spot.rule(), Rule::Timer { .. }) {

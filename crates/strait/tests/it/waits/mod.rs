@@ -9,6 +9,7 @@ mod crowd;
 mod mixed;
 mod release;
 mod set;
+mod stale;
 
 use strait::wait::Waitable;
 use strait_sys::step;
