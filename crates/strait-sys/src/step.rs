@@ -58,11 +58,7 @@ impl Walk {
     ///
     /// `EPERM`: not ours to trace. `ESRCH`: no such thread.
     pub fn seize(thread: i32) -> Result<Self> {
-        request(
-            libc::PTRACE_SEIZE,
-            thread,
-            libc::PTRACE_O_EXITKILL.into(),
-        )?;
+        request(libc::PTRACE_SEIZE, thread, libc::PTRACE_O_EXITKILL.into())?;
         Ok(Self {
             thread,
             _here: PhantomData,

@@ -7,6 +7,7 @@ mod death;
 mod names;
 mod peer;
 mod smoke;
+mod storm;
 mod tasks;
 mod tiers;
 mod waits;
@@ -46,5 +47,14 @@ const ROLES: &[(&str, peer::Role)] = &[
 /// Not a test of its own: the entry of the processes that tests start.
 #[test]
 fn role() {
-    peer::run(&[ROLES, death::ROLES, tiers::ROLES, waits::ROLES].concat());
+    peer::run(
+        &[
+            ROLES,
+            death::ROLES,
+            storm::ROLES,
+            tiers::ROLES,
+            waits::ROLES,
+        ]
+        .concat(),
+    );
 }

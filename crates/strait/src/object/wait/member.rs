@@ -22,8 +22,9 @@ use crate::object::word::{ABANDONED, Admission, Rule, State};
 const SETTLE: Duration = Duration::from_secs(1);
 /// Rounds of patience with an undecided transaction: about a microsecond.
 const PATIENCE: u32 = 200;
-/// Rounds before a passed deadline counts: some twenty marks can be brought to their end. A poll that
-/// gave up on the first would call an object taken that nobody has, for ever if its author is dead.
+/// Rounds before a passed deadline counts: some twenty marks can be brought to their end. A poll
+/// that gave up on the first would call an object taken that nobody has, and for ever if its author
+/// is dead.
 const INSIST: u32 = 4096;
 /// How often a mutant's owner is asked for: its death announces nothing.
 pub(crate) const PROBE: Duration = Duration::from_millis(100);
@@ -256,7 +257,7 @@ pub(crate) fn process_runs(pid: Pid) -> bool {
     }
 }
 
-/// Whether it is a child of ours that has exited: without /proc, signals alone do not tell a zombie.
+/// Whether it is a child of ours that has exited: signals do not tell a zombie.
 fn is_dead_child(pid: Pid) -> bool {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(waitid(WaitId::Pid(pid), peek), Ok(Some(_)))
