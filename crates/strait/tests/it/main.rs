@@ -8,6 +8,7 @@ mod nt;
 mod peer;
 mod seats;
 mod smoke;
+mod storm;
 mod tasks;
 mod tiers;
 mod transfer;
@@ -21,6 +22,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     death::ROLES,
     names::ROLES,
     nt::ROLES,
+    storm::ROLES,
     tiers::ROLES,
     transfer::ROLES,
     trust::ROLES,
