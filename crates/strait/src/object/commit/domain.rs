@@ -86,7 +86,8 @@ static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
 /// Device and inode of a table, and the number in it, which alone its owner could choose.
 type TableKey = (u64, u64, u64);
 
-/// The domain of that table, made if this process has none: two of one id could not commit together.
+/// The domain of that table, made if this process has none: two of one id could not commit
+/// together.
 fn register(key: TableKey, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
     let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
     if let Some(known) = domains
