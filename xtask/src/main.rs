@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod storm;
+mod strace;
 mod tidy;
 
 use std::env;
@@ -21,6 +23,16 @@ struct Subcommand {
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("ci", "every check, up to the first failure", ci::run),
+    Subcommand::new(
+        "storm",
+        "kills at random and at every step, at length",
+        storm::run,
+    ),
+    Subcommand::new(
+        "strace",
+        "paths without a system call make none",
+        strace::run,
+    ),
     Subcommand::new("tidy", "floors, sizes, docs and habits", tidy::run),
 ];
 

@@ -6,18 +6,26 @@
 //! (or `STOP`) raises the signal at the nth hit. A test then prints the points that were hit and
 //! fails for one that never was.
 //!
+//! A process that is killed at a random moment is seldom at an interesting one: with
+//! `STRAIT_LINGER=1` processes stay a while at some of the points they pass.
+//!
 //! A test is worth what it would find: [`sabotaged`] is asked at the branches that recover from a
 //! death, and `STRAIT_SABOTAGE=name,name` takes those branches out, in test processes only.
 //!
 //! `signal(7)`; the signal goes to the calling thread, so that nothing runs past the point.
 
 #[cfg(feature = "test-kit")]
-pub use armed::{Signal, arm, disarm, hits, known, point, sabotaged};
+pub use armed::{Signal, arm, disarm, hits, known, linger, point, sabotaged};
 
 /// A step at which a participant may die. Nothing without the feature `test-kit`.
 #[cfg(not(feature = "test-kit"))]
 #[inline(always)]
 pub fn point(_name: &'static str) {}
+
+/// Stays a while, in processes that tests told to. Nothing without `test-kit`.
+#[cfg(not(feature = "test-kit"))]
+#[inline(always)]
+pub fn linger() {}
 
 /// Whether a test has removed the recovery branch of that name. Never without `test-kit`.
 #[cfg(not(feature = "test-kit"))]
@@ -107,6 +115,7 @@ mod armed {
         if let Some(point) = find(name) {
             point.hits.fetch_add(1, Ordering::Relaxed);
         }
+        linger();
         // SAFETY: null, or a leaked box that is never changed but for its atomic.
         let armed = unsafe { ARMED.load(Ordering::Acquire).as_ref() };
         let Some(armed) = armed.filter(|armed| armed.name == name) else {
@@ -195,6 +204,22 @@ mod armed {
             drop(unsafe { Box::from_raw(fresh) });
         }
         point.name().is_some_and(|found| core::ptr::eq(found, name))
+    }
+
+    /// Stays a while, one time in four, if the environment holds `STRAIT_LINGER`.
+    pub fn linger() {
+        static LINGERS: OnceLock<bool> = OnceLock::new();
+        static TURNS: AtomicU64 = AtomicU64::new(0);
+        if !*LINGERS.get_or_init(|| std::env::var_os("STRAIT_LINGER").is_some()) {
+            return;
+        }
+        let turn = TURNS.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let random = (turn ^ turn >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
+        if random.is_multiple_of(4) {
+            for _ in 0..random / 4 % 16 {
+                std::thread::yield_now();
+            }
+        }
     }
 
     /// Whether a test has removed the recovery branch of that name, by `STRAIT_SABOTAGE`.

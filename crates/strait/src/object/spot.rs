@@ -448,6 +448,7 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
         let status = Scribe::status(self);
         if kill::sabotaged("wake.decide") {
             status.fetch_or(1, Ordering::SeqCst);
+            kill::linger();
             let _ = futex::wake(place.cell().low(), u32::MAX >> 1);
             return;
         }

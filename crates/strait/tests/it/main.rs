@@ -8,6 +8,7 @@ mod nt;
 mod peer;
 mod seats;
 mod smoke;
+mod storm;
 mod tasks;
 mod tiers;
 mod transfer;
@@ -19,6 +20,7 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     death::ROLES,
+    storm::ROLES,
     names::ROLES,
     nt::ROLES,
     tiers::ROLES,

@@ -19,8 +19,8 @@ const RING: i64 = seccomp::IO_URING_SETUP;
 const WAITV: i64 = seccomp::FUTEX_WAITV;
 const PIDFD: i64 = seccomp::PIDFD_OPEN;
 
-/// Runs every test of waits with the calls of `args[0]` (numbers) answered by the errno `args[1]`, and
-/// with `args[2]` saying whether /proc must be gone.
+/// Runs every test of waits with the calls of `args[0]` (numbers) answered by the errno `args[1]`;
+/// `args[2]` says whether /proc must be gone.
 fn run(args: &[String]) {
     let calls: Vec<i64> = args[0]
         .split(' ')

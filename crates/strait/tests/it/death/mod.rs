@@ -39,7 +39,7 @@ fn points_in(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Each point is hit so often by each signal: ten times here, a hundred times in `cargo xtask storm`.
+/// Each point is hit ten times by each signal here, a hundred times in `cargo xtask storm`.
 #[test]
 fn at_every_point_the_others_go_on() {
     let hits = setting("STRAIT_DEATH_HITS", 10);

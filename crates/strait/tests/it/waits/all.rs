@@ -1,3 +1,5 @@
+//! What `all` takes: everything in one step, or nothing.
+
 use std::io::{Read, Write};
 use std::time::Duration;
 

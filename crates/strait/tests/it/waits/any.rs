@@ -1,3 +1,5 @@
+//! What `any` takes: the lowest that is ready, and nothing else.
+
 use std::time::Duration;
 
 use strait::nt::{self, Event, Mutant, Reset, Semaphore};

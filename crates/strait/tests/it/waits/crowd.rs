@@ -1,7 +1,7 @@
 //! Eight processes that compete for shared semaphores, and one that only looks.
 //!
-//! - `chain.*`, one unit each: taken by `all` of the four, given back from the last to the first. Who
-//!   looks must never see a later one taken and an earlier one free.
+//! - `chain.*`, one unit each: taken by `all` of the four, given back from the last to the first.
+//!   Who looks must never see a later one taken and an earlier one free.
 //! - `never.*`, one unit each, and `none` without any: `all` of them can never be had, so whoever
 //!   tries for one of them alone must get it. That is what the model calls a partial acquisition.
 //! - `pool.*`, three units each: everything by everybody. At the end all units are back.

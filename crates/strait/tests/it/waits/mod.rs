@@ -7,6 +7,7 @@ mod all;
 mod any;
 mod crowd;
 mod mixed;
+mod quiet;
 mod release;
 mod set;
 mod stale;
@@ -43,6 +44,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("waits.setter", release::setter),
     ("waits.owner", any::owner),
     ("waits.crowd", crowd::member),
+    ("waits.quiet", quiet::quiet),
 ];
 
 macro_rules! bodies {

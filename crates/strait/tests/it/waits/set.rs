@@ -1,3 +1,5 @@
+//! Sets: thousands of members behind one descriptor.
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;

@@ -1,0 +1,142 @@
+//! `cargo xtask storm [--kills N] [--seed N]`: what the tests of death do briefly, at length.
+//!
+//! A storm of random kills, the whole table of kill points, kills at single instructions, and
+//! the same with one recovery removed. All of it are tests of `strait`, run here in release with more
+//! of everything; they print what they find.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+const KILLS: u64 = 10_000;
+
+/// One test, and what it is told by the environment.
+struct Stage {
+    test: &'static str,
+    about: &'static str,
+    /// Variables, and their values.
+    settings: &'static [(&'static str, &'static str)],
+}
+
+const STAGES: &[Stage] = &[
+    Stage {
+        test: "storm::random_kills_lose_nothing_that_others_had",
+        about: "random kills",
+        settings: &[],
+    },
+    Stage {
+        test: "death::at_every_point_the_others_go_on",
+        about: "every point, 100 kills and 100 stops each",
+        settings: &[("STRAIT_DEATH_HITS", "100")],
+    },
+    Stage {
+        test: "death::reborn::a_leftover_reborn_in_its_place_survives_who_does_it",
+        about: "the points of a sticky directory",
+        settings: &[("STRAIT_DEATH_HITS", "100")],
+    },
+    Stage {
+        test: "death::steps::killed_at_an_instruction_it_leaves_nothing_undone",
+        about: "kills at single instructions",
+        settings: &[("STRAIT_STEPS", "all")],
+    },
+    Stage {
+        test: "death::steps::a_decision_apart_from_its_wake_up_is_found",
+        about: "the same, with a seeded bug",
+        settings: &[],
+    },
+    Stage {
+        test: "storm::a_storm_finds_every_removed_recovery",
+        about: "storms with seeded bugs",
+        settings: &[],
+    },
+];
+
+/// What the command line asks for.
+#[derive(Debug, Eq, PartialEq)]
+struct Order {
+    kills: u64,
+    seed: Option<u64>,
+}
+
+impl Order {
+    fn of(args: &[String]) -> Result<Self, String> {
+        let mut order = Self {
+            kills: KILLS,
+            seed: None,
+        };
+        for pair in args.chunks(2) {
+            let [name, value] = pair else {
+                return Err(format!("{} needs a number", pair[0]));
+            };
+            let number = value
+                .parse()
+                .map_err(|_| format!("{name} {value}: not a number"))?;
+            match name.as_str() {
+                "--kills" => order.kills = number,
+                "--seed" => order.seed = Some(number),
+                _ => return Err(format!("{name}: only --kills N and --seed N are known")),
+            }
+        }
+        Ok(order)
+    }
+}
+
+/// Runs every stage, also after one that failed: each has something to say.
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
+    let order = Order::of(args)?;
+    let mut failed = Vec::new();
+    for stage in STAGES {
+        println!("storm: {}", stage.about);
+        let begin = Instant::now();
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args([
+                "test",
+                "--quiet",
+                "--release",
+                "--package",
+                "strait",
+                "--test",
+                "it",
+            ])
+            .args(["--", "--exact", stage.test, "--nocapture"])
+            .env("STRAIT_STORM_KILLS", order.kills.to_string())
+            .envs(stage.settings.iter().copied())
+            .current_dir(root);
+        if let Some(seed) = order.seed {
+            cargo.env("STRAIT_SEED", seed.to_string());
+        }
+        let status = cargo.status().map_err(|error| format!("cargo: {error}"))?;
+        let took = begin.elapsed().as_secs_f64();
+        let how = if status.success() { "passed" } else { "FAILED" };
+        println!("storm: {}: {how} in {took:.1} s", stage.about);
+        if !status.success() {
+            failed.push(stage.about);
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("failed: {}", failed.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Order;
+
+    fn order(words: &[&str]) -> Result<Order, String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Order::of(&words)
+    }
+
+    #[test]
+    fn numbers_are_taken_and_nothing_else() {
+        let given = order(&["--seed", "7", "--kills", "5"]).unwrap();
+        assert_eq!((given.kills, given.seed), (5, Some(7)));
+        assert_eq!(order(&[]).unwrap().seed, None);
+        for wrong in [&["--kills"][..], &["--kills", "x"], &["--what", "1"]] {
+            assert!(order(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
