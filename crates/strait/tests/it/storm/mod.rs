@@ -85,7 +85,7 @@ impl Storm {
         if let Some(branch) = &self.sabotage {
             command.env("STRAIT_SABOTAGE", branch);
         }
-        if self.random.below(2) == 0 {
+        if self.sabotage.is_some() || self.random.below(2) == 0 {
             command.env("STRAIT_LINGER", "1");
         }
         Peer::of(&mut command)
@@ -274,7 +274,6 @@ fn a_storm_finds_every_removed_recovery() {
         "wake.decide",
         "owner.dead",
         "ticket.register",
-        "name.leftover",
     ];
     let mut missed = BTreeSet::new();
     let seed = seed();
