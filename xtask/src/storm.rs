@@ -1,7 +1,7 @@
 //! `cargo xtask storm [--kills N] [--seed N]`: what the tests of death do briefly, at length.
 //!
-//! A storm of random kills, the whole table of kill points, kills at single instructions, and
-//! the same with one recovery removed. All of it are tests of `strait`, run here in release with more
+//! A storm of random kills, the whole table of kill points, kills at single instructions, and the
+//! same with one recovery removed. All of it are tests of `strait`, run here in release with more
 //! of everything; they print what they find.
 
 use std::path::Path;

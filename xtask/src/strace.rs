@@ -1,7 +1,7 @@
 //! `cargo xtask strace`: the paths that make no system call make none, as strace(1) sees it.
 //!
-//! The role `waits.quiet` of the tests of `strait` goes each path a hundred times between two marks;
-//! here the calls between the marks are counted.
+//! The role `waits.quiet` of the tests of `strait` goes each path a hundred times between two
+//! marks; here the calls between the marks are counted.
 
 use std::fs;
 use std::path::Path;

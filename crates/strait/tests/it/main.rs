@@ -6,10 +6,8 @@ mod death;
 mod names;
 mod nt;
 mod peer;
-mod seats;
 mod smoke;
 mod storm;
-mod tasks;
 mod tiers;
 mod transfer;
 mod trust;
@@ -31,7 +29,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
-    ("seats.taker", seats::taker),
+    ("seats.taker", death::seats::taker),
     ("world.nothing", world::nothing),
 ];
 

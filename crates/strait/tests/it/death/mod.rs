@@ -1,6 +1,7 @@
 //! Death: every step at which a process may be killed or stopped, and what the others find then.
 
 mod reborn;
+pub(crate) mod seats;
 mod steps;
 pub(crate) mod table;
 mod victim;

@@ -61,6 +61,14 @@ pub(crate) fn victim(args: &[String]) {
 /// Goes a path once, between two marks, to be led instruction by instruction.
 fn walk(world: &World, path: &str) {
     let name = || world.space.event("name.0");
+    // Once before: what only the first time does is not what is looked at.
+    match path {
+        "set" => set(world, 0),
+        "acquire" => unit(world, 0),
+        "all" => all(world, 0),
+        "free" => mutant(world, 0),
+        _ => names(world, 0),
+    }
     let mut event = match path {
         "open" | "close" => Some(name().create_or_open().unwrap().0),
         _ => None,

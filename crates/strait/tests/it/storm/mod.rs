@@ -85,7 +85,7 @@ impl Storm {
         if let Some(branch) = &self.sabotage {
             command.env("STRAIT_SABOTAGE", branch);
         }
-        if self.random.below(2) == 0 {
+        if self.sabotage.is_some() || self.random.below(2) == 0 {
             command.env("STRAIT_LINGER", "1");
         }
         Peer::of(&mut command)

@@ -11,6 +11,7 @@ mod quiet;
 mod release;
 mod set;
 mod stale;
+mod tasks;
 
 use strait::wait::Waitable;
 use strait_sys::step;

@@ -1,8 +1,8 @@
 //! The paths without a system call, between marks that `cargo xtask strace` looks for.
 //!
-//! A mark is a look at a file that does not exist. What stands between the marks of a path is done a
-//! hundred times, after once without being watched: a seat, a first lazy allocation and the like are
-//! not what is asked for.
+//! A mark is a look at a file that does not exist. What stands between the marks of a path is done
+//! a hundred times, after once without being watched: a seat, a first lazy allocation and the like
+//! are not what is asked for.
 
 use std::time::Duration;
 
