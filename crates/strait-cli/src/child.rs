@@ -11,6 +11,8 @@ use crate::failure::{CANNOT_RUN, Failure, NOT_FOUND};
 
 /// A command from its words, of which there is at least one.
 pub(crate) fn command(words: &[OsString]) -> Result<Command, Failure> {
+    // `--while -- CMD` is what the other verbs have taught people to type.
+    let words = words.strip_prefix(&[OsString::from("--")]).unwrap_or(words);
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| Failure::new("no command was given").into_error())?;

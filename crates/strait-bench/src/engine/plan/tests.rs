@@ -1,7 +1,7 @@
 //! The plan of the real table, and what goals add to it.
 
 use super::*;
-use crate::{TABLE, raw};
+use crate::TABLE;
 
 const ALL: &[Placement] = &[Placement::Split, Placement::Same, Placement::Free];
 
@@ -106,7 +106,7 @@ fn goals_join_the_comparison_there_is_or_add_their_own() {
     ];
     let entry = Entry {
         goals: GOALS,
-        ..raw::TABLE[4]
+        ..*find(TABLE, "raw.pipe").unwrap()
     };
     let rows = rows(
         TABLE,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::{read, write};
+use rustix::io::{read, retry_on_intr, write};
 
 use crate::{Carries, Job, Mechanism, Outcome, Side, Site};
 
@@ -53,7 +53,7 @@ impl Mechanism for Epoll {
 
     fn recv(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
         let mut events = Vec::with_capacity(2);
-        epoll::wait(&self.epoll, spare_capacity(&mut events), None)?;
+        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(&mut events), None))?;
         Ok(read(&self.from, buffer)?)
     }
 }

@@ -159,7 +159,9 @@ fn contents(path: &Path, findings: &mut Vec<Finding>) {
             first.path.display().to_string().escape_debug(),
             first.why
         );
-        findings.push(Finding::new(NAMES, Level::Warning, text).cure("remove them"));
+        let cure =
+            "whoever put them there may want them: give the namespace a directory of its own";
+        findings.push(Finding::new(NAMES, Level::Warning, text).cure(cure));
     }
     let Some(seats) = inspect::seats(&space) else {
         return;
