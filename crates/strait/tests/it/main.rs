@@ -8,9 +8,7 @@ mod nt;
 mod peer;
 mod seats;
 mod smoke;
-mod storm;
 mod tasks;
-mod tiers;
 mod transfer;
 mod trust;
 mod waits;
@@ -20,13 +18,13 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     death::ROLES,
-    storm::ROLES,
+    death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
-    tiers::ROLES,
     transfer::ROLES,
     trust::ROLES,
     waits::ROLES,
+    waits::tiers::ROLES,
 ];
 
 const OWN: &[(&str, peer::Role)] = &[

@@ -2,7 +2,8 @@
 
 mod reborn;
 mod steps;
-pub(crate) mod table;
+pub(crate) mod storm;
+mod table;
 mod victim;
 pub(crate) mod watch;
 pub(crate) mod world;
