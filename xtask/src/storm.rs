@@ -1,8 +1,8 @@
 //! `cargo xtask storm [--kills N] [--seed N]`: what the tests of death do briefly, at length.
 //!
 //! A storm of random kills, the whole table of kill points, kills at single instructions, and the
-//! same with one recovery removed. All of it are tests of `strait`, run here in release with more
-//! of everything; they print what they find.
+//! same with one recovery removed. All of them are tests of `strait`, run here in release and with
+//! more of everything; they print what they find.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ struct Stage {
 
 const STAGES: &[Stage] = &[
     Stage {
-        test: "storm::random_kills_lose_nothing_that_others_had",
+        test: "death::storm::random_kills_lose_nothing_that_others_had",
         about: "random kills",
         settings: &[],
     },
@@ -45,7 +45,7 @@ const STAGES: &[Stage] = &[
         settings: &[],
     },
     Stage {
-        test: "storm::a_storm_finds_every_removed_recovery",
+        test: "death::storm::a_storm_finds_every_removed_recovery",
         about: "storms with seeded bugs",
         settings: &[],
     },

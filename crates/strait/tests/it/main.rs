@@ -7,8 +7,6 @@ mod names;
 mod nt;
 mod peer;
 mod smoke;
-mod storm;
-mod tiers;
 mod transfer;
 mod trust;
 mod waits;
@@ -18,13 +16,13 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     death::ROLES,
+    death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
-    storm::ROLES,
-    tiers::ROLES,
     transfer::ROLES,
     trust::ROLES,
     waits::ROLES,
+    waits::tiers::ROLES,
 ];
 
 const OWN: &[(&str, peer::Role)] = &[

@@ -3,7 +3,8 @@
 mod reborn;
 pub(crate) mod seats;
 mod steps;
-pub(crate) mod table;
+pub(crate) mod storm;
+mod table;
 mod victim;
 pub(crate) mod watch;
 pub(crate) mod world;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -320,6 +320,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        // Before the directory in which they are still opening everything.
+        self.ready.clear();
         let path = self.space.path();
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return;
@@ -337,7 +339,8 @@ impl Drop for Stage {
 fn start(path: &Path, sabotage: Option<&str>, role: &str, what: &str) -> Peer {
     let mut command: Command = command(role, &[path.to_str().unwrap(), what]);
     if let Some(branch) = sabotage {
-        command.env("STRAIT_SABOTAGE", branch);
+        // What then goes wrong is the driver's to say.
+        command.env("STRAIT_SABOTAGE", branch).stderr(Stdio::null());
     }
     Peer::of(&mut command)
 }

@@ -1,6 +1,6 @@
 //! Waits: what `any`, `all` and sets take and leave, between threads and between processes.
 //!
-//! Each test is a plain function in [`BODIES`], so that [`tiers`](crate::tiers) can repeat all of
+//! Each test is a plain function in [`BODIES`], so that [`tiers`] can repeat all of
 //! them in processes whose kernel refuses one facility or another.
 
 mod all;
@@ -12,6 +12,7 @@ mod release;
 mod set;
 mod stale;
 mod tasks;
+pub(crate) mod tiers;
 
 use strait::wait::Waitable;
 use strait_sys::step;

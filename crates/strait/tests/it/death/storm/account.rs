@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::death::storm::worker::{MUTANTS, Shop, UNITS, UNITS_EACH, journal};
 use crate::death::watch::Ledger;
 use crate::death::world::LIMIT;
-use crate::storm::worker::{MUTANTS, Shop, UNITS, UNITS_EACH, journal};
 
 /// What a worker is at. A set of semaphores is a bit for each.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]

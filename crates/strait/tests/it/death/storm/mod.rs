@@ -10,6 +10,7 @@ mod account;
 mod worker;
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
@@ -83,7 +84,8 @@ impl Storm {
         let path = self.shop.space.path().to_str().unwrap();
         let mut command = command(role, &[path, &seed]);
         if let Some(branch) = &self.sabotage {
-            command.env("STRAIT_SABOTAGE", branch);
+            // What then goes wrong is the storm's to say.
+            command.env("STRAIT_SABOTAGE", branch).stderr(Stdio::null());
         }
         if self.sabotage.is_some() || self.random.below(2) == 0 {
             command.env("STRAIT_LINGER", "1");
@@ -199,6 +201,14 @@ impl Storm {
             let_sleep(sleeper.child.id(), *tid);
         }
         self.shop.two_sets_wake_two()
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        // Before the directory in which they are still opening everything.
+        self.spare.clear();
+        self.workers.clear();
     }
 }
 

@@ -8,10 +8,10 @@ use strait::wait::{self, Waitable};
 use strait::{ErrorKind, Namespace};
 use strait_sys::step;
 
+use crate::death::storm::account::{Phase, Reports};
 use crate::death::watch::{Ledger, STUCK};
 use crate::death::world::LIMIT;
 use crate::peer::{say, told};
-use crate::storm::account::{Phase, Reports};
 use crate::world::Random;
 
 pub(super) const WORKERS: usize = 6;
