@@ -328,21 +328,10 @@ impl Domain {
             self.rise(slot);
             return Ok(None);
         };
-        let found = status.load(Ordering::SeqCst);
-        if txn::is_committed(found) {
-            // Retired: its last sitter died after deciding, and marks may still name the decision.
+        let Some(seq) = txn::inherit(status) else {
             self.rise(slot);
             return Ok(None);
-        }
-        kill::point("seat.locked");
-        let aborted = found & !3 | txn::ABORTED;
-        if status
-            .compare_exchange(found, aborted, Ordering::SeqCst, Ordering::SeqCst)
-            .is_err()
-        {
-            self.rise(slot);
-            return Ok(None);
-        }
+        };
         let now = incarnation.load(Ordering::SeqCst).wrapping_add(1);
         incarnation.store(now, Ordering::SeqCst);
         self.sign(slot);
@@ -351,7 +340,7 @@ impl Domain {
             slot,
             token: token(slot, now),
         };
-        Ok(Some((seat, txn::seq_of(found))))
+        Ok(Some((seat, seq)))
     }
 
     /// Writes who sits there, for those who look.
@@ -450,7 +439,7 @@ impl Locks {
     }
 }
 
-fn token(slot: u16, incarnation: u64) -> u32 {
+pub(crate) fn token(slot: u16, incarnation: u64) -> u32 {
     let low = u32::try_from(incarnation & ((1 << INCARNATION_BITS) - 1)).unwrap_or(0);
     u32::from(slot) << INCARNATION_BITS | low
 }

@@ -14,3 +14,6 @@
 pub(crate) mod domain;
 pub(crate) mod seat;
 pub(crate) mod txn;
+
+#[cfg(test)]
+pub(crate) mod tests;

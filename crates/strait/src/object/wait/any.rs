@@ -6,10 +6,13 @@ use strait_sys::futex::Sleep;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::txn::{self, Place};
+use crate::object::commit::txn::{self, Place, Watched};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps, Taken, Ticket};
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
+
+/// How long a waiter that may only look sleeps beside a transaction that is under way.
+const GLANCES: Duration = Duration::from_millis(1);
 
 /// Waits until one of `members` is ready and takes the lowest that is, and only that.
 ///
@@ -178,10 +181,14 @@ impl<'a> Entry<'a> {
             blocking.at_latest(due);
         }
         let state = if member::only_looks(&spot) {
-            let state =
-                crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
-            let seen = spot.rule().admit(spot.observe(), 0, self.since);
-            (!matches!(seen, crate::object::word::Admission::Ready { .. })).then_some(state)
+            match txn::watch(&spot, self.since, || spot.glance()) {
+                Watched::Ready => None,
+                Watched::Quiet(state) => Some(state),
+                Watched::Marked(state) => {
+                    blocking.at_latest(Deadline::after(GLANCES));
+                    Some(state)
+                }
+            }
         } else {
             let me = member::token(&spot)?;
             match txn::arm(&spot, me, self.since, &mut Steps::until(deadline)) {
