@@ -183,6 +183,56 @@ impl Drop for ChildClosed {
     }
 }
 
+/// Forks, and in the child runs `child` and ends with what it returns, 101 where it panics. The
+/// process id of the child comes back. For tests of what a fork does to this library.
+///
+/// The child may do everything only because no lock can be held by a thread that it does not have:
+/// the caller must be the one thread of its process, but for hidden ones of this library
+/// (`strait-*`) and a main thread that only waits for it, as a test harness does.
+///
+/// # Errors
+///
+/// `EBUSY`: the process has other threads. `EAGAIN`: no more processes.
+#[cfg(feature = "test-kit")]
+pub fn run_child(child: impl FnOnce() -> u8) -> crate::Result<rustix::process::Pid> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use crate::Errno;
+
+    if other_threads()? > 0 {
+        return Err(Errno::BUSY);
+    }
+    // SAFETY: this thread is the only one that runs the program's code, so that the child finds
+    // every lock of it free; libc takes care of its own.
+    let pid = crate::checked(unsafe { libc::fork() }.into())?;
+    if pid == 0 {
+        let code = catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
+        // SAFETY: ends the child here; the caller's frames are its parent's.
+        unsafe { libc::_exit(code.into()) };
+    }
+    let pid = i32::try_from(pid).map_err(|_| Errno::IO)?;
+    rustix::process::Pid::from_raw(pid).ok_or(Errno::IO)
+}
+
+/// Threads but the caller, the main one, and those of this library.
+#[cfg(feature = "test-kit")]
+fn other_threads() -> crate::Result<usize> {
+    use crate::Errno;
+
+    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let main = rustix::process::getpid().to_string();
+    let caller = rustix::thread::gettid().to_string();
+    let mut count = 0;
+    for task in std::fs::read_dir("/proc/self/task").map_err(errno)? {
+        let task = task.map_err(errno)?;
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let id = task.file_name();
+        let known = id == *main || id == *caller || name.starts_with("strait-");
+        count += usize::from(!known);
+    }
+    Ok(count)
+}
+
 /// A registered descriptor.
 #[derive(Debug)]
 struct Number(AtomicI32);

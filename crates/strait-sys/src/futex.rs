@@ -8,6 +8,7 @@
 //! `futex(2)`, `futex_waitv(2)` (Linux 5.16). A wait on a page that a truncation took away is
 //! `EFAULT`, and the word's map is then marked broken.
 
+use arrayvec::ArrayVec;
 use core::ffi::{c_int, c_long};
 use core::ptr::null;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -135,18 +136,15 @@ pub fn waitv(sleeps: &[Sleep<'_>], deadline: Option<Deadline>) -> Result<usize> 
     if sleeps.is_empty() || sleeps.len() > SLEEPS_MAX {
         return Err(Errno::INVAL);
     }
-    let mut entries = [Entry::default(); SLEEPS_MAX];
-    for (entry, sleep) in entries.iter_mut().zip(sleeps) {
-        *entry = Entry::of(sleep);
-    }
+    let entries: ArrayVec<Entry, SLEEPS_MAX> = sleeps.iter().map(Entry::of).collect();
     let until = deadline.map(Deadline::timespec);
     let until = until.as_ref().map_or(null(), |t| t as *const Timespec);
-    // SAFETY: the first `sleeps.len()` entries are filled, each with a word that stays mapped.
+    // SAFETY: each entry names a word that stays mapped.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
             entries.as_ptr(),
-            sleeps.len(),
+            entries.len(),
             0_usize,
             until,
             libc::CLOCK_MONOTONIC,

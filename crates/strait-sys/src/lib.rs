@@ -8,7 +8,9 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Processors: [`cpu`]. Tests: [`kill`], and `seccomp` with the feature `test-kit`.
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
+//! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
+//!   `interrupt`.
 
 #![expect(
     unsafe_code,
@@ -23,15 +25,23 @@ pub mod cpu;
 pub mod eventfd;
 pub mod fork;
 pub mod futex;
+#[cfg(feature = "test-kit")]
+pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
+pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
+pub mod signal;
 pub mod spawn;
+#[cfg(feature = "test-kit")]
+pub mod step;
+pub mod sysv_msg;
+pub mod sysv_sem;
 pub mod thread;
 pub mod time;
 pub mod timerfd;

@@ -65,6 +65,26 @@ pub fn probe(fd: BorrowedFd<'_>, lock: Lock, offset: u64, len: u64) -> Result<Op
     })
 }
 
+/// Takes a lease on the file, so that a test meets one: others' opens fail or wait from then on.
+///
+/// The holder is told of them by SIGURG, which does nothing unless somebody asked for it.
+///
+/// # Errors
+///
+/// `EAGAIN`: somebody else has it open. `EACCES`: it is another user's. `EINVAL`: the file system
+/// has no leases.
+#[cfg(feature = "test-kit")]
+pub fn lease(fd: BorrowedFd<'_>) -> Result<()> {
+    /// F_SETSIG of `asm-generic/fcntl.h`.
+    const SET_SIGNAL: c_int = 10;
+    // SAFETY: the descriptor is open while borrowed; both commands take a number.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), SET_SIGNAL, libc::SIGURG) };
+    checked(result.into())?;
+    // SAFETY: as above.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
+    checked(result.into()).map(drop)
+}
+
 const fn kind(lock: Lock) -> c_int {
     match lock {
         Lock::Read => libc::F_RDLCK,

@@ -1,16 +1,28 @@
 //! Threads that take no signals: hidden helpers must not run the program's handlers.
 //!
+//! All but those that an instruction raises: a thread that blocks one of them is killed by it, and
+//! the [guard of maps](crate::map) lives on SIGBUS.
+//!
 //! `pthread_sigmask(3)`: a new thread inherits the mask of its maker, so that the mask is set
-//! around the start and there is no moment in which the thread could be interrupted. Faults stay
-//! unblocked: a SIGBUS of a truncated map must reach the guard, or the kernel ends the process.
+//! around the start and there is no moment in which the thread could be interrupted.
 
+use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 use crate::{Errno, Result};
 
-/// All signals are blocked in this thread until it is dropped.
+/// What an instruction raises.
+const FAULTS: [c_int; 5] = [
+    libc::SIGBUS,
+    libc::SIGSEGV,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+];
+
+/// All signals but faults are blocked in this thread until it is dropped.
 struct Quiet(libc::sigset_t);
 
 impl Quiet {
@@ -19,14 +31,8 @@ impl Quiet {
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: sigfillset initialises the set it is given.
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        for fault in [
-            libc::SIGBUS,
-            libc::SIGSEGV,
-            libc::SIGILL,
-            libc::SIGFPE,
-            libc::SIGTRAP,
-        ] {
-            // SAFETY: the set is initialised and the signal is one.
+        for fault in FAULTS {
+            // SAFETY: the set is initialised.
             unsafe { libc::sigdelset(all.as_mut_ptr(), fault) };
         }
         // SAFETY: `all` is initialised, `before` may be written.

@@ -116,6 +116,12 @@ impl Error {
         &self.0.subject
     }
 
+    /// Why it failed, beyond what its kind says; empty if there is no more to say.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.0.why
+    }
+
     /// The kernel's answer, where the kernel gave one.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
@@ -158,6 +164,12 @@ impl ErrorKind {
             Self::PeerGone => "the other process is gone",
             Self::Kernel => "refused by the kernel",
         }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 

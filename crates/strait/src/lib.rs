@@ -5,13 +5,19 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod inspect;
 pub mod nt;
 mod object;
 
 pub use error::{Error, ErrorKind, Result};
-pub use object::transfer::{HandleSocket, Pass, Transferable, inherited};
+pub use object::transfer::{HandleSocket, Pass, Transferable, inherited, inherited_descriptor};
 pub use object::wait;
 pub use object::{
     Birth, Collected, Kind, NAME_UTF16_MAX, Name, Namespace, Reset, Rights, Scope, Security,
 };
 pub use strait_sys::cell::Word;
+
+/// The example of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("unix", 3),
     ("smb", 4),
     ("rpc", 5),
+    ("inspect", 6),
 ];
 
 /// Rooms of many mechanisms, whose files do not see each other: what two share moves down.

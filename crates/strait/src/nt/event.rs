@@ -37,7 +37,7 @@ use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::{FLAG_LOOK_WAITS, FLAG_MANUAL};
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Rule, State};
+use crate::object::word::{Op, Rule, State};
 
 /// An event. See the [module](crate::nt) for how it differs from NT's.
 #[derive(Debug)]
@@ -176,6 +176,9 @@ impl Event {
     #[doc(alias = "NtSetEvent")]
     #[doc(alias = "SetEvent")]
     pub fn set(&self) -> Result<bool> {
+        if let Some(before) = self.object.quick_signal(0, Op::Set { cap: 1 }) {
+            return Ok(before.ready());
+        }
         signal::set(&self.object.spot(0), "set event")
     }
 
@@ -186,6 +189,9 @@ impl Event {
     #[doc(alias = "NtResetEvent")]
     #[doc(alias = "NtClearEvent")]
     pub fn reset(&self) -> Result<bool> {
+        if let Some(before) = self.object.quick_signal(0, Op::Reset { waiters: 0 }) {
+            return Ok(before.ready());
+        }
         signal::reset(&self.object.spot(0), "reset event")
     }
 
@@ -204,7 +210,7 @@ impl Event {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait(&self) -> Result<()> {
-        wait::any(&[self]).map(drop)
+        wait::one_forever(&self.object, 0).map(drop)
     }
 
     /// [`wait`](Self::wait) for at most `timeout`; false: the time ran out.
@@ -212,7 +218,7 @@ impl Event {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_for(&self, timeout: Duration) -> Result<bool> {
-        Ok(wait::any_until(&[self], Some(Deadline::after(timeout)))?.is_some())
+        Ok(wait::one(&self.object, 0, || Some(Deadline::after(timeout)))?.is_some())
     }
 
     /// Looks at it; nothing changes.

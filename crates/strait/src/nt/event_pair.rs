@@ -32,7 +32,7 @@ use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Rule, State};
+use crate::object::word::{Op, Rule, State};
 
 const LOW: usize = 0;
 const HIGH: usize = 1;
@@ -155,12 +155,19 @@ impl EventPair {
         }
     }
 
+    fn set(&self, core: usize, verb: &'static str) -> Result<()> {
+        if self.object.quick_signal(core, Op::Set { cap: 1 }).is_some() {
+            return Ok(());
+        }
+        signal::set(&self.object.spot(core), verb).map(drop)
+    }
+
     /// Sets Low.
     ///
     /// # Errors
     /// As [`Event::set`](crate::nt::Event::set).
     pub fn set_low(&self) -> Result<()> {
-        signal::set(&self.object.spot(LOW), "set low").map(drop)
+        self.set(LOW, "set low")
     }
 
     /// Sets High.
@@ -168,7 +175,7 @@ impl EventPair {
     /// # Errors
     /// As [`Event::set`](crate::nt::Event::set).
     pub fn set_high(&self) -> Result<()> {
-        signal::set(&self.object.spot(HIGH), "set high").map(drop)
+        self.set(HIGH, "set high")
     }
 
     /// Waits for Low and takes it.
@@ -176,7 +183,7 @@ impl EventPair {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_low(&self) -> Result<()> {
-        wait::any(&[&self.low()]).map(drop)
+        wait::one_forever(&self.object, LOW).map(drop)
     }
 
     /// Waits for High and takes it.
@@ -184,7 +191,7 @@ impl EventPair {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_high(&self) -> Result<()> {
-        wait::any(&[&self.high()]).map(drop)
+        wait::one_forever(&self.object, HIGH).map(drop)
     }
 
     /// Sets Low, then waits for High.

@@ -173,6 +173,9 @@ impl Mutant {
     /// As [`wait::any`]; [`ErrorKind::LimitExceeded`] if this thread has acquired it 2,147,483,647
     /// times already.
     pub fn acquire(&self) -> Result<MutantGuard<'_>> {
+        if self.object.quick_own() {
+            return Ok(self.guard(false));
+        }
         let won = wait::any(&[self])?;
         Ok(self.guard(won.abandoned))
     }
@@ -182,6 +185,9 @@ impl Mutant {
     /// # Errors
     /// As [`acquire`](Self::acquire).
     pub fn acquire_for(&self, timeout: Duration) -> Result<Option<MutantGuard<'_>>> {
+        if self.object.quick_own() {
+            return Ok(Some(self.guard(false)));
+        }
         let won = wait::any_until(&[self], Some(Deadline::after(timeout)))?;
         Ok(won.map(|won| self.guard(won.abandoned)))
     }
@@ -209,6 +215,9 @@ impl Mutant {
     /// [`ErrorKind::NotOwner`] if the calling thread does not own it; [`ErrorKind::Broken`].
     #[doc(alias = "NtReleaseMutant")]
     pub fn release(&self) -> Result<u32> {
+        if self.object.quick_free() {
+            return Ok(1);
+        }
         let verb = "release mutant";
         let object = &self.object;
         let not_owner = || Error::new(ErrorKind::NotOwner, verb, object.handle.full_name());

@@ -32,7 +32,7 @@
 use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{FLAG_FILE, PAGE};
+use crate::object::space::life;
 use crate::object::transfer::{Raw, RawRef};
 use crate::object::word::State;
 use crate::object::{Name, transfer};
@@ -365,6 +366,13 @@ impl Section {
             (Some(file), _) => Map::shared(file.as_fd(), offset, len, access),
             (None, Some(file)) => {
                 let data = self.handle.header.data_offset() as u64;
+                let mapping = match access {
+                    Access::Read => life::Mapping::Look,
+                    Access::Write => life::Mapping::Write,
+                };
+                // Without a name to open it by there is no name to keep.
+                let unlocked = self.handle.file_for_view(mapping);
+                let file = unlocked.as_ref().map_or(file, AsFd::as_fd);
                 Map::shared(file, data + offset, len, access)
             }
             (None, None) => Err(strait_sys::Errno::BADF),
@@ -472,12 +480,29 @@ fn reopen(handle: &Handle) -> Result<OwnedFd> {
         return Err(wrong("truncated"));
     }
     let path = Path::new(OsStr::from_bytes(&bytes[16..]));
-    let (file, _) = open_backing(path, handle.rights)?;
-    let stat =
-        fs::fstat(&file).map_err(|errno| Error::kernel(errno, "open file of section", ""))?;
-    if stat.st_dev.to_le_bytes() != bytes[..8] || stat.st_ino.to_le_bytes() != bytes[8..16] {
-        return Err(wrong(&format!("another file stands at {}", path.display())));
-    }
+    let fail = |errno| Error::kernel(errno, "open file of section", path.display().to_string());
+    let is_it = |file: &OwnedFd| {
+        let stat = fs::fstat(file).map_err(fail)?;
+        if stat.st_dev.to_le_bytes() == bytes[..8] && stat.st_ino.to_le_bytes() == bytes[8..16] {
+            return Ok(());
+        }
+        Err(wrong(&format!("another file stands at {}", path.display())))
+    };
+    // The path is another's word: opening a device or a FIFO to look at it would have effects.
+    let place = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = fs::open(path, place, Mode::empty()).map_err(fail)?;
+    is_it(&place)?;
+    let detour = PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()));
+    let opened = match open_backing(&detour, handle.rights) {
+        // Without /proc only the name is left.
+        Err(error) if error.kind() == ErrorKind::NotFound => open_backing(path, handle.rights),
+        opened => opened.map_err(|error| {
+            let operation = error.operation();
+            error.during(operation, path.display().to_string())
+        }),
+    };
+    let (file, _) = opened?;
+    is_it(&file)?;
     Ok(file)
 }
 

@@ -164,6 +164,9 @@ impl Semaphore {
             )
             .because("0 units"));
         }
+        if let Some(before) = self.object.quick_signal(0, Op::Release { units }) {
+            return Ok(before.value());
+        }
         let plan = |_| Op::Release { units };
         Ok(
             signal::signal(&self.object.spot(0), "release semaphore", plan)?
@@ -177,7 +180,7 @@ impl Semaphore {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait(&self) -> Result<()> {
-        wait::any(&[self]).map(drop)
+        wait::one_forever(&self.object, 0).map(drop)
     }
 
     /// [`wait`](Self::wait) for at most `timeout`; false: the time ran out.
@@ -185,7 +188,7 @@ impl Semaphore {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_for(&self, timeout: Duration) -> Result<bool> {
-        Ok(wait::any_until(&[self], Some(Deadline::after(timeout)))?.is_some())
+        Ok(wait::one(&self.object, 0, || Some(Deadline::after(timeout)))?.is_some())
     }
 
     /// Looks at it; nothing changes.

@@ -218,7 +218,7 @@ impl Timer {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait(&self) -> Result<()> {
-        wait::any(&[self]).map(drop)
+        wait::one_forever(&self.object, 0).map(drop)
     }
 
     /// [`wait`](Self::wait) for at most `timeout`; false: the time ran out.
@@ -226,7 +226,7 @@ impl Timer {
     /// # Errors
     /// As [`wait::any`].
     pub fn wait_for(&self, timeout: Duration) -> Result<bool> {
-        Ok(wait::any_until(&[self], Some(Deadline::after(timeout)))?.is_some())
+        Ok(wait::one(&self.object, 0, || Some(Deadline::after(timeout)))?.is_some())
     }
 
     /// Looks at it; nothing changes.

@@ -64,8 +64,20 @@ pub(crate) struct Handle {
     pub(crate) rights: Rights,
     pub(crate) header: Header,
     pub(crate) name: Option<Name>,
+    /// Device and inode of its file.
+    identity: Option<(u64, u64)>,
     home: Home,
     domain_of: Option<Namespace>,
+}
+
+impl Home {
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Private => None,
+            Self::Memfd(file) => Some(file.as_fd()),
+            Self::Named { file, .. } => file.as_ref().map(AsFd::as_fd),
+        }
+    }
 }
 
 impl Drop for Handle {
@@ -245,6 +257,7 @@ impl Handle {
         Self {
             kind: header.kind,
             rights: Rights::ALL,
+            identity: home.file().and_then(identity),
             header,
             name,
             home,
@@ -275,14 +288,8 @@ impl Handle {
             file: Some(file),
         };
         // From here on the handle is closed by the protocol, whatever is wrong with it.
-        let handle = Self {
-            kind: found,
-            rights,
-            header,
-            name: Some(name),
-            home,
-            domain_of: Some(space),
-        };
+        let mut handle = Self::over(header, Some(name), home, Some(space));
+        handle.rights = rights;
         if foreign_name {
             return Err(Error::new(ErrorKind::Layout, "open", "").because("it holds another name"));
         }
@@ -295,10 +302,17 @@ impl Handle {
 
     /// The descriptor that holds the object, if one does.
     pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.home.file()
+    }
+
+    /// A description to map a view from: a view keeps the memory, but not the name, so that it must
+    /// not hold on to the lock.
+    pub(crate) fn file_for_view(&self, mapping: Mapping) -> Option<OwnedFd> {
         match &self.home {
-            Home::Private => None,
-            Home::Memfd(file) => Some(file.as_fd()),
-            Home::Named { file, .. } => file.as_ref().map(AsFd::as_fd),
+            Home::Named {
+                space, key, inode, ..
+            } => life::open_unlocked(space, key, *inode, mapping),
+            _ => None,
         }
     }
 
@@ -330,14 +344,17 @@ impl Handle {
             .because("its commit table was replaced"))
     }
 
+    /// The number of its file; `None` for a private object.
+    #[inline]
+    pub(crate) fn inode(&self) -> Option<u64> {
+        self.identity.map(|(_, inode)| inode)
+    }
+
     /// Whether two handles are of one object.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (&self.home, &other.home) {
-            (Home::Private, Home::Private) => std::ptr::eq(self, other),
-            _ => match (self.file(), other.file()) {
-                (Some(one), Some(two)) => same_file(one, two),
-                _ => false,
-            },
+        match (self.identity, other.identity) {
+            (None, None) => std::ptr::eq(self, other),
+            (one, two) => one == two,
         }
     }
 
@@ -370,14 +387,14 @@ impl Handle {
                 ));
             }
         };
-        Ok(Self {
-            kind: self.kind,
-            rights,
-            header: self.header.clone(),
-            name: self.name.clone(),
+        let mut duplicate = Self::over(
+            self.header.clone(),
+            self.name.clone(),
             home,
-            domain_of: self.domain_of.clone(),
-        })
+            self.domain_of.clone(),
+        );
+        duplicate.rights = rights;
+        Ok(duplicate)
     }
 
     /// A freshly opened, locked description, for a duplicate or a transfer.
@@ -425,24 +442,31 @@ impl Handle {
                 Error::new(ErrorKind::NotFound, "receive handle", "")
                     .because("it belongs to a namespace that this process has not opened")
             })?;
-        let mut handle = Self::over(header, None, Home::Private, Some(space.clone()));
-        handle.rights = rights;
-        if handle.header.name.is_empty() {
+        let (name, home) = if header.name.is_empty() {
             if !memfd::is_sealed(file.as_fd()) {
                 return Err(wrong("an unnamed object must be a sealed memfd"));
             }
-            handle.home = Home::Memfd(file);
-            return Ok(handle);
-        }
-        let name = Name::from_header(&handle.header.name).ok_or_else(|| wrong("a bad name"))?;
-        let (key, inode) = (name.key(), stat.st_ino);
-        handle.name = Some(name);
-        handle.home = Home::Named {
-            space,
-            key,
-            inode,
-            file: Some(file),
+            (None, Home::Memfd(file))
+        } else {
+            let name = Name::from_header(&header.name).ok_or_else(|| wrong("a bad name"))?;
+            let (key, inode) = (name.key(), stat.st_ino);
+            // A sound header proves nothing: only a file of the namespace can be closed by its
+            // protocol, and only one that we lock ourselves is surely held.
+            if !life::hold(&space, &key, &file)? {
+                return Err(wrong("it is not the file of that name in its namespace"));
+            }
+            (
+                Some(name),
+                Home::Named {
+                    space: space.clone(),
+                    key,
+                    inode,
+                    file: Some(file),
+                },
+            )
         };
+        let mut handle = Self::over(header, name, home, Some(space));
+        handle.rights = rights;
         Ok(handle)
     }
 
@@ -479,11 +503,8 @@ fn article(kind: Kind) -> &'static str {
     }
 }
 
-fn same_file(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> bool {
-    let stat = |fd| {
-        rustix::fs::fstat(fd)
-            .ok()
-            .map(|stat| (stat.st_dev, stat.st_ino))
-    };
-    stat(one).is_some() && stat(one) == stat(two)
+fn identity(file: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    rustix::fs::fstat(file)
+        .ok()
+        .map(|stat| (stat.st_dev, stat.st_ino))
 }

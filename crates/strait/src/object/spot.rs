@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use strait_sys::cell::{ReadOnly, Word};
 use strait_sys::futex;
+use strait_sys::kill;
 use strait_sys::map::{Access, Map};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -14,8 +15,8 @@ use crate::object::commit::seat::{self, Scribe};
 use crate::object::commit::txn::{self, Author, Cell, Place};
 use crate::object::handle::Handle;
 use crate::object::kind::{Kind, Rights};
-use crate::object::layout::{self, CORE, CORE_SPACING, PAGE, STATE};
-use crate::object::word::{Rule, State};
+use crate::object::layout::{self, CORE, CORE_SPACING, FLAG_LOOK_WAITS, PAGE, STATE};
+use crate::object::word::{LOCKED, Op, READY, Rule, State, WAITERS};
 
 /// Private objects share maps: one of 64 KiB holds 256.
 const SLAB: usize = 64 * 1024;
@@ -65,12 +66,15 @@ fn slab_give(map: &Map, at: usize) {
 /// A handle to an object that waits, and its mapped state.
 #[derive(Debug)]
 pub(crate) struct Object {
-    pub(crate) handle: Handle,
+    /// Unmapped before the handle is closed: a map keeps the description alive, and its lock.
     pub(crate) map: Map,
+    pub(crate) handle: Handle,
     base: usize,
     rule: Rule,
     pub(crate) domain: Arc<Domain>,
     in_slab: bool,
+    /// This handle may take and signal, and no signal of it need make a system call.
+    is_quick: bool,
 }
 
 impl Drop for Object {
@@ -110,6 +114,8 @@ impl Object {
                 (map, CORE, false)
             }
         };
+        let is_quick = handle.rights.includes(Rights::WAIT | Rights::MODIFY)
+            && handle.header.flags & FLAG_LOOK_WAITS == 0;
         let object = Self {
             handle,
             map,
@@ -117,6 +123,7 @@ impl Object {
             rule,
             domain,
             in_slab,
+            is_quick,
         };
         if object.handle.is_private() {
             for core in 0..2 {
@@ -152,6 +159,115 @@ impl Object {
 
     pub(crate) fn has_flag(&self, flag: u32) -> bool {
         self.handle.header.flags & flag != 0
+    }
+}
+
+/// What a first look at a word came to.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Quick {
+    Taken,
+    NotReady,
+    /// The whole protocol must say.
+    Unknown,
+}
+
+/// The paths without a system call, for the cases that need no protocol: nobody sleeps, nothing is
+/// marked. What they cannot decide they leave alone.
+impl Object {
+    #[inline]
+    fn quick_word(&self, core: usize) -> Option<Word<'_, u64>> {
+        if !self.is_quick {
+            return None;
+        }
+        self.map.word(self.base + core * CORE_SPACING + STATE)
+    }
+
+    #[inline]
+    fn exchange(&self, word: Word<'_, u64>, old: State, new: State) -> bool {
+        // Memory that was truncated is a page of our own by now: the slow path reports it.
+        word.cas(old.0, new.0).is_ok() && !self.map.is_broken()
+    }
+
+    /// Whether every right that a wait could need is there.
+    #[inline]
+    pub(crate) fn may_all(&self) -> bool {
+        self.is_quick
+    }
+
+    /// Takes it if that is one exchange.
+    #[inline]
+    pub(crate) fn quick_take(&self, core: usize) -> Quick {
+        let Some(word) = self.quick_word(core) else {
+            return Quick::Unknown;
+        };
+        let state = State(word.load(Ordering::SeqCst));
+        if state.locked() || !self.rule.is_plain() || self.map.is_broken() {
+            return Quick::Unknown;
+        }
+        if !state.ready() {
+            return Quick::NotReady;
+        }
+        let next = self.rule.acquire(state, 0);
+        if next == state || self.exchange(word, state, next) {
+            kill::point("take.taken");
+            return Quick::Taken;
+        }
+        Quick::Unknown
+    }
+
+    /// Signals it if nobody sleeps. The state before; `None`: the protocol must.
+    #[inline]
+    pub(crate) fn quick_signal(&self, core: usize, op: Op) -> Option<State> {
+        let word = self.quick_word(core)?;
+        let state = State(word.load(Ordering::SeqCst));
+        // An auto-reset event that is set already: its waiters must be counted.
+        let counted = self.rule == Rule::Auto && state.ready();
+        if state.0 & (LOCKED | WAITERS) != 0 || counted {
+            return None;
+        }
+        let next = self.rule.signal(state, op).ok()??;
+        self.exchange(word, state, next).then(|| {
+            kill::point("signal.changed");
+            state
+        })
+    }
+
+    /// Takes a free mutant for its first time.
+    #[inline]
+    pub(crate) fn quick_own(&self) -> bool {
+        let (Some(word), Some(me)) = (self.quick_word(0), seat::quick_token(&self.domain)) else {
+            return false;
+        };
+        let state = State(word.load(Ordering::SeqCst));
+        let free = state.0 & (LOCKED | READY) == READY && state.value() == 0;
+        if !free || !self.exchange(word, state, self.rule.acquire(state, me)) {
+            return false;
+        }
+        kill::point("take.taken");
+        self.spot(0)
+            .half(layout::RECURSION)
+            .store(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Frees a mutant that this thread acquired once and nobody waits for.
+    #[inline]
+    pub(crate) fn quick_free(&self) -> bool {
+        let (Some(word), Some(me)) = (self.quick_word(0), seat::quick_token(&self.domain)) else {
+            return false;
+        };
+        let state = State(word.load(Ordering::SeqCst));
+        let mine = state.0 & (LOCKED | WAITERS | READY) == 0 && state.value() == me;
+        if !mine || self.spot(0).half(layout::RECURSION).load(Ordering::Relaxed) != 1 {
+            return false;
+        }
+        let Ok(Some(next)) = self.rule.signal(state, Op::Free) else {
+            return false;
+        };
+        self.exchange(word, state, next) && {
+            kill::point("signal.changed");
+            true
+        }
     }
 }
 
@@ -225,23 +341,18 @@ impl<'a> Spot<'a> {
         self.object.handle.is_private()
     }
 
-    /// Whether two spots are one word.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.core == other.core
-            && (std::ptr::eq(self.object, other.object)
-                || self.object.handle.is_same(&other.object.handle))
-    }
-
     /// The order in which every process marks: it keeps crossing transactions from aborting each
-    /// other for ever.
-    pub(crate) fn order(&self) -> (bool, u32, usize, usize) {
-        let header = &self.object.handle.header;
-        (
-            self.is_private(),
-            header.id,
-            self.core,
-            self.object.map.address() + self.object.base,
-        )
+    /// other for ever. Equal only for one and the same word, by whatever handle.
+    pub(crate) fn order(&self) -> (u64, u64) {
+        let id = u64::from(self.object.handle.header.id) << 1 | self.core as u64;
+        match self.object.handle.inode() {
+            Some(inode) => (id, inode),
+            // Private ones come last: nobody else marks them.
+            None => (
+                id | 1 << 63,
+                self.object.base as u64 + self.object.map.address() as u64,
+            ),
+        }
     }
 
     /// The state without its mark, for those who may only look: what is committed counts.
@@ -325,6 +436,11 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
 
     fn decide_and_wake(&self, place: &Spot<'a>) {
         let status = Scribe::status(self);
+        if kill::sabotaged("wake.decide") {
+            status.fetch_or(1, Ordering::SeqCst);
+            let _ = futex::wake(place.cell().low(), u32::MAX >> 1);
+            return;
+        }
         if futex::wake_op_or(place.cell().low(), status.low(), 1).is_err() {
             // The memory was truncated under the kernel's feet: decide, and wake what can be woken.
             status.fetch_or(1, Ordering::SeqCst);

@@ -141,14 +141,28 @@ pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
         .and_then(Rights::from_bits)
         .ok_or_else(malformed)?;
     let path = name::unescape_path(field()?).ok_or_else(malformed)?;
-    let file = spawn::take_inherited(fd).map_err(|errno| {
-        Error::kernel(errno, verb, name.to_owned()).because("not open, or taken")
+    let file = spawn::take_inherited(fd).map_err(|errno| match errno {
+        strait_sys::Errno::BADF => wrong(ErrorKind::NotFound, "it was taken, or is not open"),
+        errno => Error::kernel(errno, verb, name.to_owned()),
     })?;
     let spaces = [known_space(&path)?];
-    typed(
-        Handle::received(file, rights, &spaces).map_err(|error| error.during(verb, name))?,
-        verb,
-    )
+    Handle::received(file, rights, &spaces)
+        .and_then(|handle| typed(handle, verb))
+        .map_err(|error| error.during(verb, name))
+}
+
+/// Takes a descriptor that the parent left open under that number, such as a shell's `3<file`,
+/// once.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if it is not open, was not left by the parent, was taken, or is one of
+/// the three standard streams.
+pub fn inherited_descriptor(number: i32) -> Result<OwnedFd> {
+    spawn::take_inherited(number).map_err(|_| {
+        let verb = "take inherited descriptor";
+        Error::new(ErrorKind::NotFound, verb, number.to_string())
+            .because("the parent left none of that number, or it was taken")
+    })
 }
 
 fn known_space(path: &std::path::Path) -> Result<Namespace> {
@@ -196,8 +210,11 @@ pub trait HandleSocket: AsFd {
         let verb = "receive handle";
         let wrong = |why: &str| Error::new(ErrorKind::Layout, verb, "").because(why);
         let mut message = [0; 16];
-        let (len, files) = pass::recv(self.as_fd(), &mut message, 1)
-            .map_err(|errno| Error::kernel(errno, verb, ""))?;
+        let (len, files) =
+            pass::recv(self.as_fd(), &mut message, 1).map_err(|errno| match errno {
+                strait_sys::Errno::MSGSIZE => wrong("more than the message of a handle"),
+                errno => Error::kernel(errno, verb, ""),
+            })?;
         if len == 0 {
             return Err(Error::new(ErrorKind::PeerGone, verb, ""));
         }
@@ -215,7 +232,12 @@ pub trait HandleSocket: AsFd {
                 .into_iter()
                 .flatten(),
         );
-        typed(Handle::received(file, rights, &known)?, verb)
+        Handle::received(file, rights, &known)
+            .and_then(|handle| typed(handle, verb))
+            .map_err(|error| {
+                let subject = error.subject().to_owned();
+                error.during(verb, subject)
+            })
     }
 }
 

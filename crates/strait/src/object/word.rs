@@ -218,6 +218,12 @@ impl TimerValue {
 }
 
 impl Rule {
+    /// Whether READY alone says that it can be taken, by whomever.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        matches!(self, Self::Manual | Self::Auto | Self::Semaphore { .. })
+    }
+
     /// What a registered waiter remembers, to tell later whether it was released by a pulse.
     pub(crate) fn generation(self, state: State) -> u32 {
         match self {

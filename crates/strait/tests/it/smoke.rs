@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use strait::Namespace;
-use strait::nt::Event;
 
 use crate::peer::{Peer, say};
 

@@ -25,6 +25,8 @@ use strait_sys::{Errno, kill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn;
 
+pub(crate) mod look;
+
 /// The table's name in its directory.
 pub(crate) const TABLE: &str = ".txn";
 /// Seats of a domain, that is threads which may wait, or signal a waiter, at one time.
@@ -79,8 +81,16 @@ pub(crate) struct Seat {
 static DOMAINS: RwLock<Vec<Weak<Domain>>> = RwLock::new(Vec::new());
 static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
 
-fn register(make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
+/// The domain of that id, made if this process has none: two of one id could not commit together.
+fn register(id: u64, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
     let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
+    if let Some(known) = domains
+        .iter()
+        .filter_map(Weak::upgrade)
+        .find(|known| known.id == id)
+    {
+        return known;
+    }
     let free = domains.iter().position(|domain| domain.strong_count() == 0);
     let index = free.unwrap_or(domains.len());
     let domain = Arc::new(make(index));
@@ -104,7 +114,7 @@ impl Domain {
         }
         let map = Map::private(TABLE_LEN)
             .map_err(|errno| Error::kernel(errno, "map", "the private commit table"))?;
-        let domain = register(|index| Self::over(0, map, None, index));
+        let domain = register(0, |index| Self::over(0, map, None, index));
         Ok(PRIVATE.get_or_init(|| domain).clone())
     }
 
@@ -129,6 +139,9 @@ impl Domain {
                     Err(Errno::EXIST) | Ok(()) => {}
                     Err(errno) => return Err(fail(errno)),
                 },
+                Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+                    return Err(bad("not a regular file"));
+                }
                 other => break other.map_err(fail)?,
             }
         };
@@ -148,17 +161,8 @@ impl Domain {
             return Err(bad("not a commit table of this layout"));
         }
         let id = word(16);
-        let known = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(domain) = known
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find(|known| known.id == id)
-        {
-            return Ok(domain);
-        }
-        drop(known);
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
-        Ok(register(|index| {
+        Ok(register(id, |index| {
             Self::over(id, map, Some(directory), index)
         }))
     }
@@ -181,6 +185,11 @@ impl Domain {
 
     pub(crate) fn is_private(&self) -> bool {
         self.directory.is_none()
+    }
+
+    /// Whether the table was found truncated.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.map.is_broken()
     }
 
     fn word(&self, slot: u16, at: usize) -> Option<Word<'_, u64>> {
@@ -254,7 +263,7 @@ impl Domain {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Broken, "open commit table", TABLE)
-            .because("it was replaced while objects of it are open"))
+            .because("the commit table was replaced or truncated while objects of it are open"))
     }
 
     /// Whether the thread that `token` stands for can no longer act.
@@ -471,7 +480,10 @@ fn make_table(directory: BorrowedFd<'_>, mode: Mode) -> std::result::Result<(), 
     rustix::rand::getrandom(&mut header[16..], rustix::rand::GetRandomFlags::empty())?;
     header[16] |= 1;
     rustix::io::pwrite(&file, &header, 0)?;
-    link(&file, directory, TABLE)
+    kill::point("table.made");
+    link(&file, directory, TABLE)?;
+    kill::point("table.linked");
+    Ok(())
 }
 
 /// Gives an unnamed file its name, if that is still free.

@@ -57,6 +57,8 @@ impl Seated {
         self.seats.retain(|(domain, seat)| {
             let used = domain.is_private() || Arc::strong_count(domain) > 1;
             if !used {
+                // Another domain may come to lie at its address.
+                LAST.set(Last(0, 0, 0));
                 domain.rise(seat.slot);
             }
             used
@@ -64,10 +66,34 @@ impl Seated {
     }
 }
 
+/// The seat this thread asked for last: the domain's address, fork generation, token.
+#[derive(Copy, Clone)]
+struct Last(usize, u32, u32);
+
+thread_local! {
+    static LAST: std::cell::Cell<Last> = const { std::cell::Cell::new(Last(0, 0, 0)) };
+}
+
+/// The calling thread's token in `domain`, if it asked for it last.
+#[inline]
+pub(crate) fn quick_token(domain: &Arc<Domain>) -> Option<u32> {
+    let Last(known, generation, token) = LAST.get();
+    (known == Arc::as_ptr(domain).addr() && generation == fork::generation()).then_some(token)
+}
+
 /// The calling thread's seat in `domain`, taken if it has none.
 pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat> {
     SEATED
         .try_with(|seated| seated.borrow_mut().seat(domain))
+        .inspect(|seat| {
+            if let Ok(seat) = seat {
+                LAST.set(Last(
+                    Arc::as_ptr(domain).addr(),
+                    fork::generation(),
+                    seat.token,
+                ));
+            }
+        })
         .unwrap_or_else(|_| {
             Err(
                 Error::new(ErrorKind::Unsupported, "take a seat", "commit table")
@@ -104,9 +130,18 @@ impl<'d> Scribe<'d> {
         } else {
             None
         };
+        let seat = seat(domain)?;
+        // A decision in a page that was taken away would be seen by nobody else.
+        let _ = domain
+            .status(seat.slot)
+            .map(|status| status.load(Ordering::Relaxed));
+        if domain.is_broken() {
+            return Err(Error::new(ErrorKind::Broken, "decide", "commit table")
+                .because("a process with write access truncated the commit table"));
+        }
         Ok(Self {
             domain,
-            seat: seat(domain)?,
+            seat,
             local,
         })
     }

@@ -238,7 +238,7 @@ pub(crate) fn resolve<P: Place>(
         } else if !enlisted {
             replace(mark.unmarked());
             return pace.pause();
-        } else if outcome == COMMITTED && !flaw("resolve: never finish") {
+        } else if outcome == COMMITTED && !flaw("resolve.finish") {
             kill::point("resolve.finish");
             replace(
                 place
@@ -248,11 +248,12 @@ pub(crate) fn resolve<P: Place>(
             return pace.pause();
         } else if cell.load() != mark.0 {
             return pace.pause();
-        } else if pace.weary() && !flaw("resolve: never abort") {
+        } else if outcome == ACTIVE && pace.weary() && !flaw("resolve.abort") {
             // Undecided for too long: its author may be stopped or dead. Decide against it; the
             // next round removes the mark.
             kill::point("resolve.abort");
             place.overrule(slot, status, status & !OUTCOME | ABORTED);
+            kill::point("resolve.aborted");
         }
         pace.pause()?;
     }
@@ -336,7 +337,8 @@ pub(crate) fn take_all<P: Place>(
             finish(author, Op::Acquire, places, &marks);
             kill::point("all.finished");
             idle(author, Op::Acquire, seq);
-            return Ok(marks.iter().map(|mark| mark.unmarked()).collect());
+            marks.iter_mut().for_each(|mark| *mark = mark.unmarked());
+            return Ok(marks);
         }
         unmark(places, &marks);
         pace.pause()?;

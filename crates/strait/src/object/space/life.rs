@@ -91,9 +91,18 @@ fn kernel(errno: Errno) -> Error {
     }
 }
 
+/// Denied, and by whom: the one to ask, or to blame.
+fn whose(directory: BorrowedFd<'_>, key: &str, errno: Errno) -> Error {
+    match fs::statat(directory, key, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => kernel(errno).because(format!("it belongs to uid {}", stat.st_uid)),
+        Err(_) => kernel(errno),
+    }
+}
+
 fn look_up(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> Result<Found> {
     let file = match open_file(directory, key, mapping) {
         Err(Errno::NOENT) => return Ok(Found::Nothing),
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(whose(directory, key, errno)),
         other => other.map_err(kernel)?,
     };
     let stat = fs::fstat(&file).map_err(kernel)?;
@@ -104,7 +113,7 @@ fn look_up(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> Result<Fou
     let found = match ofd_lock::probe(file.as_fd(), Lock::Write, 0, 1).map_err(kernel)? {
         Some(Lock::Read) => Found::Live(file, stat),
         Some(Lock::Write) => Found::Transition,
-        None if permanent(&file) => Found::Live(file, stat),
+        None if permanent(&file) || kill::sabotaged("name.leftover") => Found::Live(file, stat),
         None => Found::Leftover(file, stat),
     };
     Ok(found)
@@ -114,6 +123,8 @@ fn look_up(directory: BorrowedFd<'_>, key: &str, mapping: Mapping) -> Result<Fou
 pub(crate) fn read_header(file: &OwnedFd, len: u64) -> Result<Header> {
     let mut bytes = vec![0; PAGE];
     read_exact(file, &mut bytes)?;
+    // Before its numbers are believed.
+    Header::recognise(&bytes)?;
     let needed = Header::needed(&bytes);
     if needed > PAGE {
         bytes.resize(needed, 0);
@@ -328,9 +339,11 @@ fn reborn(
         )));
     }
     let mut header = header.clone();
+    kill::point("name.reborn");
     let old = read_header(&file, u64::try_from(stat.st_size).unwrap_or(0));
     header.generation = old.map_or(0, |old| old.generation).wrapping_add(1);
     fill(&file, &header, &[])?;
+    kill::point("name.filled");
     if !is_mine(space.fd(), key, stat.st_ino) {
         return Err(Error::new(ErrorKind::Busy, "create", "").because("the name was replaced"));
     }
@@ -348,8 +361,7 @@ fn reborn(
 /// Closes a handle; the last one takes the name along. The handle's own description is never
 /// touched: a forked child may share it.
 pub(crate) fn close(space: &Namespace, key: &str, inode: u64, file: OwnedFd) {
-    let fresh = open_file(space.fd(), key, Mapping::Write).ok();
-    let fresh = fresh.filter(|fresh| fs::fstat(fresh).is_ok_and(|stat| stat.st_ino == inode));
+    let fresh = open_unlocked(space, key, inode, Mapping::Write);
     kill::point("name.closing");
     drop(file);
     let Some(fresh) = fresh else { return };
@@ -374,6 +386,27 @@ pub(crate) fn reap(space: &Namespace, key: &str) -> bool {
     remove(space, key, &file, &stat).unwrap_or(false) && !is_mine(space.fd(), key, stat.st_ino)
 }
 
+/// Holds an object by a description that came from elsewhere; false if its name is another's.
+pub(crate) fn hold(space: &Namespace, key: &str, file: &OwnedFd) -> Result<bool> {
+    if !ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1).map_err(kernel)? {
+        return Ok(false);
+    }
+    let stat = fs::fstat(file).map_err(kernel)?;
+    let named = fs::statat(space.fd(), key, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(named.is_ok_and(|named| (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino)))
+}
+
+/// A description without a lock. `None` if the name is another's by now.
+pub(crate) fn open_unlocked(
+    space: &Namespace,
+    key: &str,
+    inode: u64,
+    mapping: Mapping,
+) -> Option<OwnedFd> {
+    let file = open_file(space.fd(), key, mapping).ok();
+    file.filter(|file| fs::fstat(file).is_ok_and(|stat| stat.st_ino == inode))
+}
+
 /// A freshly opened, locked description of the same object: what a transfer carries.
 pub(crate) fn reopen(
     space: &Namespace,
@@ -386,6 +419,7 @@ pub(crate) fn reopen(
     if !ofd_lock::try_lock(file.as_fd(), Lock::Read, 0, 1).map_err(kernel)? {
         return Err(gone());
     }
+    kill::point("name.reopened");
     let stat = fs::fstat(&file).map_err(kernel)?;
     if stat.st_ino == inode {
         Ok(file)

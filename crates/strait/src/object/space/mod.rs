@@ -6,14 +6,15 @@ pub(crate) mod secure;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::process::geteuid;
+use strait_sys::ofd_lock::{self, Lock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
-use crate::object::space::name::{Prefix, show_path};
+use crate::object::space::name::{Prefix, is_key, show_path};
 
 /// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
 /// temporary one of its own. A value: clones are the same namespace.
@@ -49,6 +50,16 @@ pub enum Scope {
 
 const GLOBAL: &str = "/dev/shm/strait";
 
+/// The user's own namespace as it was last opened, and what its directory was like.
+static LAST_LOCAL: Mutex<Option<(Fingerprint, Namespace)>> = Mutex::new(None);
+
+/// Device, inode, owner and mode of a directory.
+type Fingerprint = (u64, u64, u32, u32);
+
+fn fingerprint(stat: &Stat) -> Fingerprint {
+    (stat.st_dev, stat.st_ino, stat.st_uid, stat.st_mode)
+}
+
 impl Namespace {
     /// The user's own namespace, `Local\`: `/run/user/<uid>/strait` if that exists and is the
     /// user's, else `/dev/shm/strait-<uid>`; mode 0700. Made if it is not there.
@@ -57,7 +68,22 @@ impl Namespace {
     /// [`ErrorKind::Denied`] if the directory belongs to somebody else or lets others in.
     pub fn local() -> Result<Self> {
         let path = local_path();
-        make_directory(&path)?;
+        let stat = match fs::lstat(&path) {
+            Err(rustix::io::Errno::NOENT) => {
+                make_directory(&path)?;
+                fs::lstat(&path)
+            }
+            other => other,
+        };
+        let fail = |errno| Error::kernel(errno, "open namespace", show_path(&path));
+        let stat = stat.map_err(fail)?;
+        let mut last = LAST_LOCAL.lock().unwrap_or_else(PoisonError::into_inner);
+        // The same directory as last time, with the same owner and mode: all was checked then.
+        if let Some((known, namespace)) = &*last
+            && *known == fingerprint(&stat)
+        {
+            return Ok(namespace.clone());
+        }
         let found = Self::open_as(&path, Scope::Local)?;
         let stat = found.stat()?;
         if stat.st_uid != geteuid().as_raw() {
@@ -69,6 +95,7 @@ impl Namespace {
                 format!("mode {:o} lets others in", stat.st_mode & 0o777),
             ));
         }
+        *last = Some((fingerprint(&stat), found.clone()));
         Ok(found)
     }
 
@@ -130,19 +157,30 @@ impl Namespace {
     pub fn temporary() -> Result<Self> {
         let local = Self::local()?;
         let fail = |errno| Error::kernel(errno, "make namespace", local.to_string());
-        let mut random = [0; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(fail)?;
-        let path = local
-            .0
-            .path
-            .join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
-        fs::mkdir(&path, Mode::RWXU).map_err(fail)?;
-        let mut found = Self::open_as(&path, Scope::Temporary)?;
-        if let Some(inner) = Arc::get_mut(&mut found.0) {
-            inner.temporary = Some(rustix::process::getpid());
+        loop {
+            let mut random = [0; 8];
+            rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+                .map_err(fail)?;
+            let path = local
+                .0
+                .path
+                .join(format!(".tmp-{:016x}", u64::from_ne_bytes(random)));
+            fs::mkdir(&path, Mode::RWXU).map_err(fail)?;
+            let mut found = match Self::open_as(&path, Scope::Temporary) {
+                // A collector took it for a dead process's, before it was locked.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                found => found?,
+            };
+            // Tells collectors that its maker lives: they look for it as for an object's handle.
+            ofd_lock::try_lock(found.fd(), Lock::Read, 0, 1).map_err(fail)?;
+            if found.stat()?.st_nlink == 0 {
+                continue;
+            }
+            if let Some(inner) = Arc::get_mut(&mut found.0) {
+                inner.temporary = Some(rustix::process::getpid());
+            }
+            return Ok(found);
         }
-        Ok(found)
     }
 
     fn open_as(path: &Path, scope: Scope) -> Result<Self> {
@@ -232,7 +270,7 @@ impl Namespace {
     pub fn collect(&self) -> Result<Collected> {
         let mut collected = Collected::default();
         for entry in self.entries()? {
-            if crate::object::space::name::is_key(&entry) {
+            if is_key(&entry) {
                 collected.objects += usize::from(life::reap(self, &entry));
             } else if entry.starts_with(".tmp-") {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
@@ -245,7 +283,15 @@ impl Namespace {
         let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else {
             return false;
         };
-        if inner.collect().is_err() || inner.domain().is_ok_and(|domain| domain.census().0 > 0) {
+        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
+            return false;
+        }
+        // Its maker is gone, but others may hold what it made.
+        let is_used = |entries: Vec<String>| entries.iter().any(|entry| is_key(entry));
+        if inner.collect().is_err()
+            || inner.entries().map_or(true, is_used)
+            || inner.domain().is_ok_and(|domain| domain.census().0 > 0)
+        {
             return false;
         }
         remove_directory(&inner.0.path, &inner.0.directory)

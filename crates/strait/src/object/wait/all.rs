@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +14,7 @@ use crate::object::spot::Spot;
 use crate::object::wait::any::{Prepared, Watch, check_count};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps};
-use crate::object::wait::{Inner, Waitable, timer};
+use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, timer};
 
 /// What a wait for all took: everything.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -51,22 +52,43 @@ pub fn all_for(members: &[&dyn Waitable], timeout: Duration) -> Result<Option<Al
 }
 
 /// The members of a wait for all, sorted into what is taken and what is looked at.
-struct Plan<'w, 'a> {
-    watch: &'w Watch<'a>,
-    /// Indices of objects to take, in the global order.
-    taken: Vec<usize>,
-    looked_at: Vec<usize>,
-    domain: Arc<Domain>,
+struct Plan<'a> {
+    /// The objects to take, in the global order.
+    taken: ArrayVec<Wanted<'a>, MEMBERS_MAX>,
+    looked_at: ArrayVec<(usize, Inner<'a>), MEMBERS_MAX>,
     mixed: bool,
 }
 
+/// An object to take: its place in the global order, its index among the members, its word.
+struct Wanted<'a> {
+    order: (u64, u64),
+    index: usize,
+    spot: Spot<'a>,
+}
+
+/// The generations at which a registered wait began, by member.
+type Since<'a> = &'a dyn Fn(usize) -> Option<u32>;
+
 fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Option<AllWon>> {
     check_count(members.len())?;
+    // Filled in place: it is too large to be moved about.
+    let mut plan = Plan {
+        taken: ArrayVec::new(),
+        looked_at: ArrayVec::new(),
+        mixed: false,
+    };
+    let domain = plan.fill(members)?;
+    let scribe = Scribe::new(&domain, plan.mixed)?;
+    // A first look needs no registration.
+    match plan.attempt(&scribe, &|_| None, deadline)? {
+        Ok(won) => return Ok(Some(won)),
+        Err(_) if deadline.is_some_and(Deadline::passed) => return Ok(None),
+        Err(_) => {}
+    }
     let watch = Watch::over(members)?;
-    let plan = Plan::of(&watch)?;
-    let scribe = Scribe::new(&plan.domain, plan.mixed)?;
+    let since = |index: usize| watch.entries[index].since;
     loop {
-        let refusal = match plan.attempt(&scribe, deadline)? {
+        let refusal = match plan.attempt(&scribe, &since, deadline)? {
             Ok(won) => return Ok(Some(won)),
             Err(refusal) => refusal,
         };
@@ -74,97 +96,82 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
             return Ok(None);
         }
         let unready = match refusal {
-            Refusal::NotReady(at) if at < plan.taken.len() => Some(plan.taken[at]),
-            Refusal::NotReady(_) => plan.unready_descriptor()?,
+            Refusal::NotReady(at) if at < plan.taken.len() => Some(plan.taken[at].index),
+            Refusal::NotReady(_) => plan.unready(&since)?,
             Refusal::Unsettled => return Err(plan.unsettled()),
         };
-        // None: a descriptor that was not ready at the decision is by now.
+        // None: what was looked at and not ready at the decision is ready by now.
         let Some(unready) = unready else { continue };
         let mut blocking = Blocking::until(deadline);
+        if let Some(interval) = member::probe_interval(&watch.entries[unready].inner) {
+            blocking.at_latest(Deadline::after(interval));
+        }
         if let Prepared::Asleep = watch.entries[unready].prepare(&mut blocking, deadline)? {
             blocking.block()?;
         }
     }
 }
 
-impl<'w, 'a> Plan<'w, 'a> {
-    fn of(watch: &'w Watch<'a>) -> Result<Self> {
-        let mut taken = Vec::new();
-        let mut looked_at = Vec::new();
-        for (index, entry) in watch.entries.iter().enumerate() {
-            match entry.spot() {
-                Some(spot) if !member::only_looks(&spot) => taken.push(index),
-                _ => looked_at.push(index),
-            }
-        }
-        let spot = |index: &usize| watch.entries[*index].spot();
-        taken.sort_by_key(|index| spot(index).map(|spot| spot.order()));
-        refuse_duplicates(watch, &taken)?;
-        let shared = taken
-            .iter()
-            .filter_map(spot)
-            .filter(|spot| !spot.is_private());
-        let mut domain: Option<Arc<Domain>> = None;
-        for spot in shared {
-            match &domain {
-                Some(domain) if !Arc::ptr_eq(domain, &spot.object.domain) => {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        "wait for all",
-                        spot.object.handle.full_name(),
-                    )
-                    .because("the other members are of another namespace"));
+impl<'a> Plan<'a> {
+    /// Sorts the members, and finds the domain in which they commit.
+    fn fill<'m: 'a>(&mut self, members: &'a [&'m dyn Waitable]) -> Result<Arc<Domain>> {
+        for (index, waitable) in members.iter().enumerate() {
+            let member = waitable.member();
+            if let Inner::Object(object, core) = &member.0 {
+                let spot = object.spot(*core);
+                if object.may_all() || !member::only_looks(&spot) {
+                    self.taken.push(Wanted {
+                        order: spot.order(),
+                        index,
+                        spot,
+                    });
+                    continue;
                 }
-                _ => domain = Some(spot.object.domain.clone()),
+            }
+            member::check(&member.0, false)?;
+            self.looked_at.push((index, member.0));
+        }
+        self.taken.sort_unstable_by_key(|wanted| wanted.order);
+        refuse_duplicates(&self.taken)?;
+        let mut domain: Option<&Arc<Domain>> = None;
+        for Wanted { spot, .. } in &self.taken {
+            match domain {
+                _ if spot.is_private() => self.mixed = true,
+                Some(domain) if !Arc::ptr_eq(domain, &spot.object.domain) => {
+                    let name = spot.object.handle.full_name();
+                    return Err(Error::new(ErrorKind::Unsupported, "wait for all", name)
+                        .because("the other members are of another namespace"));
+                }
+                _ => domain = Some(&spot.object.domain),
             }
         }
-        let mixed = taken.iter().filter_map(spot).any(|spot| spot.is_private());
-        let domain = domain.map_or_else(Domain::private, Ok)?;
-        Ok(Self {
-            watch,
-            taken,
-            looked_at,
-            domain,
-            mixed,
-        })
-    }
-
-    fn spots(&self) -> impl Iterator<Item = (usize, Spot<'a>)> + '_ {
-        let entry = |index: &usize| Some((*index, self.watch.entries[*index].spot()?));
-        self.taken.iter().filter_map(entry)
+        domain.map_or_else(Domain::private, |domain| Ok(domain.clone()))
     }
 
     fn attempt<'s>(
         &'s self,
         scribe: &Scribe<'s>,
+        since: Since<'_>,
         deadline: Option<Deadline>,
     ) -> Result<std::result::Result<AllWon, Refusal>>
     where
         'a: 's,
     {
-        let spots: Vec<Spot<'s>> = self.spots().map(|(_, spot)| spot).collect();
         let mut pace = Steps::until(deadline);
-        for spot in &spots {
+        let mut places = ArrayVec::<&Spot<'s>, MEMBERS_MAX>::new();
+        let mut generations = ArrayVec::<_, MEMBERS_MAX>::new();
+        for Wanted { index, spot, .. } in &self.taken {
             spot.object.check_whole("wait for all")?;
             if timer::fire(spot, &mut pace).is_err() {
                 return Ok(Err(Refusal::Unsettled));
             }
+            places.push(spot);
+            generations.push(since(*index));
         }
-        let places: Vec<&Spot<'s>> = spots.iter().collect();
-        let since: Vec<_> = self
-            .taken
-            .iter()
-            .map(|index| self.watch.entries[*index].since)
-            .collect();
-        let last_look = || matches!(self.unready_descriptor(), Ok(None));
-        let before = match txn::take_all(
-            scribe,
-            &places,
-            &since,
-            member::is_dead,
-            last_look,
-            &mut pace,
-        ) {
+        let last_look = || matches!(self.unready(since), Ok(None));
+        let dead = member::is_dead;
+        let taken = txn::take_all(scribe, &places, &generations, dead, last_look, &mut pace);
+        let before = match taken {
             Ok(before) => before,
             Err(Refusal::Unsettled) if deadline.is_some_and(Deadline::passed) => {
                 return Ok(Err(Refusal::NotReady(usize::MAX)));
@@ -172,10 +179,10 @@ impl<'w, 'a> Plan<'w, 'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let mut won = AllWon::default();
-        for ((index, spot), before) in self.spots().zip(before) {
+        for (Wanted { index, spot, .. }, before) in self.taken.iter().zip(before) {
             let me = scribe.seat_for(spot.is_private()).token;
-            if member::account(&spot, before, me)?.abandoned {
-                won.abandoned.push(index);
+            if member::account(spot, before, me)?.abandoned {
+                won.abandoned.push(*index);
             }
         }
         won.abandoned.sort_unstable();
@@ -183,10 +190,9 @@ impl<'w, 'a> Plan<'w, 'a> {
     }
 
     /// The first of those that are only looked at which is not ready.
-    fn unready_descriptor(&self) -> Result<Option<usize>> {
-        for index in &self.looked_at {
-            let entry = &self.watch.entries[*index];
-            if member::take(&entry.inner, entry.since, &mut Steps::until(None))?.is_none() {
+    fn unready(&self, since: Since<'_>) -> Result<Option<usize>> {
+        for (index, inner) in &self.looked_at {
+            if member::take(inner, since(*index), &mut Steps::until(None))?.is_none() {
                 return Ok(Some(*index));
             }
         }
@@ -194,39 +200,21 @@ impl<'w, 'a> Plan<'w, 'a> {
     }
 
     fn unsettled(&self) -> Error {
-        match self.spots().next() {
-            Some((_, spot)) => member::unsettled(&spot, "wait for all"),
+        match self.taken.first() {
+            Some(Wanted { spot, .. }) => member::unsettled(spot, "wait for all"),
             None => Error::new(ErrorKind::Broken, "wait for all", ""),
         }
     }
 }
 
-fn refuse_duplicates(watch: &Watch<'_>, taken: &[usize]) -> Result<()> {
-    // The order puts what could be the same object side by side.
+fn refuse_duplicates(taken: &[Wanted<'_>]) -> Result<()> {
     for pair in taken.windows(2) {
-        let (one, two) = (watch.entries[pair[0]].spot(), watch.entries[pair[1]].spot());
-        if let (Some(one), Some(two)) = (one, two)
-            && one.is_same(&two)
-        {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "wait for all",
-                two.object.handle.full_name(),
-            )
-            .because(format!(
-                "members {} and {} are the same object",
-                pair[0], pair[1]
-            )));
+        if pair[0].order == pair[1].order {
+            let name = pair[0].spot.object.handle.full_name();
+            let (one, two) = (pair[0].index, pair[1].index);
+            return Err(Error::new(ErrorKind::InvalidInput, "wait for all", name)
+                .because(format!("members {one} and {two} are the same object")));
         }
     }
     Ok(())
-}
-
-impl<'a> super::any::Entry<'a> {
-    fn spot(&self) -> Option<Spot<'a>> {
-        match self.inner {
-            Inner::Object(object, core) => Some(object.spot(core)),
-            _ => None,
-        }
-    }
 }

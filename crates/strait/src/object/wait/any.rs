@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use strait_sys::futex::Sleep;
+use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn::{self, Place, Watched};
+use crate::object::spot::Quick;
 use crate::object::wait::block::Blocking;
-use crate::object::wait::member::{self, Steps, Taken, Ticket};
+use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
 
-/// How long a waiter that may only look sleeps beside a transaction that is under way.
-const GLANCES: Duration = Duration::from_millis(1);
+/// How long one who only looks sleeps on a word that a transaction has marked.
+const MARKED: Duration = Duration::from_millis(10);
 
 /// Waits until one of `members` is ready and takes the lowest that is, and only that.
 ///
@@ -46,14 +48,23 @@ pub(crate) fn any_until(
 ) -> Result<Option<Won>> {
     check_count(members.len())?;
     let mut steps = Steps::until(deadline);
+    let late = deadline.is_some_and(Deadline::passed);
+    steps.probes = late;
     for (index, waitable) in members.iter().enumerate() {
         let member = waitable.member();
+        if let Inner::Object(object, core) = &member.0 {
+            match object.quick_take(*core) {
+                Quick::Taken => return Ok(Some(won(index, Taken { abandoned: false }))),
+                Quick::NotReady => continue,
+                Quick::Unknown => {}
+            }
+        }
         member::check(&member.0, false)?;
         if let Some(taken) = member::take(&member.0, None, &mut steps)? {
             return Ok(Some(won(index, taken)));
         }
     }
-    if deadline.is_some_and(Deadline::passed) {
+    if late {
         return Ok(None);
     }
     let watch = Watch::over(members)?;
@@ -109,33 +120,71 @@ impl<'a> Watch<'a> {
     }
 
     fn wait(&self, deadline: Option<Deadline>, steps: &mut Steps) -> Result<Option<Won>> {
+        let intervals = self
+            .entries
+            .iter()
+            .filter_map(|entry| member::probe_interval(&entry.inner));
+        let mut probing = intervals.min().map(Probing::every);
         loop {
+            // Before the look: what is found after the deadline still counts.
+            let late = deadline.is_some_and(Deadline::passed);
+            steps.probes = late || probing.as_mut().is_some_and(Probing::is_due);
             for (index, entry) in self.entries.iter().enumerate() {
                 if let Some(taken) = member::take(&entry.inner, entry.since, steps)? {
                     return Ok(Some(won(index, taken)));
                 }
             }
-            if deadline.is_some_and(Deadline::passed) {
+            if late {
                 return Ok(None);
             }
             let mut blocking = Blocking::until(deadline);
-            let mut again = false;
-            for entry in &self.entries {
-                if let Prepared::LookAgain = entry.prepare(&mut blocking, deadline)? {
-                    again = true;
-                    break;
-                }
+            if let Some(Probing { next, .. }) = probing {
+                blocking.at_latest(next);
             }
-            if !again {
+            if self.prepare(&mut blocking, deadline)? {
                 blocking.block()?;
             }
         }
     }
+
+    /// Prepares to sleep on all members. False: one may be ready by now.
+    fn prepare(&self, blocking: &mut Blocking<'a>, deadline: Option<Deadline>) -> Result<bool> {
+        for entry in &self.entries {
+            if let Prepared::LookAgain = entry.prepare(blocking, deadline)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// When to look for what wakes nobody: soon for the first time, but not before every sleep.
+#[derive(Copy, Clone)]
+struct Probing {
+    next: Deadline,
+    interval: Duration,
+}
+
+impl Probing {
+    fn every(interval: Duration) -> Self {
+        Self {
+            next: Deadline::after(interval.min(FIRST_PROBE)),
+            interval,
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let due = self.next.passed();
+        if due {
+            self.next = Deadline::after(self.interval);
+        }
+        due
+    }
 }
 
 impl<'a> Entry<'a> {
-    /// Registers with the member. The generation is read after the ticket is held: a pulse between
-    /// the two would be owed to a waiter that does not see it.
+    /// Registers with the member. The generation is read after the ticket is held: the other way
+    /// round, a pulse between the two could be taken from a waiter that it was meant for.
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
             return Ok(Self {
@@ -146,8 +195,9 @@ impl<'a> Entry<'a> {
         };
         let spot = object.spot(core);
         let looks = member::only_looks(&spot);
-        let since = Some(spot.rule().generation(spot.observe()));
         let ticket = if looks { None } else { Ticket::register(spot)? };
+        let since = Some(spot.rule().generation(spot.observe()));
+        kill::point("wait.begun");
         Ok(Self {
             inner,
             since,
@@ -161,9 +211,6 @@ impl<'a> Entry<'a> {
         blocking: &mut Blocking<'a>,
         deadline: Option<Deadline>,
     ) -> Result<Prepared> {
-        if let Some(interval) = member::probe_interval(&self.inner) {
-            blocking.at_latest(Deadline::after(interval));
-        }
         let (object, core) = match &self.inner {
             Inner::Object(object, core) => (*object, *core),
             Inner::Descriptor(fd, interest) => {
@@ -185,7 +232,7 @@ impl<'a> Entry<'a> {
                 Watched::Ready => None,
                 Watched::Quiet(state) => Some(state),
                 Watched::Marked(state) => {
-                    blocking.at_latest(Deadline::after(GLANCES));
+                    blocking.at_latest(Deadline::after(MARKED));
                     Some(state)
                 }
             }
@@ -217,5 +264,6 @@ pub(crate) fn signal_then_any(
     check_count(members.len())?;
     let watch = Watch::over(members)?;
     signal()?;
+    kill::point("wait.signalled");
     watch.wait(deadline, &mut Steps::until(deadline))
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitId, WaitIdOptions, test_kill_process, waitid};
+use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +14,7 @@ use crate::object::commit::seat;
 use crate::object::commit::txn::{self, Pace, Place, Unsettled};
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, FLAG_LOOK_WAITS, RECURSION};
-use crate::object::spot::Spot;
+use crate::object::spot::{Quick, Spot};
 use crate::object::wait::{Inner, timer};
 use crate::object::word::{ABANDONED, Admission, Rule, State};
 
@@ -21,8 +22,14 @@ use crate::object::word::{ABANDONED, Admission, Rule, State};
 const SETTLE: Duration = Duration::from_secs(1);
 /// Rounds of patience with an undecided transaction: about a microsecond.
 const PATIENCE: u32 = 200;
+/// Rounds before a passed deadline counts: some twenty marks can be brought to their end. A poll that
+/// gave up on the first would call an object taken that nobody has, for ever if its author is dead.
+const INSIST: u32 = 4096;
 /// How often a mutant's owner is asked for: its death announces nothing.
 pub(crate) const PROBE: Duration = Duration::from_millis(100);
+/// When it is asked for the first time: sooner, but not before every sleep. Longer than a tick of
+/// the kernel's: a sleep with a shorter one costs a reprogramming of the timer hardware each time.
+pub(crate) const FIRST_PROBE: Duration = Duration::from_millis(20);
 
 /// The pace of this process: spin, then yield, and never past the caller's deadline.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub(crate) struct Steps {
     weary: u32,
     limit: Option<Deadline>,
     deadline: Option<Deadline>,
+    /// Whether a held mutant's owner is asked for, which costs a system call.
+    pub(crate) probes: bool,
 }
 
 impl Steps {
@@ -40,6 +49,7 @@ impl Steps {
             weary: 0,
             limit: None,
             deadline,
+            probes: true,
         }
     }
 }
@@ -56,11 +66,15 @@ impl Pace for Steps {
             self.deadline
                 .map_or(settle, |deadline| deadline.min(settle))
         });
-        std::thread::yield_now();
-        if limit.passed() {
-            Err(Unsettled)
-        } else {
+        if !limit.passed() {
+            std::thread::yield_now();
+            return Ok(());
+        }
+        // Without yielding: nobody else has to run for a mark to be brought to its end.
+        if self.rounds < INSIST {
             Ok(())
+        } else {
+            Err(Unsettled)
         }
     }
 
@@ -101,7 +115,10 @@ pub(crate) fn token(spot: &Spot<'_>) -> Result<u32> {
 }
 
 pub(crate) fn is_dead(spot: &Spot<'_>, owner: u32) -> bool {
-    owner != 0 && owner != ABANDONED && spot.object.domain.is_dead(owner)
+    owner != 0
+        && owner != ABANDONED
+        && spot.object.domain.is_dead(owner)
+        && !kill::sabotaged("owner.dead")
 }
 
 /// Whether this handle may only look: then nothing is taken, and only a manual event may be waited
@@ -138,7 +155,15 @@ pub(crate) fn take(
     steps: &mut Steps,
 ) -> Result<Option<Taken>> {
     let ready = match inner {
-        Inner::Object(object, core) => return take_object(&object.spot(*core), since, steps),
+        Inner::Object(object, core) => {
+            match object.quick_take(*core) {
+                Quick::Taken => return Ok(Some(Taken { abandoned: false })),
+                // A pulse may be owed to a registered waiter though it is not ready.
+                Quick::NotReady if since.is_none() => return Ok(None),
+                _ => {}
+            }
+            return take_object(&object.spot(*core), since, steps);
+        }
         Inner::Descriptor(fd, interest) => descriptor_ready(*fd, *interest)?,
         Inner::Until(deadline) => deadline.passed(),
         Inner::Process(pid) => !process_runs(*pid),
@@ -160,8 +185,9 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
     };
     let me = token(spot)?;
     let mut pace = Steps::until(steps.deadline);
-    let result = timer::fire(spot, &mut pace)
-        .and_then(|()| txn::take_one(spot, me, since, is_dead, &mut pace));
+    let dead = |spot: &Spot<'_>, owner| steps.probes && is_dead(spot, owner);
+    let result =
+        timer::fire(spot, &mut pace).and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
     let before = settle(result)?;
     before.map(|before| account(spot, before, me)).transpose()
 }
@@ -226,8 +252,14 @@ pub(crate) fn process_runs(pid: Pid) -> bool {
             .map(|(_, rest)| rest.trim_start().chars().next())
     }) {
         Some(state) => !matches!(state, Some('Z' | 'X')),
-        None => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
+        None => !is_dead_child(pid) && test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
     }
+}
+
+/// Whether it is a child of ours that has exited: without /proc, signals alone do not tell a zombie.
+fn is_dead_child(pid: Pid) -> bool {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(pid), peek), Ok(Some(_)))
 }
 
 // ---- tickets: who is waiting on an auto-reset event ----------------------------------------
@@ -242,7 +274,7 @@ pub(crate) struct Ticket<'a> {
 impl<'a> Ticket<'a> {
     /// Registers the calling thread, so that sets are counted up to the waiters there are.
     pub(crate) fn register(spot: Spot<'a>) -> Result<Option<Self>> {
-        if spot.rule() != Rule::Auto {
+        if spot.rule() != Rule::Auto || kill::sabotaged("ticket.register") {
             return Ok(None);
         }
         if spot.is_private() {
@@ -257,6 +289,7 @@ impl<'a> Ticket<'a> {
             layout::TICKET_MARK,
             token,
         );
+        kill::point("ticket.entered");
         Ok(entry.map(|entry| Self {
             spot,
             entry: Some(entry),
@@ -272,7 +305,10 @@ impl Drop for Ticket<'_> {
                     .half(layout::TICKET_MARK)
                     .fetch_sub(1, Ordering::SeqCst);
             }
-            Some(entry) => leave(&self.spot, layout::tickets(self.spot.core()), entry),
+            Some(entry) => {
+                kill::point("ticket.leaving");
+                leave(&self.spot, layout::tickets(self.spot.core()), entry);
+            }
         }
     }
 }

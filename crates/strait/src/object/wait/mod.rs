@@ -19,6 +19,8 @@
 mod all;
 mod any;
 mod block;
+#[cfg(feature = "tokio")]
+mod future;
 mod member;
 pub(crate) mod ring;
 mod set;
@@ -34,11 +36,13 @@ use strait_sys::time::Deadline;
 use strait_sys::{Errno, pidfd};
 
 use crate::error::{Error, Result};
-use crate::object::spot::Object;
+use crate::object::spot::{Object, Quick};
 
 pub use self::all::{AllWon, all, all_for};
 pub use self::any::{any, any_for};
 pub use self::block::{Tiers, tiers};
+#[cfg(feature = "tokio")]
+pub use self::future::any_async;
 pub use self::set::{Key, Set, SetWon};
 
 pub(crate) use self::any::{any_until, signal_then_any};
@@ -181,6 +185,40 @@ impl Waitable for Process {
             Some(fd) => Member(Inner::Descriptor(fd.as_fd(), PollFlags::IN)),
             None => Member(Inner::Process(self.pid)),
         }
+    }
+}
+
+/// Waits for one object, taken at once where that is a single exchange.
+#[inline]
+pub(crate) fn one(
+    object: &Arc<Object>,
+    core: usize,
+    deadline: impl FnOnce() -> Option<Deadline>,
+) -> Result<Option<Won>> {
+    if object.quick_take(core) == Quick::Taken {
+        return Ok(Some(Won {
+            index: 0,
+            abandoned: false,
+        }));
+    }
+    any_until(&[&Whole(object, core)], deadline())
+}
+
+/// [`one`] without a deadline.
+#[inline]
+pub(crate) fn one_forever(object: &Arc<Object>, core: usize) -> Result<Won> {
+    loop {
+        if let Some(won) = one(object, core, || None)? {
+            return Ok(won);
+        }
+    }
+}
+
+struct Whole<'a>(&'a Arc<Object>, usize);
+
+impl Waitable for Whole<'_> {
+    fn member(&self) -> Member<'_> {
+        Member::object(self.0, self.1)
     }
 }
 

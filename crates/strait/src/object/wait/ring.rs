@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use strait_sys::time::Deadline;
-use strait_sys::{fork, futex, thread};
+use strait_sys::{fork, futex, kill, thread};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::{self, Domain};
@@ -26,6 +26,7 @@ pub(crate) fn ring(spot: &Spot<'_>) {
     if spot.half_look(BELL_MARK).load(Ordering::SeqCst) == 0 {
         return;
     }
+    kill::point("ring.ringing");
     let domain = &spot.object.domain;
     if spot.is_private() {
         strike(domain, PRIVATE_BELL);
@@ -43,6 +44,7 @@ pub(crate) fn ring(spot: &Spot<'_>) {
 fn strike(domain: &Domain, slot: u16) {
     if let Some(bell) = domain.bell(slot) {
         bell.fetch_add(1, Ordering::SeqCst);
+        kill::point("ring.struck");
         // Nobody asleep is fine: the number has changed.
         let _ = futex::wake(bell, u32::MAX >> 1);
     }
@@ -142,6 +144,7 @@ impl Ringer {
         }
         let token = lock(&self.seat).map_or(0, |seat| seat.token);
         let entry = member::enter(spot, layout::bells(spot.core()), BELL_MARK, token);
+        kill::point("ring.attached");
         entry.map(Some).ok_or_else(|| {
             Error::new(
                 ErrorKind::Exhausted,

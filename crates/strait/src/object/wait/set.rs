@@ -13,6 +13,7 @@ use strait_sys::{fork, timerfd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
 use crate::object::commit::txn;
+use crate::object::kind::Kind;
 use crate::object::spot::Object;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps, Taken};
@@ -46,7 +47,7 @@ const ALARM: u64 = u64::MAX - 1;
 /// process that made it: in a forked child every call is refused. It starts one thread per
 /// namespace (`strait-ringer`), which ends with the last set.
 #[derive(Debug)]
-pub struct Set(Arc<Shared>);
+pub struct Set(pub(crate) Arc<Shared>);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -190,8 +191,12 @@ impl Set {
         Ok(Key(at))
     }
 
-    /// Removes a member; false if it was removed before.
+    /// Removes a member; false if it was removed before, or in a forked child.
     pub fn remove(&self, key: Key) -> bool {
+        if self.check_process().is_err() {
+            // The bells and the epoll instance are shared: it would be removed from the parent's.
+            return false;
+        }
         let mut members = self.0.members();
         let Some(entry) = members.get_mut(key.0).and_then(Option::take) else {
             return false;
@@ -285,36 +290,61 @@ impl Shared {
         }
     }
 
-    /// Takes the next ready member in rotation.
+    /// Takes the next ready member in rotation. When none is ready, all are armed: the next signal
+    /// rings the ringer, which makes the descriptor readable.
     fn take(&self, deadline: Option<Deadline>) -> Result<Option<SetWon>> {
-        let mut drained = [0; 8];
-        // Drained before the look, so that what becomes ready after it is announced again.
-        let _ = rustix::io::read(&self.objects, &mut drained);
+        loop {
+            self.drain();
+            if let Some(won) = self.look(deadline)? {
+                // Others may be ready too: only a look that finds nothing leaves it quiet.
+                self.announce_all();
+                return Ok(Some(won));
+            }
+            if self.arm() || deadline.is_some_and(Deadline::passed) {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn look(&self, deadline: Option<Deadline>) -> Result<Option<SetWon>> {
         let members = self.members();
         let count = members.len();
         let start = self.turn.load(Ordering::Relaxed);
         let mut steps = Steps::until(deadline);
-        let mut won = None;
+        self.set_alarm(&members);
         for step in 0..count {
             let at = (start + step) % count;
             let Some(entry) = &members[at] else { continue };
-            if let Some(Taken { abandoned }) = member::take(&entry.kept.inner(), None, &mut steps)?
-            {
-                won = Some(SetWon {
+            let taken = member::take(&entry.kept.inner(), None, &mut steps)?;
+            if let Some(Taken { abandoned }) = taken {
+                self.turn.store(at + 1, Ordering::Relaxed);
+                return Ok(Some(SetWon {
                     key: Key(at),
                     abandoned,
-                });
-                self.turn.store(at + 1, Ordering::Relaxed);
-                break;
+                }));
             }
         }
-        self.set_alarm(&members);
-        drop(members);
-        if won.is_some() {
-            // Others may be ready too: only a look that finds nothing leaves the descriptor quiet.
-            self.announce_all();
-        }
-        Ok(won)
+        Ok(None)
+    }
+
+    /// Before a look, so that what becomes ready after it is announced again.
+    pub(crate) fn drain(&self) {
+        let mut count = [0; 8];
+        // Nothing to read is the usual case.
+        let _ = rustix::io::read(&self.objects, &mut count);
+    }
+
+    /// Arms every object. False: one may be ready by now.
+    pub(crate) fn arm(&self) -> bool {
+        let members = self.members();
+        let mut objects = members
+            .iter()
+            .flatten()
+            .filter_map(|entry| match &entry.kept {
+                Kept::Object(object, core) => Some((object, *core)),
+                _ => None,
+            });
+        objects.all(|(object, core)| is_quiet(object, core))
     }
 
     fn announce_all(&self) {
@@ -326,19 +356,12 @@ impl Shared {
         let members = self.members();
         let ready = members.iter().flatten().any(|entry| match &entry.kept {
             Kept::Object(object, core) if Arc::ptr_eq(&object.domain, domain) => {
-                let spot = object.spot(*core);
-                let armed = txn::arm(&spot, 0, None, &mut Steps::until(None));
-                let dead_owner = || {
-                    let state = spot.observe();
-                    object.handle.kind == crate::object::Kind::Mutant
-                        && !state.ready()
-                        && member::is_dead(&spot, state.value())
-                };
-                // Broken objects are announced: the look that follows reports them.
-                !matches!(armed, Ok(Some(_))) || dead_owner()
+                !is_quiet(object, *core)
             }
             _ => false,
         });
+        // A timer may have been set anew.
+        self.set_alarm(&members);
         drop(members);
         if ready {
             self.announce_all();
@@ -369,6 +392,21 @@ impl Shared {
             .filter_map(|entry| member::probe_interval(&entry.kept.inner()))
             .min()
     }
+}
+
+/// Arms the object; false if it may be ready. Broken ones may be: the look that follows says so.
+fn is_quiet(object: &Object, core: usize) -> bool {
+    let spot = object.spot(core);
+    let armed = matches!(
+        txn::arm(&spot, 0, None, &mut Steps::until(None)),
+        Ok(Some(_))
+    );
+    let is_orphan = || {
+        let state = spot.observe();
+        let is_held = object.handle.kind == Kind::Mutant && !state.ready();
+        is_held && member::is_dead(&spot, state.value())
+    };
+    armed && !object.map.is_broken() && !is_orphan()
 }
 
 impl Drop for Shared {

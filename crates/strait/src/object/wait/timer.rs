@@ -10,6 +10,7 @@
 
 use std::sync::atomic::Ordering;
 
+use strait_sys::kill;
 use strait_sys::time::{Deadline, monotonic_ns};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +35,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// How many expiries there were until `now`, folded into 1..=0xfffff so that it is never
     /// mistaken for none.
-    fn elapsed(self, now: u64) -> u32 {
+    pub(crate) fn elapsed(self, now: u64) -> u32 {
         if self.first == 0 || now < self.first {
             return 0;
         }
@@ -42,7 +43,7 @@ impl Schedule {
         u32::try_from(more % u64::from(TimerValue::FIRED_MASK)).unwrap_or(0) + 1
     }
 
-    fn next_after(self, now: u64) -> Option<Deadline> {
+    pub(crate) fn next_after(self, now: u64) -> Option<Deadline> {
         if self.first == 0 {
             return None;
         }
@@ -91,6 +92,7 @@ pub(crate) fn fire(spot: &Spot<'_>, pace: &mut impl Pace) -> std::result::Result
         }
         let fired = Rule::fire(state, elapsed);
         if txn::Cell::cas(spot.cell(), state.0, fired.0).is_ok() {
+            kill::point("timer.fired");
             return Ok(());
         }
         pace.pause()?;
@@ -117,12 +119,14 @@ pub(crate) fn write(spot: &Spot<'_>, schedule: Schedule) -> Result<u32> {
     let token = seat::seat(&spot.object.domain)?.token;
     for cell in 0..SCHEDULES {
         if claim(spot, cell, token) == Some(true) {
+            kill::point("timer.claimed");
             let at = cell_at(cell);
             let map = &spot.object.map;
             if let (Some(first), Some(period)) = (map.word::<u64>(at), map.word::<u64>(at + 8)) {
                 first.store(schedule.first, Ordering::SeqCst);
                 period.store(schedule.period, Ordering::SeqCst);
             }
+            kill::point("timer.written");
             return Ok(cell);
         }
     }
@@ -155,6 +159,7 @@ fn claim(spot: &Spot<'_>, cell: u32, token: u32) -> Option<bool> {
 
 /// The cell is named by the state now: it is free again once it no longer is.
 pub(crate) fn published(spot: &Spot<'_>, cell: u32) {
+    kill::point("timer.published");
     if let Some(word) = spot.object.map.word::<u32>(cell_at(cell) + 16) {
         word.store(USED, Ordering::SeqCst);
     }

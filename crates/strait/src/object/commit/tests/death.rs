@@ -167,7 +167,7 @@ fn wrapped(patience: u8) -> Model<Domain> {
 fn a_mark_of_the_same_number_is_not_taken_for_the_present_transactions() {
     sound(
         "a stale mark on B; all A, all B; take B; look B",
-        &wrapped(if long() { 4 } else { 2 }),
+        &wrapped(if long() { 3 } else { 1 }),
     );
     let mut model = wrapped(4);
     // Its number comes again in a transaction about this object.

@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::tape::{self, Next};
 
@@ -146,6 +146,7 @@ enum Event {
 }
 
 /// Two lanes of multiply and rotate: wide enough that no two states of a run share a print.
+#[derive(Default)]
 struct Print(u64, u64);
 
 impl Hasher for Print {
@@ -236,7 +237,7 @@ struct Explorer<'m, W: World> {
     model: &'m Model<W>,
     memoirs: Vec<Memoirs<W::Op>>,
     /// Every state seen, with the number of ways on from it.
-    seen: HashMap<u128, f64>,
+    seen: HashMap<u128, f64, BuildHasherDefault<Print>>,
     report: Report,
 }
 
@@ -281,7 +282,7 @@ impl<'m, W: World> Explorer<'m, W> {
         Self {
             model,
             memoirs: model.actors.iter().map(|_| Memoirs::new()).collect(),
-            seen: HashMap::new(),
+            seen: HashMap::default(),
             report: Report {
                 states: 0,
                 steps: 0,
@@ -314,7 +315,8 @@ impl<'m, W: World> Explorer<'m, W> {
         for who in 0..self.model.actors.len() {
             self.alone(&start, who)?;
         }
-        self.enter(path, start, Event::Start);
+        let print = start.print();
+        self.enter(path, start, print, Event::Start);
         while let Some(frame) = path.last_mut() {
             if self.report.states > STATES_MAX {
                 return Err("more states than a model may have".into());
@@ -342,18 +344,18 @@ impl<'m, W: World> Explorer<'m, W> {
                 }
             };
             self.report.steps += 1;
-            if let Some(orders) = self.seen.get(&state.print()) {
+            let print = state.print();
+            if let Some(orders) = self.seen.get(&print) {
                 frame.orders += orders;
                 continue;
             }
-            self.enter(path, state, event);
+            self.enter(path, state, print, event);
             self.judge(path)?;
         }
         Ok(())
     }
 
-    fn enter(&mut self, path: &mut Vec<Frame<W>>, state: State<W>, event: Event) {
-        let print = state.print();
+    fn enter(&mut self, path: &mut Vec<Frame<W>>, state: State<W>, print: u128, event: Event) {
         self.seen.insert(print, 0.0);
         self.report.states += 1;
         path.push(Frame {

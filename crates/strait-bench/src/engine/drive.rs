@@ -1,0 +1,258 @@
+//! The loops around a mechanism's steps: they number, time and verify every message.
+//!
+//! They are generic, so that a step of five nanoseconds is not measured through a pointer; the
+//! engine sees them through [`Driver`], once per chunk.
+
+use std::hint::black_box;
+
+use strait_sys::time::monotonic_ns;
+
+use crate::link::Receipt;
+use crate::message::Pattern;
+use crate::{Carries, Failure, Job, Measure, Mechanism, Outcome, Side, Site};
+
+/// Number of the first message of each direction.
+const FIRST: u64 = 1;
+/// Bytes that carry a bare sequence number.
+const VALUE_LEN: usize = 8;
+
+/// One side of an opened mechanism, ready to run chunks.
+pub(crate) trait Driver {
+    /// Runs `count` steps. `trips` collects the time of each one where the measure has trips.
+    fn run(&mut self, count: u32, trips: Option<&mut Vec<u32>>) -> Outcome<Receipt>;
+
+    /// Whether the far side has a part in it.
+    fn needs_far(&self) -> bool;
+}
+
+/// Opens `M` here and puts the loops around it.
+pub(crate) fn drive<M: Mechanism>(site: &mut Site<'_>) -> Outcome<Box<dyn Driver>> {
+    Ok(Box::new(Driven::<M> {
+        side: site.side(),
+        job: site.job(),
+        messages: Messages::new::<M>(site.side(), site.job())?,
+        mechanism: M::open(site)?,
+    }))
+}
+
+struct Driven<M> {
+    mechanism: M,
+    side: Side,
+    job: Job,
+    messages: Messages,
+}
+
+/// The messages of both directions and how far they have come.
+struct Messages {
+    /// Bytes are patterns; without them a message is its number.
+    patterns: Option<(Pattern, Pattern)>,
+    out: Vec<u8>,
+    buffer: Vec<u8>,
+    sent: u64,
+    received: u64,
+}
+
+impl Messages {
+    fn new<M: Mechanism>(side: Side, job: Job) -> Outcome<Self> {
+        let (own, other) = match side {
+            Side::Near => (Side::Near, Side::Far),
+            Side::Far => (Side::Far, Side::Near),
+        };
+        let bytes = M::CARRIES == Carries::Bytes && job.bytes() > 0;
+        let patterns = if bytes {
+            let pattern = |from| Pattern::new(job.bytes(), job.check, from);
+            // Alone, a side verifies what it sent itself.
+            Some((pattern(own)?, pattern(if M::ALONE { own } else { other })?))
+        } else {
+            None
+        };
+        let len = patterns.as_ref().map_or(VALUE_LEN, |(own, _)| own.len());
+        let out = patterns
+            .as_ref()
+            .map_or_else(|| vec![0; len], |(own, _)| own.blank());
+        Ok(Self {
+            patterns,
+            out,
+            buffer: vec![0; len],
+            sent: FIRST,
+            received: FIRST,
+        })
+    }
+
+    /// How many have been verified on this side so far.
+    fn verified(&self, job: Job) -> u64 {
+        match job.measure {
+            // No message: a step that came back counts itself.
+            Measure::Uncontended | Measure::Connect => self.sent,
+            _ => self.received,
+        }
+    }
+
+    /// Makes `out` the next message.
+    #[inline]
+    fn next(&mut self) {
+        match &self.patterns {
+            Some((own, _)) => own.stamp(&mut self.out, self.sent),
+            None => self.out.copy_from_slice(&self.sent.to_le_bytes()),
+        }
+        self.sent += 1;
+    }
+
+    /// Verifies the `len` bytes of `buffer`.
+    #[inline]
+    fn verify(&mut self, len: usize) -> Outcome<()> {
+        let message = self.buffer.get(..len).ok_or_else(|| too_long(len))?;
+        verified(self.patterns.as_ref(), message, self.received)?;
+        self.received += 1;
+        Ok(())
+    }
+}
+
+#[inline]
+fn verified(patterns: Option<&(Pattern, Pattern)>, message: &[u8], due: u64) -> Outcome<()> {
+    match patterns {
+        Some((_, other)) => other.verify(message, due),
+        None => match message.first_chunk::<VALUE_LEN>() {
+            Some(bytes) if u64::from_le_bytes(*bytes) == due => Ok(()),
+            Some(bytes) => Err(out_of_order(u64::from_le_bytes(*bytes), due)),
+            None => Err(too_long(message.len())),
+        },
+    }
+}
+
+#[cold]
+fn too_long(len: usize) -> Failure {
+    Failure::check(format!("a message of {len} bytes, which nobody sent"))
+}
+
+#[cold]
+fn out_of_order(came: u64, due: u64) -> Failure {
+    Failure::check(format!("message {came} came where {due} was due"))
+}
+
+impl<M: Mechanism> Driver for Driven<M> {
+    fn run(&mut self, count: u32, trips: Option<&mut Vec<u32>>) -> Outcome<Receipt> {
+        let before = self.messages.verified(self.job);
+        let begin_ns = monotonic_ns();
+        match (self.side, self.job.measure) {
+            (Side::Near, Measure::Uncontended) => self.operate(count)?,
+            (_, Measure::Connect) => self.repeat(count, trips, Self::meet)?,
+            (Side::Near, Measure::Rtt | Measure::Scale) => {
+                self.repeat(count, trips, Self::ask)?;
+            }
+            (Side::Near, _) if M::ALONE => self.repeat(count, None, Self::ask)?,
+            (Side::Near, Measure::Oneway | Measure::Bandwidth) => {
+                self.repeat(count, None, Self::take)?;
+            }
+            (Side::Far, Measure::Rtt | Measure::Scale) => self.repeat(count, None, Self::answer)?,
+            (Side::Far, Measure::Oneway | Measure::Bandwidth) => {
+                self.repeat(count, None, Self::put)?;
+                self.mechanism.flush()?;
+            }
+            (Side::Far, Measure::Uncontended) => {
+                return Err(Failure::new("the far side has no part in this"));
+            }
+        }
+        let end_ns = monotonic_ns();
+        let verified = self.messages.verified(self.job) - before;
+        Ok(Receipt {
+            begin_ns,
+            end_ns,
+            verified,
+            switches: 0,
+        })
+    }
+
+    fn needs_far(&self) -> bool {
+        !M::ALONE && self.job.measure != Measure::Uncontended
+    }
+}
+
+impl<M: Mechanism> Driven<M> {
+    #[inline]
+    fn repeat(
+        &mut self,
+        count: u32,
+        trips: Option<&mut Vec<u32>>,
+        step: impl Fn(&mut Self) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let Some(trips) = trips else {
+            for _ in 0..count {
+                step(self)?;
+            }
+            return Ok(());
+        };
+        let mut before = monotonic_ns();
+        for _ in 0..count {
+            step(self)?;
+            let after = monotonic_ns();
+            trips.push(u32::try_from(after - before).unwrap_or(u32::MAX));
+            before = after;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn ask(&mut self) -> Outcome<()> {
+        self.messages.next();
+        let Messages { out, buffer, .. } = &mut self.messages;
+        let len = self.mechanism.call(black_box(out), buffer)?;
+        self.messages.verify(len)
+    }
+
+    #[inline]
+    fn answer(&mut self) -> Outcome<()> {
+        let Messages {
+            patterns,
+            buffer,
+            sent,
+            received,
+            ..
+        } = &mut self.messages;
+        self.mechanism.serve(buffer, &mut |message| {
+            verified(patterns.as_ref(), message, *received)?;
+            match patterns {
+                Some((own, _)) => own.stamp(message, *sent),
+                None => message.copy_from_slice(&sent.to_le_bytes()),
+            }
+            *received += 1;
+            *sent += 1;
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn put(&mut self) -> Outcome<()> {
+        self.messages.next();
+        self.mechanism.send(black_box(&self.messages.out))
+    }
+
+    #[inline]
+    fn take(&mut self) -> Outcome<()> {
+        let len = self.mechanism.recv(&mut self.messages.buffer)?;
+        self.messages.verify(len)
+    }
+
+    #[inline]
+    fn meet(&mut self) -> Outcome<()> {
+        match self.side {
+            Side::Near => self.mechanism.connect()?,
+            Side::Far => self.mechanism.accept()?,
+        }
+        self.messages.sent += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn operate(&mut self, count: u32) -> Outcome<()> {
+        for _ in 0..count {
+            let due = self.messages.sent;
+            let came = self.mechanism.op(black_box(due))?;
+            if came != due {
+                return Err(out_of_order(came, due));
+            }
+            self.messages.sent += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! What a row may leave behind, and its removal.
+//!
+//! A row knows the System V keys and the directory of its mechanisms before they are opened, so
+//! whoever survives can remove what they made: the supervisor when a side dies, a side when the
+//! supervisor does.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use strait_sys::{mqueue, sysv_msg, sysv_sem};
+
+use crate::raw;
+
+/// Removes everything with these keys and everything in `place`.
+pub(crate) fn sweep(key: i32, keys: usize, place: &Path) {
+    for key in (key..).take(keys) {
+        // What is not there needs no removal, and nobody is left to hear of what cannot be removed.
+        if let Ok(queue) = sysv_msg::Queue::open(key) {
+            let _ = queue.remove();
+        }
+        if let Ok(set) = sysv_sem::Set::open(key) {
+            let _ = set.remove();
+        }
+        for name in raw::mqueue_names(key)
+            .into_iter()
+            .filter_map(|name| CString::new(name).ok())
+        {
+            let _ = mqueue::unlink(&name);
+        }
+    }
+    let _ = std::fs::remove_dir_all(place);
+}

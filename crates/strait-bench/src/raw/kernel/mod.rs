@@ -1,0 +1,16 @@
+//! Reference lines through System V queues and semaphores, POSIX queues, signals; and the price of
+//! entering the kernel at all.
+
+mod mqueue;
+mod msg;
+mod sem;
+mod signal;
+mod syscall;
+
+pub(super) use mqueue::Mqueue;
+pub(crate) use mqueue::mqueue_names;
+pub(super) use msg::Msg;
+pub(super) use sem::Sem;
+pub use signal::SIGNAL;
+pub(super) use signal::Signals;
+pub(super) use syscall::Syscall;

@@ -1,0 +1,68 @@
+//! What every verb is given: its name for messages, the namespace, and the output.
+
+use std::path::PathBuf;
+
+use strait::{ErrorKind, Namespace};
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What a verb works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The verb in words, such as `event set`.
+    pub(crate) verb: String,
+    /// The directory of `--ns`.
+    pub(crate) ns: Option<PathBuf>,
+    pub(crate) out: Output,
+}
+
+impl Context {
+    pub(crate) fn new(verb: String, ns: Option<PathBuf>) -> Self {
+        Self {
+            verb,
+            ns,
+            out: Output::default(),
+        }
+    }
+
+    /// The namespace of names without a prefix.
+    pub(crate) fn space(&self) -> Result<Namespace, Failure> {
+        let Some(path) = &self.ns else {
+            return Namespace::local().map_err(Failure::of);
+        };
+        Namespace::directory(path).map_err(|error| {
+            let shown = path.display();
+            let why = Failure::reason(&error);
+            let cure = match error.kind() {
+                ErrorKind::NotFound => format!("; `mkdir -m 700 {shown}` makes one"),
+                _ => String::new(),
+            };
+            Failure::new(format!("{shown} is no namespace ({why}{cure})"))
+        })
+    }
+
+    /// The namespaces to list: that of `--ns` alone, or the user's own and the machine's.
+    pub(crate) fn spaces(&self) -> Result<Vec<Namespace>, Failure> {
+        let mut spaces = vec![self.space()?];
+        if self.ns.is_none() {
+            // Missing or unsafe: `strait doctor` says so, a list goes without it.
+            spaces.extend(Namespace::global());
+        }
+        Ok(spaces)
+    }
+
+    /// ` --ns DIR` as far as it was given, for commands that a message recommends.
+    pub(crate) fn ns_words(&self) -> String {
+        match &self.ns {
+            Some(path) => format!(" --ns {}", path.display()),
+            None => String::new(),
+        }
+    }
+
+    /// Says something on standard error, which may be closed.
+    pub(crate) fn note(&self, text: &str) {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "strait: {}: {text}", self.verb);
+    }
+}

@@ -1,0 +1,115 @@
+//! `strait semaphore`: a count of units to take and give back.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use strait::Kind;
+use strait::nt::Semaphore;
+
+use super::{Born, Limit, Names, Query};
+use crate::child;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The verbs of semaphores.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Create(Create),
+    /// Show its count and who holds it
+    Query(Query),
+    #[command(visible_alias = "wait")]
+    Acquire(Acquire),
+    Release(Release),
+    /// Remove it; it goes with its last handle
+    Rm(Names),
+}
+
+/// Make a semaphore, which stays until it is removed
+#[derive(Args, Debug)]
+#[command(after_help = "Example: strait semaphore create slots --initial 3 --limit 8")]
+pub(crate) struct Create {
+    /// Its name; `Global\` for the whole machine
+    name: String,
+    /// Units at first
+    #[arg(long, default_value_t = 0)]
+    initial: u32,
+    /// The most units there can be: 1 to 2147483647
+    #[arg(long)]
+    limit: u32,
+    #[command(flatten)]
+    born: Born,
+}
+
+/// Take a unit
+///
+/// With a command the unit is held while it runs, and then given back. A unit whose holder is
+/// killed is lost, as on NT: give it back with `release`, or use a mutant.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit status: 0 when a unit was taken, or the command's; 124 when time ran out, \
+                  125 on an error, 126 or 127 if the command cannot be run."
+)]
+pub(crate) struct Acquire {
+    /// The semaphore
+    name: String,
+    #[command(flatten)]
+    limit: Limit,
+    /// What to run while the unit is held
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Give units back
+#[derive(Args, Debug)]
+pub(crate) struct Release {
+    /// The semaphore
+    name: String,
+    /// How many
+    #[arg(default_value_t = 1)]
+    units: u32,
+}
+
+impl Verb {
+    pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Create(create) => {
+                let options = Semaphore::options(create.initial, create.limit);
+                super::create(context, options, &create.name, &create.born)
+            }
+            Self::Query(query) => super::query(context, Kind::Semaphore, &query),
+            Self::Acquire(acquire) => acquire.run(context).map_err(Failure::into_error),
+            Self::Release(release) => {
+                let semaphore = open(context, &release.name)?;
+                give(context, &semaphore, &release.name, release.units)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Rm(names) => super::rm(context, || Semaphore::options(0, 1), &names),
+        }
+    }
+}
+
+impl Acquire {
+    fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
+        let semaphore = open(context, &self.name)?;
+        let what = (&semaphore as &dyn strait::wait::Waitable, self.limit);
+        let taken = super::take(context, Kind::Semaphore, &self.name, what)?;
+        if taken.is_none() || self.command.is_empty() {
+            return Ok(super::status(taken));
+        }
+        let status = child::command(&self.command).and_then(|mut command| child::run(&mut command));
+        give(context, &semaphore, &self.name, 1)?;
+        status
+    }
+}
+
+fn open(context: &Context, name: &str) -> Result<Semaphore, Failure> {
+    super::open(context, Semaphore::options(0, 1), name)
+}
+
+fn give(context: &Context, semaphore: &Semaphore, name: &str, units: u32) -> Result<(), Failure> {
+    let before = semaphore.release(units);
+    before
+        .map(drop)
+        .map_err(|error| context.explain(Kind::Semaphore, name, error))
+}

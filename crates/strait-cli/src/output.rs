@@ -1,0 +1,91 @@
+//! Standard output: lines, tables, JSON and bytes.
+//!
+//! A reader that closes its end early, as `head` does, ends the output quietly; the verb goes on
+//! and its status is what it would have been. Any other failure to write is one of the verb.
+
+use std::io::{BufWriter, ErrorKind, Stdout, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Standard output, buffered.
+#[derive(Debug)]
+pub(crate) struct Output {
+    writer: BufWriter<Stdout>,
+    closed: bool,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            writer: BufWriter::new(std::io::stdout()),
+            closed: false,
+        }
+    }
+}
+
+impl Output {
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.attempt(|writer| writer.write_all(bytes))
+    }
+
+    /// Writes a line.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.attempt(|writer| writeln!(writer, "{text}"))
+    }
+
+    /// Writes a value as JSON, on lines of its own.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::new(format!("make JSON: {error}")))?;
+        self.line(&text)
+    }
+
+    /// Writes rows whose columns stand under each other; the last column is as wide as it is.
+    pub(crate) fn table(&mut self, rows: &[Vec<String>]) -> Result<(), Failure> {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in rows {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                if column + 1 == row.len() {
+                    line.push_str(cell);
+                } else {
+                    line.push_str(&format!("{cell:<width$}  ", width = widths[column]));
+                }
+            }
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is buffered.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.attempt(BufWriter::flush)
+    }
+
+    fn attempt(
+        &mut self,
+        write: impl FnOnce(&mut BufWriter<Stdout>) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        match write(&mut self.writer) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            other => other.map_err(|error| {
+                self.closed = true;
+                Failure::new(format!("write standard output: {error}"))
+            }),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The table of all verbs: parsing, help, completions and man pages come from it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
+use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
+
+/// Every way two processes can talk, from the shell.
+#[derive(Debug, Parser)]
+#[command(
+    name = "strait",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = "Names: `Local\\NAME`, or just NAME, is the user's own, `Global\\NAME` the \
+                  machine's.\n\
+                  Exit status: 0 if it did what was asked, 1 if not, 2 for wrong arguments. Verbs \
+                  that wait or run a command end with 124 when time ran out and 125 on an error; \
+                  `strait wait` also with 125 for wrong arguments.\n\
+                  `strait man VERB` shows a page for each verb."
+)]
+pub(crate) struct Cli {
+    /// A directory as the namespace, instead of the user's own
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) ns: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Events: a flag that processes wait for
+    #[command(subcommand)]
+    Event(event::Verb),
+    /// Event pairs: two processes that take turns
+    #[command(subcommand, name = "eventpair")]
+    EventPair(event_pair::Verb),
+    /// Mutants: what one process at a time may hold
+    #[command(subcommand)]
+    Mutant(mutant::Verb),
+    /// Semaphores: a count of units to take and give back
+    #[command(subcommand)]
+    Semaphore(semaphore::Verb),
+    /// Sections: shared memory with a name
+    #[command(subcommand)]
+    Section(section::Verb),
+    /// Timers: ready at a time, once or again and again
+    #[command(subcommand)]
+    Timer(timer::Verb),
+    Wait(wait::Arguments),
+    Run(run::Arguments),
+    Ls(ls::Arguments),
+    Doctor(doctor::Arguments),
+    Gc(gc::Arguments),
+    Survey(survey::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+impl Verb {
+    /// Does it.
+    pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Event(verb) => verb.run(context),
+            Self::EventPair(verb) => verb.run(context),
+            Self::Mutant(verb) => verb.run(context),
+            Self::Semaphore(verb) => verb.run(context),
+            Self::Section(verb) => verb.run(context),
+            Self::Timer(verb) => verb.run(context),
+            Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
+            Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
+            Self::Ls(arguments) => arguments.run(context),
+            Self::Doctor(arguments) => arguments.run(context),
+            Self::Gc(arguments) => arguments.run(context),
+            Self::Survey(arguments) => arguments.run(context),
+            Self::Completions(arguments) => arguments.run(context),
+            Self::Man(arguments) => arguments.run(context),
+        }
+    }
+}

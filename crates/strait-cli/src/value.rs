@@ -1,0 +1,118 @@
+//! Arguments with a form of their own: durations, sizes, modes, groups.
+
+use std::time::Duration;
+
+/// A duration such as `250ms`, `5s`, `10m`, `1.5h`; a bare number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(format!("`{unit}` is no unit: ns, us, ms, s, m, h, d")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "write a number and a unit, such as 250ms, 5s or 10m".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// A number of bytes such as `4096`, `64K`, `1M`, `2GiB`; the units are powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let shift = match unit.trim_end_matches("iB").trim_end_matches('B') {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(format!("`{unit}` is no unit: K, M, G, T")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "write a number of bytes, such as 4096, 64K or 1M".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "more bytes than can be counted".to_owned())
+}
+
+/// Permission bits in octal: read is looking, write is everything.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let mode = u32::from_str_radix(digits, 8)
+        .map_err(|_| "write octal digits, such as 0600 or 0660".to_owned())?;
+    if mode & !0o666 != 0 {
+        return Err("only read and write mean something to an object: 0 to 0666".into());
+    }
+    Ok(mode)
+}
+
+/// A group, by its number or by its name in `/etc/group`.
+pub(crate) fn group(text: &str) -> Result<u32, String> {
+    if let Ok(gid) = text.parse() {
+        return Ok(gid);
+    }
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let found = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(text))
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
+    });
+    found.ok_or_else(|| "no such group in /etc/group: a number works too".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("20us"), Ok(Duration::from_micros(20)));
+        for wrong in ["", "s", "-1s", "5 s", "5parsec", "1e999", "1.2.3s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(duration("99999999999999999999999d").is_err());
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64K"), Ok(65_536));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        for wrong in ["", "K", "-1", "1.5M", "1X", "99999999T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal_and_have_no_execute_bits() {
+        assert_eq!(mode("0640"), Ok(0o640));
+        assert_eq!(mode("0o666"), Ok(0o666));
+        for wrong in ["", "8", "0700", "01666", "rw"] {
+            assert!(mode(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn groups_have_numbers_and_names() {
+        assert_eq!(group("1234"), Ok(1234));
+        assert_eq!(group("root"), Ok(0));
+        assert!(group("no such group").is_err());
+    }
+}

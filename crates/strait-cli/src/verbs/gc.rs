@@ -1,0 +1,54 @@
+//! `strait gc`: removes what killed processes left.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Remove what killed processes left
+///
+/// Leftovers cost a few pages each and nothing else: their names are free. Works on the user's own
+/// namespace and as far as permitted on the machine's, or on that of --ns alone. Objects with a
+/// handle, and permanent ones, stay.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
+        let mut entries = Vec::new();
+        for space in context.spaces()? {
+            let collected = space.collect().map_err(Failure::of)?;
+            let path = space.path().display().to_string();
+            if !self.json {
+                context.out.line(&format!(
+                    "{path}: removed {} and {}",
+                    counted(collected.objects, "leftover"),
+                    counted(collected.namespaces, "temporary namespace")
+                ))?;
+            }
+            entries.push(json!({
+                "namespace": path,
+                "objects": collected.objects,
+                "namespaces": collected.namespaces,
+            }));
+        }
+        if self.json {
+            context.out.json(&json!({ "removed": entries }))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
+}

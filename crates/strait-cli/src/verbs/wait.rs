@@ -1,0 +1,197 @@
+//! `strait wait`: any of several objects, or all of them at once.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+use strait::wait::{self, Waitable};
+
+use crate::child;
+use crate::context::Context;
+use crate::failure::{Failure, TIMED_OUT};
+use crate::member::{self, Member, Written};
+use crate::objects::{self, Limit};
+
+/// What is added to an index where what was won was abandoned.
+const ABANDONED: usize = 64;
+
+/// Wait for any of several objects, or for all of them at once
+///
+/// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
+/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process) or fd:N
+/// (readable, opened by the shell as in `3<fifo`).
+///
+/// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
+/// semaphore has a unit less. With a command it is held while that runs, and then given back:
+/// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
+/// a mutant's last owner died.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit status: 0 when satisfied, or the command's; 124 when time ran out; 125 on \
+                  an error, wrong arguments included. With --index it is the index of what was \
+                  won: 0 to 63, and 64 more if it was abandoned.\n\
+                  Example: strait wait --any event:build-done timer:10m"
+)]
+pub(crate) struct Arguments {
+    /// One of them, the first that is ready in this order
+    #[arg(long, conflicts_with = "all")]
+    any: bool,
+    /// All of them, in one step, or none
+    #[arg(long)]
+    all: bool,
+    /// End with the index of what was won
+    #[arg(long, conflicts_with = "all")]
+    index: bool,
+    #[command(flatten)]
+    limit: Limit,
+    /// JSON instead of text
+    #[arg(long)]
+    json: bool,
+    /// What to wait for; at most 64
+    #[arg(required = true, value_name = "OBJECT")]
+    objects: Vec<String>,
+    /// What to run while holding what was won
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// What was won: indices, and those of abandoned mutants.
+struct Won {
+    indices: Vec<usize>,
+    abandoned: Vec<usize>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
+        if self.objects.len() > 1 && !self.any && !self.all {
+            return Err(Failure::new("say --any or --all of these"));
+        }
+        let mut members = Vec::new();
+        for text in &self.objects {
+            let of_it = |why: String| Failure::new(format!("{text}: {why}"));
+            let written = member::read(text).map_err(of_it)?;
+            if matches!(written, Written::Object(strait::Kind::Mutant, _))
+                && self.command.is_empty()
+            {
+                return Err(of_it("say what to run while it is held: -- CMD".into()));
+            }
+            members.push(context.member(&written)?);
+        }
+        let waitables: Vec<Box<dyn Waitable + '_>> = members
+            .iter()
+            .zip(&self.objects)
+            .map(|(member, text)| {
+                member
+                    .waitable()
+                    .map_err(|why| Failure::new(format!("{text}: {why}")))
+            })
+            .collect::<Result<_, _>>()?;
+        let won = self.wait(&waitables)?;
+        let Some(won) = won else {
+            if self.json {
+                context.out.json(&json!({ "timed_out": true, "won": [] }))?;
+            }
+            return Ok(TIMED_OUT.into());
+        };
+        self.report(context, &won)?;
+        if self.command.is_empty() {
+            return Ok(self.status(&won, ExitCode::SUCCESS));
+        }
+        let status = self.run_command(context, &won);
+        give_back(&members, &won);
+        status.map(|status| self.status(&won, status))
+    }
+
+    fn wait(&self, waitables: &[Box<dyn Waitable + '_>]) -> Result<Option<Won>, Failure> {
+        let members: Vec<&dyn Waitable> = waitables.iter().map(|boxed| &**boxed).collect();
+        if self.all {
+            let won = match self.limit.timeout {
+                Some(timeout) => wait::all_for(&members, timeout),
+                None => wait::all(&members).map(Some),
+            };
+            let won = won.map_err(Failure::of)?;
+            return Ok(won.map(|won| Won {
+                indices: (0..members.len()).collect(),
+                abandoned: won.abandoned,
+            }));
+        }
+        let won = match self.limit.timeout {
+            Some(timeout) => wait::any_for(&members, timeout),
+            None => wait::any(&members).map(Some),
+        };
+        let won = won.map_err(Failure::of)?;
+        Ok(won.map(|won| Won {
+            indices: vec![won.index],
+            abandoned: if won.abandoned {
+                vec![won.index]
+            } else {
+                vec![]
+            },
+        }))
+    }
+
+    fn report(&self, context: &mut Context, won: &Won) -> Result<(), Failure> {
+        for index in &won.abandoned {
+            context.note(&objects::abandoned(&self.objects[*index]));
+        }
+        if self.json {
+            let entries = won.indices.iter().map(|index| {
+                json!({
+                    "index": index,
+                    "object": self.objects[*index],
+                    "abandoned": won.abandoned.contains(index),
+                })
+            });
+            let entries: Vec<_> = entries.collect();
+            context
+                .out
+                .json(&json!({ "timed_out": false, "won": entries }))?;
+        } else {
+            for index in &won.indices {
+                context.out.line(&self.objects[*index])?;
+            }
+        }
+        context.out.finish()
+    }
+
+    fn run_command(&self, context: &Context, won: &Won) -> Result<ExitCode, Failure> {
+        let mut command = child::command(&self.command)?;
+        let names: Vec<&str> = won
+            .indices
+            .iter()
+            .map(|index| self.objects[*index].as_str())
+            .collect();
+        command.env("STRAIT_WON", names.join("\n"));
+        if !won.abandoned.is_empty() {
+            command.env("STRAIT_ABANDONED", "1");
+        }
+        child::run(&mut command).inspect_err(|_| context.note("the command was not run"))
+    }
+
+    fn status(&self, won: &Won, otherwise: ExitCode) -> ExitCode {
+        match won.indices.first() {
+            Some(index) if self.index => {
+                let more = if won.abandoned.is_empty() {
+                    0
+                } else {
+                    ABANDONED
+                };
+                u8::try_from(index + more).unwrap_or(u8::MAX).into()
+            }
+            _ => otherwise,
+        }
+    }
+}
+
+/// Mutants and units go back; an event that was taken stays taken.
+fn give_back(members: &[Member], won: &Won) {
+    for index in &won.indices {
+        // A failure means that somebody else gave it back already, or broke it.
+        let _ = match &members[*index] {
+            Member::Mutant(mutant) => mutant.release().map(drop),
+            Member::Semaphore(semaphore) => semaphore.release(1).map(drop),
+            _ => Ok(()),
+        };
+    }
+}

@@ -1,0 +1,78 @@
+//! Waiting for any of several in an async task, under tokio.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::kind::Kind;
+use crate::object::wait::any::check_count;
+use crate::object::wait::{Inner, MEMBERS_MAX, Set, Waitable, Won, any_for};
+
+/// A set as tokio wants its descriptors.
+struct Polled(Set);
+
+impl AsRawFd for Polled {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// [`any`](crate::wait::any) for async tasks. It takes only in the poll that returns what it took:
+/// dropping the future takes nothing. A task is no registered waiter of an auto-reset event: pulses
+/// pass it by.
+///
+/// # Errors
+/// As [`any`](crate::wait::any); [`ErrorKind::InvalidInput`] for a mutant: its owner is a thread,
+/// which a task is not; [`ErrorKind::Exhausted`] for want of descriptors (four).
+///
+/// # Panics
+/// Outside a tokio runtime with its I/O driver enabled.
+pub async fn any_async(members: &[&(dyn Waitable + Sync)]) -> Result<Won> {
+    check_count(members.len())?;
+    let plain = || members.iter().map(|member| *member as &dyn Waitable);
+    for member in plain() {
+        if let Inner::Object(object, _) = member.member().0
+            && object.handle.kind == Kind::Mutant
+        {
+            let name = object.handle.full_name();
+            return Err(Error::new(ErrorKind::InvalidInput, "wait", name)
+                .because("a mutant is owned by a thread, and a task has none"));
+        }
+    }
+    let look = || {
+        let members: ArrayVec<_, MEMBERS_MAX> = plain().collect();
+        any_for(&members, Duration::ZERO)
+    };
+    if let Some(won) = look()? {
+        return Ok(won);
+    }
+    let set = Set::new()?;
+    for member in plain() {
+        set.add(member)?;
+    }
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe for the sake of types that lie about their descriptor; \
+                  a set owns the one that it names"
+    )]
+    let polled = AsyncFd::with_interest(Polled(set), Interest::READABLE)
+        .map_err(|error| Error::new(ErrorKind::Exhausted, "wait", "").because(error.to_string()))?;
+    loop {
+        let set = &polled.get_ref().0.0;
+        set.drain();
+        if let Some(won) = look()? {
+            return Ok(won);
+        }
+        if !set.arm() {
+            continue;
+        }
+        let mut ready = polled.readable().await.map_err(|error| {
+            Error::new(ErrorKind::Kernel, "wait", "").because(error.to_string())
+        })?;
+        ready.clear_ready();
+    }
+}
