@@ -90,7 +90,17 @@ pub(crate) enum Member {
 }
 
 impl Context {
-    /// Opens what was written.
+    /// Opens what was written, to wait for it.
+    pub(crate) fn waited_for(&self, written: &Written) -> Result<Member, Failure> {
+        match written {
+            Written::Object(Kind::Event, name) => {
+                objects::event::to_wait(self, name).map(Member::Event)
+            }
+            other => self.member(other),
+        }
+    }
+
+    /// Opens what was written, with all rights.
     pub(crate) fn member(&self, written: &Written) -> Result<Member, Failure> {
         let opened = match written {
             Written::Object(kind, name) => return self.object(*kind, name),

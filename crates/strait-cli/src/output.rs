@@ -47,7 +47,10 @@ impl Output {
     pub(crate) fn table(&mut self, rows: &[Vec<String>]) -> Result<(), Failure> {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
+            // The last cell of a row widens no column.
+            let cells = rows
+                .iter()
+                .filter_map(|row| row.split_last()?.1.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();

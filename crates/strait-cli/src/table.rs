@@ -26,7 +26,7 @@ use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 )]
 pub(crate) struct Cli {
     /// A directory as the namespace, instead of the user's own
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub(crate) ns: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) verb: Verb,

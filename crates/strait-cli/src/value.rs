@@ -1,4 +1,4 @@
-//! Arguments with a form of their own: durations, sizes, modes, groups.
+//! Values with a form of their own: durations, sizes, modes, groups, counts.
 
 use std::time::Duration;
 
@@ -70,6 +70,14 @@ pub(crate) fn group(text: &str) -> Result<u32, String> {
             .flatten()
     });
     found.ok_or_else(|| "no such group in /etc/group: a number works too".to_owned())
+}
+
+/// So many things, in words.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
 }
 
 #[cfg(test)]

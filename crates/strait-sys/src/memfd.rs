@@ -19,6 +19,9 @@ pub use rustix::fs::{Mode, SealFlags};
 
 use crate::{Errno, Result};
 
+/// Beyond this size it is worth asking whether so much memory can be had at all.
+const LARGE: u64 = 64 << 20;
+
 /// Creates a file of `size` bytes, all allocated and zero, sealed against shrinking and growing.
 ///
 /// `mode` is what opening it again through `/proc` is judged by; other users' processes need it
@@ -30,6 +33,12 @@ use crate::{Errno, Result};
 /// `ENOMEM`, `ENOSPC`: no memory for the pages. `EMFILE`, `ENFILE`: too many descriptors.
 /// `EINVAL`: the name is longer than 249 bytes. `EFBIG`: the size is beyond what a file can have.
 pub fn create(name: &CStr, size: u64, mode: Mode) -> Result<OwnedFd> {
+    if size > LARGE {
+        // Memfds are not accounted before their pages exist: what the machine can never have would
+        // be sought until the last page. A private map is refused at once.
+        let len = usize::try_from(size).map_err(|_| Errno::FBIG)?;
+        drop(crate::map::Map::private(len)?);
+    }
     let fd = create_unsized(name)?;
     fchmod(&fd, mode)?;
     ftruncate(&fd, size)?;

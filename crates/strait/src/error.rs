@@ -58,6 +58,8 @@ struct Inner {
     subject: String,
     why: String,
     errno: Option<Errno>,
+    /// The NTSTATUS, where it says more than the kind does.
+    status: Option<u32>,
 }
 
 impl Error {
@@ -72,6 +74,7 @@ impl Error {
             subject: subject.into(),
             why: String::new(),
             errno: None,
+            status: None,
         }))
     }
 
@@ -89,6 +92,15 @@ impl Error {
     pub(crate) fn because(mut self, why: impl Into<String>) -> Self {
         self.0.why = why.into();
         self
+    }
+
+    pub(crate) fn with_status(mut self, status: u32) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    pub(crate) fn status(&self) -> Option<u32> {
+        self.0.status
     }
 
     /// The same failure, told from the caller's side: its operation and its subject.
@@ -181,6 +193,7 @@ impl fmt::Display for Error {
             subject,
             why,
             errno,
+            ..
         } = &*self.0;
         write!(f, "{operation}")?;
         if !subject.is_empty() {

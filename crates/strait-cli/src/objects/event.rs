@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use strait::Kind;
 use strait::nt::Event;
+use strait::{ErrorKind, Kind};
 
-use super::{Born, Named, Names, Query, Resets, Waited};
+use super::{Born, Named, Names, Options, Query, Resets, Waited};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -42,6 +42,10 @@ pub(crate) struct Create {
     /// Born set
     #[arg(long, visible_alias = "initial")]
     set: bool,
+    /// Those who may only read it may wait for it too, if it is manual-reset; each set then costs a
+    /// system call
+    #[arg(long)]
+    look_waits: bool,
     #[command(flatten)]
     born: Born,
 }
@@ -54,6 +58,9 @@ impl Verb {
                 if create.set {
                     options = options.set();
                 }
+                if create.look_waits {
+                    options = options.look_waits();
+                }
                 super::create(context, options, &create.name, &create.born)
             }
             Self::Query(query) => super::query(context, Kind::Event, &query),
@@ -62,14 +69,24 @@ impl Verb {
             Self::Pulse(named) => on(context, &named.name, Event::pulse),
             Self::Wait(waited) => {
                 let name = &waited.name;
-                let event =
-                    super::open(context, Event::options(), name).map_err(Failure::into_error)?;
+                let event = to_wait(context, name).map_err(Failure::into_error)?;
                 let taken = super::take(context, Kind::Event, name, (&event, waited.limit))?;
                 Ok(super::status(taken))
             }
             Self::Rm(names) => super::rm(context, Event::options, &names),
         }
     }
+}
+
+/// Opens an event to wait for it: by all rights, or where those are denied to look at it.
+pub(crate) fn to_wait(context: &Context, name: &str) -> Result<Event, Failure> {
+    let space = context.space()?;
+    let options = || Event::options().place(&space, name);
+    let found = match options().open() {
+        Err(error) if error.kind() == ErrorKind::Denied => options().look().open(),
+        other => other,
+    };
+    found.map_err(|error| context.explain(Kind::Event, name, error))
 }
 
 fn on(

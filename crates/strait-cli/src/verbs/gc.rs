@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::value::counted;
 
 /// Remove what killed processes left
 ///
@@ -28,27 +29,22 @@ impl Arguments {
             let path = space.path().display().to_string();
             if !self.json {
                 context.out.line(&format!(
-                    "{path}: removed {} and {}",
+                    "{path}: removed {} and {}, readmitted {}",
                     counted(collected.objects, "leftover"),
-                    counted(collected.namespaces, "temporary namespace")
+                    counted(collected.namespaces, "temporary namespace"),
+                    counted(collected.seats, "seat")
                 ))?;
             }
             entries.push(json!({
                 "namespace": path,
                 "objects": collected.objects,
                 "namespaces": collected.namespaces,
+                "seats": collected.seats,
             }));
         }
         if self.json {
             context.out.json(&json!({ "removed": entries }))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    match count {
-        1 => format!("1 {thing}"),
-        count => format!("{count} {thing}s"),
     }
 }

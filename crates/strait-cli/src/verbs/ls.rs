@@ -65,12 +65,13 @@ impl Arguments {
             ]);
         }
         for stranger in &view.strangers {
-            let file = stranger.path.display().to_string();
+            let own = spaces.first().map(Namespace::path);
+            let file = own.and_then(|own| stranger.path.strip_prefix(own).ok());
+            let file = file.unwrap_or(&stranger.path).display().to_string();
             rows.push(vec![
                 "?".into(),
                 file.escape_debug().to_string(),
                 stranger.why.clone(),
-                String::new(),
             ]);
         }
         context.out.table(&rows)?;

@@ -76,7 +76,7 @@ impl Arguments {
             {
                 return Err(of_it("say what to run while it is held: -- CMD".into()));
             }
-            members.push(context.member(&written)?);
+            members.push(context.waited_for(&written)?);
         }
         let waitables: Vec<Box<dyn Waitable + '_>> = members
             .iter()

@@ -197,10 +197,10 @@ pub fn look(spaces: &[Namespace], depth: Depth) -> Result<View> {
     if depth == Depth::Holders {
         add_holders(&mut view, ids, &tables);
     }
-    let key = |seen: &Seen| (seen.namespace.unwrap_or(usize::MAX), seen.name.is_none());
-    view.objects.sort_by(|one, two| {
-        let names = |seen: &Seen| seen.name.as_ref().map(|name| name.as_bytes().to_vec());
-        (key(one), names(one)).cmp(&(key(two), names(two)))
+    view.objects.sort_by_cached_key(|seen| {
+        let space = seen.namespace.unwrap_or(usize::MAX);
+        let name = seen.name.as_ref().map(|name| name.as_bytes().to_vec());
+        (space, name.is_none(), name)
     });
     view.strangers.sort_by(|one, two| one.path.cmp(&two.path));
     Ok(view)

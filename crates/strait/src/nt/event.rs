@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | a set releases one waiter of an auto-reset event | faithful: k sets release k sleepers, also before the first has run |
 //! | waiters are released in order of arrival | differs: whoever comes first takes it |
-//! | a pulse releases current waiters and is never seen as set | faithful for registered waiters; a [`wait::Set`](crate::wait::Set) is none |
+//! | a pulse releases current waiters and is never seen as set | faithful for registered waiters; a [`wait::Set`] is none |
 //! | at most 2^31 waiters | 128 waiters of an auto-reset event are counted; more are woken, but their releases may coalesce |
 //!
 //! ```
@@ -37,7 +37,7 @@ use crate::object::kind::{Birth, Kind, Reset, Rights};
 use crate::object::layout::{FLAG_LOOK_WAITS, FLAG_MANUAL};
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Op, Rule, State};
+use crate::object::word::{Op, State};
 
 /// An event. See the [module](crate::nt) for how it differs from NT's.
 #[derive(Debug)]
@@ -160,10 +160,8 @@ impl Event {
     }
 
     fn over(handle: Handle) -> Result<Self> {
-        let manual = handle.header.flags & FLAG_MANUAL != 0;
-        let rule = if manual { Rule::Manual } else { Rule::Auto };
         Ok(Self {
-            object: Arc::new(Object::new(handle, rule)?),
+            object: Arc::new(Object::new(handle)?),
         })
     }
 

@@ -32,7 +32,7 @@ use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Op, Rule, State};
+use crate::object::word::{Op, State};
 
 const LOW: usize = 0;
 const HIGH: usize = 1;
@@ -133,7 +133,7 @@ impl EventPair {
 
     fn over(handle: Handle) -> Result<Self> {
         Ok(Self {
-            object: Arc::new(Object::new(handle, Rule::Auto)?),
+            object: Arc::new(Object::new(handle)?),
         })
     }
 

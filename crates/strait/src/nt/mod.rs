@@ -1,14 +1,14 @@
 //! The Windows NT objects, with NT's semantics at their edges, between any processes on Linux.
 //!
-//! All of them share one space of names per [`Namespace`], are born by options, live as long as a
-//! handle in any process, and are members of [`wait::any`](crate::wait::any) and
-//! [`wait::all`](crate::wait::all). What differs from NT stands in a table in each module.
+//! All of them share one space of names per [`Namespace`](crate::Namespace), are born by options,
+//! live as long as a handle in any process, and are members of [`any`](crate::wait::any) and
+//! [`all`](crate::wait::all). What differs from NT stands in a table in each module.
 
 /// The options every kind shares: where it is born or opened.
 macro_rules! site_options {
     () => {
         /// Names it; `Local\` and `Global\` choose a namespace. Without a name it is private to
-        /// this process, unless [`shared`](Self::shared).
+        /// this process, unless it is born `shared`; a section never is.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.site.name = Some(name.into());
             self
@@ -124,13 +124,13 @@ macro_rules! waiting_handle {
     };
 }
 
-mod event;
-mod event_pair;
-mod mutant;
-mod section;
-mod semaphore;
+pub mod event;
+pub mod event_pair;
+pub mod mutant;
+pub mod section;
+pub mod semaphore;
 pub mod status;
-mod timer;
+pub mod timer;
 
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ impl Signal for Mutant {
 ///
 /// # Errors
 /// A signal that fails, such as a release of a semaphore at its limit, fails the call before any
-/// waiting. Otherwise as [`wait::any`](crate::wait::any).
+/// waiting. Otherwise as [`any`](crate::wait::any).
 #[doc(alias = "SignalObjectAndWait")]
 pub fn signal_and_wait(
     signal: &dyn Signal,

@@ -34,7 +34,7 @@ use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::RECURSION;
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{ABANDONED, Op, Rule, State};
+use crate::object::word::{ABANDONED, Op, State};
 
 /// A mutant: NT's mutex.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Mutant {
 
     fn over(handle: Handle) -> Result<Self> {
         Ok(Self {
-            object: Arc::new(Object::new(handle, Rule::Mutant)?),
+            object: Arc::new(Object::new(handle)?),
         })
     }
 

@@ -42,6 +42,7 @@ use strait_sys::map::{Access, Map};
 use strait_sys::memfd;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::nt::status::NtStatus;
 use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{FLAG_FILE, PAGE};
@@ -328,27 +329,31 @@ impl Section {
     /// not within the section; [`ErrorKind::Denied`] for a [`Write`] view of a handle without
     /// [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the mapping.
     pub fn map_part<M: Mapping>(&self, offset: u64, len: u64) -> Result<View<M>> {
-        let fail = |kind, why: &str| {
+        let fail = |status: NtStatus, why: &str| {
+            let kind = match status {
+                NtStatus::ACCESS_DENIED => ErrorKind::Denied,
+                _ => ErrorKind::InvalidInput,
+            };
             let what = format!("{} (offset {offset}, {len} bytes)", self.handle.full_name());
-            Err(Error::new(kind, "map section", what).because(why))
+            let error = Error::new(kind, "map section", what).because(why);
+            Err(error.with_status(status.0))
         };
         if !self.handle.rights.includes(M::RIGHTS) {
-            return fail(ErrorKind::Denied, "the handle has fewer rights");
+            return fail(NtStatus::ACCESS_DENIED, "the handle has fewer rights");
         }
         if !offset.is_multiple_of(GRANULARITY) {
-            return fail(
-                ErrorKind::InvalidInput,
-                "the offset must be a multiple of 64 KiB",
-            );
+            let why = "the offset must be a multiple of 64 KiB";
+            return fail(NtStatus::MAPPED_ALIGNMENT, why);
         }
         let Some(rest) = self.len().checked_sub(offset).filter(|rest| *rest > 0) else {
-            return fail(
-                ErrorKind::InvalidInput,
-                "the view begins beyond the section",
-            );
+            let why = "the view begins beyond the section";
+            return fail(NtStatus::INVALID_VIEW_SIZE, why);
         };
         if len > rest {
-            return fail(ErrorKind::InvalidInput, "the view ends beyond the section");
+            return fail(
+                NtStatus::INVALID_VIEW_SIZE,
+                "the view ends beyond the section",
+            );
         }
         let len = usize::try_from(if len == 0 { rest } else { len }).unwrap_or(usize::MAX);
         let map = self.map_bytes(offset, len, M::ACCESS);

@@ -28,12 +28,13 @@ use strait_sys::time::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
+use crate::object::layout::COUNT_MAX;
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Op, Rule, State};
+use crate::object::word::{Op, State};
 
 /// The largest limit, as in NT.
-pub const LIMIT_MAX: u32 = i32::MAX.unsigned_abs();
+pub const LIMIT_MAX: u32 = COUNT_MAX;
 
 /// A semaphore.
 #[derive(Debug)]
@@ -137,14 +138,8 @@ impl Semaphore {
     }
 
     fn over(handle: Handle) -> Result<Self> {
-        let limit = u32::try_from(handle.header.limit)
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        let limit = limit.ok_or_else(|| {
-            Error::new(ErrorKind::Layout, "open semaphore", handle.full_name())
-                .because("its limit is out of range")
-        })?;
-        let object = Arc::new(Object::new(handle, Rule::Semaphore { limit })?);
+        let object = Arc::new(Object::new(handle)?);
+        let limit = u32::try_from(object.handle.header.limit).unwrap_or(LIMIT_MAX);
         Ok(Self { object, limit })
     }
 

@@ -30,6 +30,7 @@ statuses! {
     INVALID_HANDLE = 0xC000_0008 => 6,
     INVALID_PARAMETER = 0xC000_000D => 87,
     NO_MEMORY = 0xC000_0017 => 8,
+    INVALID_VIEW_SIZE = 0xC000_001F => 5,
     ACCESS_DENIED = 0xC000_0022 => 5,
     OBJECT_TYPE_MISMATCH = 0xC000_0024 => 6,
     OBJECT_NAME_INVALID = 0xC000_0033 => 123,
@@ -44,6 +45,7 @@ statuses! {
     MUTANT_LIMIT_EXCEEDED = 0xC000_0191 => 587,
     FILE_CORRUPT_ERROR = 0xC000_0102 => 1392,
     SHARING_VIOLATION = 0xC000_0043 => 32,
+    MAPPED_ALIGNMENT = 0xC000_0220 => 1132,
 }
 
 impl NtStatus {
@@ -70,6 +72,9 @@ impl Error {
     /// The NTSTATUS that NT would give.
     #[must_use]
     pub fn nt_status(&self) -> NtStatus {
+        if let Some(status) = self.status() {
+            return NtStatus(status);
+        }
         match self.kind() {
             ErrorKind::NotFound => NtStatus::OBJECT_NAME_NOT_FOUND,
             ErrorKind::Exists => NtStatus::OBJECT_NAME_COLLISION,

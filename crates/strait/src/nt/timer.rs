@@ -33,7 +33,7 @@ use crate::object::layout::FLAG_MANUAL;
 use crate::object::spot::Object;
 use crate::object::wait::timer::{self, Schedule};
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{Op, Rule, State};
+use crate::object::word::{Op, State};
 
 /// A waitable timer.
 #[derive(Debug)]
@@ -133,9 +133,8 @@ impl Timer {
     }
 
     fn over(handle: Handle) -> Result<Self> {
-        let auto = handle.header.flags & FLAG_MANUAL == 0;
         Ok(Self {
-            object: Arc::new(Object::new(handle, Rule::Timer { auto })?),
+            object: Arc::new(Object::new(handle)?),
         })
     }
 

@@ -95,11 +95,17 @@ impl Drop for Handle {
     }
 }
 
-fn fresh_id() -> Result<u32> {
+/// The bit of an id that says that the object has no name.
+pub(crate) const UNNAMED: u32 = 1 << 31;
+
+/// A number for a new object. The uppermost bit says that it has no name: a transaction about such
+/// ones cannot be looked up by a collector.
+fn fresh_id(named: bool) -> Result<u32> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| Error::kernel(errno, "create", ""))?;
-    Ok(u32::from_ne_bytes(bytes))
+    let id = u32::from_ne_bytes(bytes) & !UNNAMED;
+    Ok(if named { id } else { id | UNNAMED })
 }
 
 impl Site {
@@ -184,7 +190,7 @@ impl Site {
         };
         let header = plan.header(
             space.domain()?.id(),
-            fresh_id()?,
+            fresh_id(true)?,
             name.as_bytes(),
             self.permanent,
         );
@@ -199,11 +205,11 @@ impl Site {
 
     fn create_unnamed(&self, plan: &Blueprint, data: &[u8]) -> Result<Handle> {
         if !self.shared {
-            let header = plan.header(0, fresh_id()?, b"", false);
+            let header = plan.header(0, fresh_id(false)?, b"", false);
             return Ok(Handle::over(header, None, Home::Private, None));
         }
         let space = self.space.clone().map_or_else(Namespace::local, Ok)?;
-        let header = plan.header(space.domain()?.id(), fresh_id()?, b"", false);
+        let header = plan.header(space.domain()?.id(), fresh_id(false)?, b"", false);
         let fail = |errno| Error::kernel(errno, "create", "");
         let file =
             memfd::create(c"strait", header.file_len(), Mode::RUSR | Mode::WUSR).map_err(fail)?;
@@ -220,7 +226,9 @@ impl Site {
 
     fn try_open(&self, kind: Kind, rights: Rights) -> Result<Handle> {
         let Some((space, name)) = self.resolve()? else {
-            return Err(Error::new(ErrorKind::InvalidName, "open", "").because("no name was given"));
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "open", "").because("no name was given")
+            );
         };
         let mapping = if rights.writes() {
             Mapping::Write
@@ -265,7 +273,7 @@ impl Handle {
         }
     }
 
-    fn named(
+    pub(crate) fn named(
         space: Namespace,
         name: Name,
         key: String,
@@ -305,13 +313,18 @@ impl Handle {
         self.home.file()
     }
 
-    /// A description to map a view from: a view keeps the memory, but not the name, so that it must
-    /// not hold on to the lock.
+    /// A description to map a view from, where the handle's own will not do: a view keeps the memory,
+    /// but not the name, so that it must not hold on to the lock.
     pub(crate) fn file_for_view(&self, mapping: Mapping) -> Option<OwnedFd> {
         match &self.home {
             Home::Named {
                 space, key, inode, ..
             } => life::open_unlocked(space, key, *inode, mapping),
+            // A map of a writable descriptor counts as one that may become writable, which is in
+            // the way of a seal.
+            Home::Memfd(file) if mapping == Mapping::Look => {
+                memfd::reopen_read_only(file.as_fd()).ok()
+            }
             _ => None,
         }
     }

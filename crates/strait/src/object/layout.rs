@@ -16,6 +16,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::kind::Kind;
+use crate::object::word::Rule;
 
 pub(crate) const MAGIC: u64 = 0x3154_4941_5254_5321;
 /// What this build writes.
@@ -41,6 +42,9 @@ const NAME: usize = 2560;
 
 /// Longest name: NT's 65,532 bytes of UTF-16, each unit at most three bytes in WTF-8.
 pub(crate) const NAME_MAX: usize = 65_532 / 2 * 3;
+
+/// The largest count of a semaphore, as in NT.
+pub(crate) const COUNT_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// Set and pulse always make the wake-up call, so that read-only handles can wait.
 pub(crate) const FLAG_LOOK_WAITS: u32 = 1;
@@ -77,6 +81,24 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// What its state words mean; `None` for a section, or a limit that none can have.
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        let manual = self.flags & FLAG_MANUAL != 0;
+        Some(match self.kind {
+            Kind::Event if manual => Rule::Manual,
+            Kind::Event | Kind::EventPair => Rule::Auto,
+            Kind::Mutant => Rule::Mutant,
+            Kind::Semaphore => {
+                let limit = u32::try_from(self.limit).ok();
+                Rule::Semaphore {
+                    limit: limit.filter(|limit| (1..=COUNT_MAX).contains(limit))?,
+                }
+            }
+            Kind::Timer => Rule::Timer { auto: !manual },
+            Kind::Section => return None,
+        })
+    }
+
     /// Where a section's data begins, and how long the file of anything else is.
     pub(crate) fn data_offset(&self) -> usize {
         (NAME + self.name.len()).next_multiple_of(PAGE)

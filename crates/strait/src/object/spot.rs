@@ -87,8 +87,12 @@ impl Drop for Object {
 
 impl Object {
     /// Maps the state of the object behind `handle`.
-    pub(crate) fn new(handle: Handle, rule: Rule) -> Result<Self> {
+    pub(crate) fn new(handle: Handle) -> Result<Self> {
         let subject = handle.full_name();
+        let Some(rule) = handle.header.rule() else {
+            return Err(Error::new(ErrorKind::Layout, "map object", subject)
+                .because("its limit is out of range, or it does not wait"));
+        };
         Self::map(handle, rule).map_err(|error| error.during("map object", subject))
     }
 

@@ -6,7 +6,9 @@ mod access;
 mod death;
 mod lies;
 mod names;
+mod nt;
 mod peer;
+mod seats;
 mod smoke;
 mod tasks;
 mod tiers;
@@ -19,6 +21,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[OWN, tiers::ROLES, waits::ROLES];
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
+    ("seats.taker", seats::taker),
     ("world.nothing", world::nothing),
     ("access.owner", access::owner),
     ("access.stranger", access::stranger),
@@ -48,6 +51,9 @@ const OWN: &[(&str, peer::Role)] = &[
     ("lies.cutter", lies::cutter),
     ("lies.sleeper", lies::sleeper),
     ("lies.stopper", lies::stopper),
+    ("nt.holder", nt::holder),
+    ("nt.setter", nt::setter),
+    ("nt.filer", nt::section::filer),
     ("names.hold", names::hold),
     ("names.unnamed", names::unnamed),
     ("names.take", names::take),

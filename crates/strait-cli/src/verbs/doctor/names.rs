@@ -9,6 +9,7 @@ use strait::Namespace;
 use strait::inspect::{self, Depth, Life};
 
 use super::{Finding, Level};
+use crate::value::counted;
 
 const GLOBAL: &str = "/dev/shm/strait";
 const NAMES: &str = "names";
@@ -75,12 +76,12 @@ fn objects(path: &Path) -> usize {
 
 fn describe(path: &Path, stat: &Stat) -> String {
     format!(
-        "{}, {:04o}, uid {}, {}, {} objects",
+        "{}, {:04o}, uid {}, {}, {}",
         path.display(),
         stat.st_mode & 0o7777,
         stat.st_uid,
         file_system(path),
-        objects(path)
+        counted(objects(path), "object")
     )
 }
 
@@ -145,15 +146,16 @@ fn contents(path: &Path, findings: &mut Vec<Finding>) {
     let left = |seen: &&inspect::Seen| seen.life == Life::Leftover;
     let leftovers = view.objects.iter().filter(left).count();
     if leftovers > 0 {
-        let text = format!("{leftovers} leftovers of killed processes in {space}");
+        let leftovers = counted(leftovers, "leftover");
+        let text = format!("{leftovers} of killed processes in {space}");
         findings.push(Finding::new(NAMES, Level::Note, text).cure("`strait gc` removes them"));
     }
     let foreign = |why: &str| why.starts_with("not an object");
     let strangers = view.strangers.iter().filter(|found| foreign(&found.why));
     if let Some(first) = strangers.clone().next() {
         let text = format!(
-            "{} files in {space} are no objects, such as {}: {}",
-            strangers.count(),
+            "{} in {space} of another kind, such as {}: {}",
+            counted(strangers.count(), "file"),
             first.path.display().to_string().escape_debug(),
             first.why
         );

@@ -3,7 +3,8 @@
 //! `.txn` is a sparse file: a page of header, then 4,095 records of 512 bytes, each given its
 //! memory when a thread first sits there. A thread holds its seat by a write lock of an open file
 //! description on one byte: the kernel lets go of it however the process ends, and anybody can ask
-//! who still sits. A seat that was left decided but unfinished is not given out again: marks that
+//! who still sits. A second byte, locked before and for as long, keeps others out while the seat is
+//! made ready. A seat that was left decided but unfinished is not given out again: marks that
 //! name it may still stand in objects.
 //!
 //! ```text
@@ -24,6 +25,7 @@ use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn;
+use crate::object::handle::UNNAMED;
 
 pub(crate) mod look;
 
@@ -323,7 +325,7 @@ impl Domain {
             return Ok(None);
         }
         if let Some(file) = &locks.file {
-            if !ofd_lock::try_lock(file.as_fd(), Lock::Write, lock_byte(slot), 1).map_err(fail)? {
+            if !ofd_lock::try_lock(file.as_fd(), Lock::Write, claim_byte(slot), 1).map_err(fail)? {
                 locks.release(slot);
                 return Ok(None);
             }
@@ -343,6 +345,17 @@ impl Domain {
         };
         let now = incarnation.load(Ordering::SeqCst).wrapping_add(1);
         incarnation.store(now, Ordering::SeqCst);
+        kill::point("seat.renamed");
+        // Only now may the seat look taken: while it still had its last sitter's number, that one
+        // would come to life with what he left, for as long as we are stopped here.
+        if let Some(file) = &locks.file
+            && !ofd_lock::try_lock(file.as_fd(), Lock::Write, lock_byte(slot), 1)
+                .inspect_err(|_| self.rise(slot))
+                .map_err(fail)?
+        {
+            self.rise(slot);
+            return Ok(None);
+        }
         self.sign(slot);
         kill::point("seat.taken");
         let seat = Seat {
@@ -373,8 +386,9 @@ impl Domain {
     pub(crate) fn rise(&self, slot: u16) {
         let Ok(locks) = self.locks() else { return };
         if let Some(file) = &locks.file {
-            // The lock also goes with the process; a failure here keeps the seat until then.
+            // The locks also go with the process; a failure here keeps the seat until then.
             let _ = ofd_lock::unlock(file.as_fd(), lock_byte(slot), 1);
+            let _ = ofd_lock::unlock(file.as_fd(), claim_byte(slot), 1);
         }
         locks.release(slot);
     }
@@ -401,6 +415,51 @@ impl Domain {
             self.half(slot, LIST + index * 4)
                 .is_some_and(|word| word.load(Ordering::Relaxed) == id)
         })
+    }
+
+    /// Seats whose sitters died after a decision, with that decision.
+    pub(crate) fn retired(&self) -> Vec<(u16, u64)> {
+        let decided = |slot| Some(self.status(slot)?.load(Ordering::Acquire));
+        (1..=SEATS)
+            .filter_map(|slot| {
+                Some((
+                    slot,
+                    decided(slot).filter(|found| txn::is_committed(*found))?,
+                ))
+            })
+            .filter(|(slot, _)| self.is_dead(self.token(*slot)))
+            .collect()
+    }
+
+    /// Gives a retired seat out again. For a caller who has seen that no mark names its decision
+    /// any more, on any object that has a name; a decision about one without stays.
+    pub(crate) fn readmit(&self, slot: u16, decision: u64) -> bool {
+        let Ok(locks) = self.locks() else {
+            return false;
+        };
+        let (Some(file), Some(status)) = (&locks.file, self.status(slot)) else {
+            return false;
+        };
+        let count = self
+            .half(slot, COUNT)
+            .map_or(0, |word| word.load(Ordering::Acquire)) as usize;
+        let ids =
+            (0..count.min(PARTICIPANTS)).filter_map(|index| self.half(slot, LIST + index * 4));
+        let has_unnamed = ids
+            .into_iter()
+            .any(|id| id.load(Ordering::Acquire) & UNNAMED != 0);
+        if has_unnamed || !locks.claim(slot) {
+            return false;
+        }
+        let locked = ofd_lock::try_lock(file.as_fd(), Lock::Write, claim_byte(slot), 1);
+        let readmitted = matches!(locked, Ok(true)) && {
+            let idle = decision & !3 | txn::ABORTED;
+            status
+                .compare_exchange(decision, idle, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        };
+        self.rise(slot);
+        readmitted
     }
 
     /// How many seats are taken by the living, and how many are retired.
@@ -458,8 +517,14 @@ pub(crate) fn slot_of(token: u32) -> u16 {
     u16::try_from(token >> INCARNATION_BITS).unwrap_or(0)
 }
 
+/// Locked by who sits there.
 fn lock_byte(slot: u16) -> u64 {
     HEADER as u64 + u64::from(slot)
+}
+
+/// Locked by who sits there, or is about to. Past the end of the file.
+fn claim_byte(slot: u16) -> u64 {
+    TABLE_LEN as u64 + u64::from(slot)
 }
 
 fn open_table(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {

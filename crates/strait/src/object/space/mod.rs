@@ -3,6 +3,7 @@
 pub(crate) mod life;
 pub(crate) mod name;
 pub(crate) mod secure;
+mod sweep;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -263,7 +264,8 @@ impl Namespace {
     }
 
     /// Removes what nobody holds: leftovers of killed processes, and temporary namespaces whose
-    /// makers are gone. How many of each.
+    /// makers are gone. Brings what the dead had decided to its end on every object that has a
+    /// name, so that their seats can be taken again. How many of each.
     ///
     /// # Errors
     /// What reading the directory answers.
@@ -276,6 +278,7 @@ impl Namespace {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
             }
         }
+        collected.seats = sweep::readmit_seats(self);
         Ok(collected)
     }
 
@@ -320,6 +323,8 @@ pub struct Collected {
     pub objects: usize,
     /// Temporary namespaces.
     pub namespaces: usize,
+    /// Seats of the commit table that can be taken again.
+    pub seats: usize,
 }
 
 impl std::fmt::Display for Namespace {

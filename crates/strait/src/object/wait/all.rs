@@ -162,6 +162,7 @@ impl<'a> Plan<'a> {
         let mut generations = ArrayVec::<_, MEMBERS_MAX>::new();
         for Wanted { index, spot, .. } in &self.taken {
             spot.object.check_whole("wait for all")?;
+            member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
             if timer::fire(spot, &mut pace).is_err() {
                 return Ok(Err(Refusal::Unsettled));
             }

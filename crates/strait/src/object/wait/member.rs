@@ -22,8 +22,9 @@ use crate::object::word::{ABANDONED, Admission, Rule, State};
 const SETTLE: Duration = Duration::from_secs(1);
 /// Rounds of patience with an undecided transaction: about a microsecond.
 const PATIENCE: u32 = 200;
-/// Rounds before a passed deadline counts: some twenty marks can be brought to their end. A poll that
-/// gave up on the first would call an object taken that nobody has, for ever if its author is dead.
+/// Rounds before a passed deadline counts: some twenty marks can be brought to their end. A poll
+/// that gave up on the first would call an object taken that nobody has, for ever if its author is
+/// dead.
 const INSIST: u32 = 4096;
 /// How often a mutant's owner is asked for: its death announces nothing.
 pub(crate) const PROBE: Duration = Duration::from_millis(100);
@@ -196,6 +197,28 @@ fn steps_late(steps: &Steps) -> bool {
     steps.deadline.is_some_and(Deadline::passed)
 }
 
+fn check_depth(spot: &Spot<'_>, depth: u32) -> Result<()> {
+    if depth < i32::MAX.unsigned_abs() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::LimitExceeded,
+        "acquire mutant",
+        spot.object.handle.full_name(),
+    )
+    .because("acquired 2,147,483,647 times by its owner"))
+}
+
+/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only
+/// the owner counts, so that it is still true then.
+pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
+    let state = spot.observe();
+    if spot.rule() != Rule::Mutant || state.ready() || state.value() != me {
+        return Ok(());
+    }
+    check_depth(spot, spot.half(RECURSION).load(Ordering::Relaxed))
+}
+
 /// A mutant's recursion is its owner's to count. `before` is the word as it was taken.
 pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> {
     if spot.rule() != Rule::Mutant {
@@ -204,14 +227,7 @@ pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> 
     let count = spot.half(RECURSION);
     if !before.ready() && before.value() == me {
         let depth = count.load(Ordering::Relaxed);
-        if depth >= i32::MAX.unsigned_abs() {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                "acquire mutant",
-                spot.object.handle.full_name(),
-            )
-            .because("acquired 2,147,483,647 times by its owner"));
-        }
+        check_depth(spot, depth)?;
         count.store(depth + 1, Ordering::Relaxed);
         return Ok(Taken { abandoned: false });
     }
@@ -256,7 +272,8 @@ pub(crate) fn process_runs(pid: Pid) -> bool {
     }
 }
 
-/// Whether it is a child of ours that has exited: without /proc, signals alone do not tell a zombie.
+/// Whether it is a child of ours that has exited: without /proc, signals alone do not tell a
+/// zombie.
 fn is_dead_child(pid: Pid) -> bool {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(waitid(WaitId::Pid(pid), peek), Ok(Some(_)))

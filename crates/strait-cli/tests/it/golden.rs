@@ -1,0 +1,85 @@
+//! What the program says, word for word: `golden/*.txt`, written anew with `STRAIT_GOLDEN=write`.
+
+use std::path::Path;
+
+use crate::world::World;
+
+/// Compares with the file of that name.
+pub(crate) fn check(name: &str, found: &str) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
+    let path = directory.join(format!("{name}.txt"));
+    if std::env::var_os("STRAIT_GOLDEN").is_some() {
+        std::fs::write(&path, found).unwrap();
+        return;
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        found, wanted,
+        "differs from {name}.txt; STRAIT_GOLDEN=write accepts it"
+    );
+}
+
+#[test]
+fn messages_name_the_thing_the_cause_and_the_cure() {
+    let world = World::new();
+    world.good("event create one");
+    world.good("section create prices --size 4096");
+    world.good("semaphore create slots --initial 3 --limit 3");
+    let mut said = String::new();
+    for line in [
+        "event set nosuch",
+        "mutant query nosuch",
+        "event set prices",
+        "event create prices",
+        "event create one",
+        "eventpair query one",
+        "semaphore release slots",
+        "semaphore create wrong --initial 2 --limit 1",
+        "section create empty --size 0",
+        r"event set a\b",
+        r"event set Global\",
+        "wait event:nosuch",
+        "wait section:prices",
+        "wait eventpair:one",
+        "wait mutant:deploy",
+        "wait signal:INT",
+        "wait queue:a",
+        "wait timer:soon",
+        "wait fd:77",
+        "wait event:one timer:5s",
+        "run --pass a=timer:5s -- true",
+        "run --pass event:one -- true",
+        "mutant acquire deploy -- /no/such/command",
+        "timer set one 5s",
+        "man nosuch",
+    ] {
+        let ran = world.strait(line);
+        assert_eq!(ran.out, "", "{line}");
+        said += &format!(
+            "$ strait {line}\n{}status {}\n",
+            ran.err,
+            ran.status.unwrap()
+        );
+    }
+    check("messages", &world.anonymous(&said));
+}
+
+#[test]
+fn lists_and_queries_look_so() {
+    let world = World::new();
+    world.good("event create build-done --manual");
+    world.good("event set build-done");
+    world.good("eventpair create turns");
+    world.good("eventpair set turns high");
+    world.good("mutant create deploy");
+    world.good("semaphore create slots --initial 3 --limit 8 --mode 0660");
+    world.good("section create prices --size 10K");
+    world.good("timer create tick --manual");
+    world.good("timer set tick 0s");
+    std::fs::write(world.space.path().join("ojunk"), b"no object").unwrap();
+    let mut said = String::new();
+    for line in ["ls", "ls semaphore", "event query build-done", "gc"] {
+        said += &format!("$ strait {line}\n{}", world.good(line));
+    }
+    check("lists", &world.anonymous(&said));
+}

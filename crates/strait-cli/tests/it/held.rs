@@ -1,0 +1,151 @@
+//! What is held while a command runs: `mutant acquire`, `create --while`, `run --pass`.
+
+use strait::nt::{Event, Section, Semaphore, Write};
+
+use crate::world::{Ran, World};
+
+const ROLE: &str = "STRAIT_CLI_TEST_ROLE";
+
+/// Not a test of its own: the command that `run --pass` starts.
+#[test]
+fn inheritor() {
+    if std::env::var_os(ROLE).is_none() {
+        return;
+    }
+    let event: Event = strait::inherited("done").unwrap();
+    let slots: Semaphore = strait::inherited("slots").unwrap();
+    let memory: Section = strait::inherited("memory").unwrap();
+    event.set().unwrap();
+    assert_eq!(slots.release(2).unwrap(), 1);
+    let view = memory.map::<Write>().unwrap();
+    view.write(8, b"from the child").unwrap();
+    assert!(strait::inherited::<Event>("other").is_err());
+}
+
+#[test]
+fn run_passes_handles() {
+    let world = World::new();
+    world.good("event create a=b");
+    world.good("semaphore create slots --initial 1 --limit 8");
+    world.good("section create memory --size 4K");
+    let me = std::env::current_exe().unwrap();
+    let mut command = world.command(&["run", "--pass", "done=event:a=b"]);
+    command
+        .args(["--pass", "slots=semaphore:slots"])
+        .args(["--pass", "memory=section:memory"])
+        .arg("--")
+        .arg(me)
+        .args(["--exact", "held::inheritor", "--nocapture"])
+        .env(ROLE, "inheritor");
+    let ran = Ran::of(command.output().unwrap());
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert_eq!(world.query("event", "a=b")["state"]["set"], true);
+    assert_eq!(world.query("semaphore", "slots")["state"]["count"], 3);
+    assert_eq!(
+        world.good("section read memory --offset 8 --len 14"),
+        "from the child"
+    );
+    assert_eq!(world.strait("run -- sh -c false").status, Some(1));
+    assert_eq!(world.strait("run -- /no/such").status, Some(127));
+    assert_eq!(
+        world.strait("run --pass x=event:nosuch -- true").status,
+        Some(125)
+    );
+    assert_eq!(
+        world
+            .strait("run --pass x=event:a=b --pass x=event:a=b -- true")
+            .status,
+        Some(125)
+    );
+}
+
+#[test]
+fn while_ties_an_object_to_a_command() {
+    let world = World::new();
+    let ran = world.sh(
+        "$STRAIT semaphore create slots --initial 2 --limit 4 --while \
+                        sh -c '$STRAIT semaphore query slots --json; exit 7'",
+    );
+    assert_eq!((ran.status, &*ran.err), (Some(7), ""));
+    let seen: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(seen["permanent"], false);
+    assert_eq!(seen["life"], "held");
+    assert_eq!(seen["holders"][0]["command"], "strait");
+    assert_eq!(world.strait("semaphore query slots").status, Some(1));
+    assert!(!world.space.path().join("oslots").exists());
+    let wrong = world.strait("section create x --size 0 --while true");
+    assert_eq!(wrong.status, Some(125));
+    assert_eq!(
+        world.strait("event create x --while /no/such").status,
+        Some(127)
+    );
+    let owned = world.sh("$STRAIT mutant create m --owned --while \
+                          sh -c '$STRAIT mutant acquire m --timeout 0 -- true'");
+    assert_eq!(owned.status, Some(124), "{owned:?}");
+    assert_eq!(world.strait("mutant create m --owned").status, Some(2));
+}
+
+#[test]
+fn a_mutant_is_held_while_the_command_runs() {
+    let world = World::new();
+    let script = "echo held; read line; exit 5";
+    let mut holder = world.start(&["mutant", "acquire", "m", "--", "sh", "-c", script]);
+    assert_eq!(holder.hear(), "held");
+    let state = world.query("mutant", "m")["state"].clone();
+    assert_eq!(state["owner"]["pid"], holder.child.id());
+    assert_eq!(state["depth"], 1);
+    let late = world.strait("mutant acquire m --timeout 1ms -- true");
+    assert_eq!((late.status, &*late.out, &*late.err), (Some(124), "", ""));
+    assert_eq!(holder.finish().status, Some(5));
+    assert_eq!(world.strait("mutant query m").status, Some(1));
+}
+
+#[test]
+fn a_killed_owner_leaves_it_abandoned_once() {
+    let world = World::new();
+    world.good("mutant create m");
+    let script = "echo held; read line";
+    let mut holder = world.start(&["mutant", "acquire", "m", "--", "sh", "-c", script]);
+    assert_eq!(holder.hear(), "held");
+    holder.kill();
+    assert_eq!(world.query("mutant", "m")["state"]["abandoned"], true);
+    let again = "$STRAIT mutant acquire m -- sh -c 'echo \"<$STRAIT_ABANDONED>\"'";
+    let ran = world.sh(again);
+    assert_eq!((ran.status, &*ran.out), (Some(0), "<1>\n"));
+    assert!(
+        ran.err.contains("mutant acquire: m was abandoned"),
+        "{ran:?}"
+    );
+    let ran = world.sh(again);
+    assert_eq!((ran.status, &*ran.out, &*ran.err), (Some(0), "<>\n", ""));
+}
+
+#[test]
+fn a_waiter_is_told_that_the_owner_was_killed() {
+    let world = World::new();
+    let script = "echo held; read line";
+    let mut holder = world.start(&["mutant", "acquire", "m", "--", "sh", "-c", script]);
+    assert_eq!(holder.hear(), "held");
+    let waiter = world.start(&["wait", "mutant:m", "--", "sh", "-c", "echo mine"]);
+    // Before the kill the waiter must have a handle: the name goes with the last one.
+    world.until("the waiter has a handle", || {
+        let seen = world.query("mutant", "m");
+        let holders = seen["holders"].as_array().unwrap();
+        holders
+            .iter()
+            .any(|holder| holder["pid"] == waiter.child.id())
+    });
+    holder.kill();
+    let ran = waiter.finish();
+    assert_eq!((ran.status, &*ran.out), (Some(0), "mutant:m\nmine\n"));
+    assert!(ran.err.contains("mutant:m was abandoned"), "{ran:?}");
+}
+
+#[test]
+fn descriptors_of_the_program_do_not_leak_into_commands() {
+    let world = World::new();
+    world.good("event create done");
+    let without = world.sh("exec ls /proc/self/fd");
+    let ran = world.sh("exec $STRAIT mutant acquire m -- ls /proc/self/fd");
+    assert_eq!(ran.out, without.out, "{ran:?}");
+}

@@ -1,0 +1,147 @@
+//! `strait ls`, `strait gc`: what is there, who holds it, what is left over.
+
+use std::process::Stdio;
+
+use crate::world::{Ran, World};
+
+fn list(world: &World, kind: &str) -> serde_json::Value {
+    serde_json::from_str(&world.good(&format!("ls {kind} --json"))).unwrap()
+}
+
+#[test]
+fn holders_have_pids_and_commands() {
+    let world = World::new();
+    let script = "echo held; read line; exit 0";
+    let arguments = [
+        "semaphore",
+        "create",
+        "slots",
+        "--initial",
+        "3",
+        "--limit",
+        "8",
+    ];
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--while", "sh", "-c", script]);
+    let mut holder = world.start(&arguments);
+    assert_eq!(holder.hear(), "held");
+    let pid = holder.child.id();
+    let text = world.good("ls");
+    let line = text.lines().nth(1).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(
+        words,
+        [
+            "semaphore",
+            "slots",
+            "3",
+            "of",
+            "8",
+            &format!("strait({pid})")
+        ]
+    );
+    let found = list(&world, "");
+    assert_eq!(found["objects"][0]["holders"][0]["pid"], pid);
+    assert_eq!(found["objects"][0]["holders"][0]["handles"], 1);
+    assert_eq!(found["sight"]["blind"], serde_json::Value::Null);
+    assert_eq!(holder.finish().status, Some(0));
+    assert_eq!(list(&world, "")["objects"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn one_kind_can_be_listed() {
+    let world = World::new();
+    world.good("event create a");
+    world.good("mutant create b");
+    assert_eq!(list(&world, "mutant")["objects"][0]["name"], "b");
+    assert_eq!(
+        list(&world, "mutant")["objects"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(
+        list(&world, "timer")["objects"].as_array().unwrap().len(),
+        0
+    );
+    assert_eq!(world.strait("ls queue").status, Some(2));
+}
+
+#[test]
+fn leftovers_are_shown_and_collected() {
+    let world = World::new();
+    let script = "echo held; read line";
+    let mut holder = world.start(&["event", "create", "a", "--while", "sh", "-c", script]);
+    assert_eq!(holder.hear(), "held");
+    holder.kill();
+    assert_eq!(list(&world, "")["objects"][0]["life"], "leftover");
+    assert!(world.good("ls").contains("none: a leftover"));
+    // The name is free, and looking has not removed the file.
+    assert_eq!(world.strait("event query a").status, Some(1));
+    assert!(world.space.path().join("oa").exists());
+    let doctor = world.good("doctor");
+    assert!(
+        doctor.contains("1 leftover of killed processes"),
+        "{doctor}"
+    );
+    let removed: serde_json::Value = serde_json::from_str(&world.good("gc --json")).unwrap();
+    assert_eq!(removed["removed"][0]["objects"], 1);
+    assert!(!world.space.path().join("oa").exists());
+}
+
+#[test]
+fn unnamed_objects_are_listed_by_their_holders() {
+    let world = World::new();
+    let memory = strait::nt::Section::options(4096)
+        .namespace(&world.space)
+        .create()
+        .unwrap();
+    let found = list(&world, "section");
+    let seen = &found["objects"][0];
+    assert_eq!(seen["name"], serde_json::Value::Null);
+    assert_eq!(seen["holders"][0]["pid"], std::process::id());
+    assert!(world.good("ls").contains("(unnamed)"));
+    drop(memory);
+}
+
+#[test]
+fn strange_names_and_commands_cannot_draw_on_the_terminal() {
+    let world = World::new();
+    let name = "esc\u{1b}[31m\nbell\u{7} ünïcode";
+    let event = world.space.event(name).permanent().create().unwrap();
+    drop(event);
+    std::fs::write(world.space.path().join("o\u{1b}[2J"), b"").unwrap();
+    let text = world.good("ls");
+    assert!(text.contains(r"esc\u{1b}[31m\nbell\u{7} ünïcode"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    assert_eq!(text.lines().count(), 3);
+    assert_eq!(list(&world, "")["objects"][0]["name"], name);
+}
+
+#[test]
+fn a_closed_output_is_no_panic() {
+    let world = World::new();
+    for number in 0..200 {
+        let name = format!("{number}-{}", "x".repeat(100));
+        world.space.event(name).permanent().create().unwrap();
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = world.command(&["ls"]);
+    let ran = Ran::of(
+        command
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap(),
+    );
+    assert_eq!((ran.status, &*ran.err), (Some(0), ""));
+    let ran = world.sh("$STRAIT ls | head -1");
+    assert_eq!(
+        (ran.out.split_whitespace().next(), &*ran.err),
+        (Some("KIND"), "")
+    );
+    assert_eq!(world.sh("$STRAIT ls >&-").status, Some(0));
+    let full = world.sh("$STRAIT ls >/dev/full");
+    assert_eq!(full.status, Some(1));
+    assert!(full.err.contains("write standard output"), "{full:?}");
+    assert_eq!(world.sh("$STRAIT event set nosuch 2>&-").status, Some(1));
+}
