@@ -12,6 +12,7 @@
 //! [`seat`] which thread sits where.
 
 pub(crate) mod domain;
+pub(crate) mod list;
 pub(crate) mod seat;
 pub(crate) mod txn;
 

@@ -15,7 +15,7 @@ const LOOKS_MAX: u32 = 64;
 const ACTIVE: u64 = 0;
 const COMMITTED: u64 = 1;
 /// Idle, or given up. A wake-up that decides ORs 1 into it, which makes 3: still aborted.
-const ABORTED: u64 = 2;
+pub(crate) const ABORTED: u64 = 2;
 const OUTCOME: u64 = 3;
 
 /// A word of the protocol: mapped memory, or a model checker's.

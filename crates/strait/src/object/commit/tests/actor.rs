@@ -1,10 +1,13 @@
 //! The participants: the real protocol over simulated words, and what they do with it.
 
+use std::sync::atomic::Ordering;
+
 use super::explore::Actor;
 use super::flaw::flaw;
 use super::tape::perform;
 use super::world::{self, At, Ends, Op};
 use crate::object::commit::domain;
+use crate::object::commit::list::{Half, List};
 use crate::object::commit::txn::Watched;
 use crate::object::commit::txn::{self, Author, Cell, NoSignal, Pace, Place, Refusal, Unsettled};
 use crate::object::word::{Op as Deed, Rule, State};
@@ -31,6 +34,31 @@ impl Cell for At {
 pub(crate) struct Thing {
     pub(crate) index: usize,
     pub(crate) rule: Rule,
+    /// Its transactions write their lists entry by entry, as the real table does; else in one step,
+    /// which keeps scenarios small where no list is ever in doubt.
+    pub(crate) by_entries: bool,
+}
+
+impl Half for At {
+    fn load(self, _: Ordering) -> u32 {
+        u32::try_from(perform(Op::Load(self))).expect("half a word")
+    }
+
+    fn store(self, value: u32, order: Ordering) {
+        let release = order != Ordering::Relaxed;
+        perform(Op::StoreHalf {
+            at: self,
+            value,
+            release,
+        });
+    }
+}
+
+fn list(slot: u16) -> List<At, impl Fn(usize) -> Option<At>> {
+    List {
+        count: world::list(slot),
+        entry: move |index| world::entry(slot, index),
+    }
 }
 
 impl Place for Thing {
@@ -46,7 +74,7 @@ impl Place for Thing {
 
     fn status_of(&self, slot: u16) -> Option<u64> {
         let known = (1..=world::SLOTS).contains(&usize::from(slot));
-        known.then(|| world::status(slot).load())
+        known.then(|| Cell::load(world::status(slot)))
     }
 
     fn overrule(&self, slot: u16, old: u64, new: u64) {
@@ -62,12 +90,15 @@ impl Place for Thing {
     }
 
     fn enlisted(&self, slot: u16) -> bool {
-        flaw("enlisted: always") || world::list(slot).load() & 1 << self.index != 0
+        if self.by_entries {
+            return list(slot).names(id(self));
+        }
+        flaw("enlisted: always") || Cell::load(world::list(slot)) & 1 << self.index != 0
     }
 }
 
 fn token_in(slot: u16) -> u32 {
-    domain::token(slot, world::incarnation(slot).load())
+    domain::token(slot, Cell::load(world::incarnation(slot)))
 }
 
 /// As `Domain::is_dead`: the record first, then the lock.
@@ -102,7 +133,10 @@ impl Author<Thing> for Sitter {
     fn enlist(&self, places: &[&Thing]) -> u32 {
         let ids = places.iter().fold(0, |ids, thing| ids | 1 << thing.index);
         let slot = self.slot;
-        let seq = if flaw("enlist: the same sequence again") {
+        let seq = if places.iter().any(|place| place.by_entries) {
+            list(slot).write(places.iter().map(|place| id(place)));
+            perform(Op::Count { slot, ids })
+        } else if flaw("enlist: the same sequence again") {
             perform(Op::EnlistAgain { slot, ids })
         } else {
             perform(Op::Enlist { slot, ids })
@@ -150,6 +184,10 @@ fn sitter(who: usize) -> Sitter {
         slot,
         token: domain::token(slot, 1),
     }
+}
+
+fn id(thing: &Thing) -> u32 {
+    u32::try_from(thing.index).expect("few objects") + 1
 }
 
 fn ids(things: &[Thing]) -> u64 {
@@ -265,7 +303,7 @@ pub(crate) fn wait(thing: Thing, since: Option<u32>) -> Operation {
             return false;
         }
         if thing.rule == Rule::Auto {
-            world::ticket(usize::from(me.slot) - 1).store(0);
+            Cell::store(world::ticket(usize::from(me.slot) - 1), 0);
         }
         true
     })
@@ -281,7 +319,7 @@ pub(crate) fn wait_in_vain(thing: Thing, since: Option<u32>) -> Operation {
         if !took {
             ends(Ends::default());
         }
-        world::ticket(usize::from(me.slot) - 1).store(0);
+        Cell::store(world::ticket(usize::from(me.slot) - 1), 0);
         true
     })
 }
@@ -317,7 +355,7 @@ pub(crate) fn release(thing: Thing) -> Operation {
 pub(crate) fn waiters() -> u32 {
     (0..3)
         .filter(|who| {
-            let token = world::ticket(*who).load();
+            let token = Cell::load(world::ticket(*who));
             let token = u32::try_from(token).expect("tokens have 32 bits");
             token != 0 && perform(Op::Seated(domain::slot_of(token))) == 1
         })
@@ -347,7 +385,7 @@ pub(crate) fn look(thing: Thing) -> Operation {
     Box::new(move |_| {
         let object = thing.index;
         perform(Op::LooksAt(object));
-        let state = txn::observe(&thing, || State(thing.state().load()));
+        let state = txn::observe(&thing, || State(Cell::load(thing.state())));
         let content = u64::from(state.value());
         perform(Op::Saw { object, content });
         true
@@ -358,7 +396,7 @@ pub(crate) fn look(thing: Thing) -> Operation {
 pub(crate) fn look_wait(thing: Thing, since: Option<u32>) -> Operation {
     Box::new(move |_| {
         loop {
-            match txn::watch(&thing, since, || State(thing.state().load())) {
+            match txn::watch(&thing, since, || State(Cell::load(thing.state()))) {
                 Watched::Ready => return true,
                 Watched::Quiet(state) => sleep(&thing, state, since),
                 Watched::Marked(_) => {
@@ -371,17 +409,24 @@ pub(crate) fn look_wait(thing: Thing, since: Option<u32>) -> Operation {
     })
 }
 
-/// As `Domain::sit` takes one seat; false if it is taken, or retired.
+/// As `Domain::sit` takes one seat. `None`: it is taken, or retired.
 pub(crate) fn sit(slot: u16) -> Option<Sitter> {
-    if perform(Op::TakeSeat(slot)) == 0 {
+    if perform(Op::ClaimSeat(slot)) == 0 {
         return None;
+    }
+    if flaw("sit: under the last sitter's number") {
+        perform(Op::LockSeat(slot));
     }
     let Some(seq) = txn::inherit(world::status(slot)) else {
         perform(Op::Rise(slot));
         return None;
     };
-    let now = world::incarnation(slot).load() + 1;
-    world::incarnation(slot).store(now);
+    let now = Cell::load(world::incarnation(slot)) + 1;
+    Cell::store(world::incarnation(slot), now);
+    if perform(Op::LockSeat(slot)) == 0 {
+        perform(Op::Rise(slot));
+        return None;
+    }
     perform(Op::CountFrom(seq.into()));
     Some(Sitter {
         slot,

@@ -12,6 +12,7 @@ pub(super) const fn semaphore(index: usize) -> Thing {
     Thing {
         index,
         rule: SEMAPHORE,
+        by_entries: false,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::object::word::{Op as Deed, Rule, State};
 const MUTANT: Thing = Thing {
     index: 0,
     rule: Rule::Mutant,
+    by_entries: false,
 };
 const A: Thing = semaphore(0);
 const B: Thing = semaphore(1);
@@ -84,8 +85,8 @@ fn a_wait_for_all_inherits_too() {
     );
 }
 
-#[test]
-fn the_next_in_a_dead_owners_seat_is_not_taken_for_the_owner() {
+/// The owner dies, and another sits down in its seat.
+fn succession() -> Model<Domain> {
     let actors = vec![
         actor(0, vec![free(MUTANT)]),
         actor(1, vec![from_seat(1, wait(MUTANT, None))]),
@@ -94,7 +95,15 @@ fn the_next_in_a_dead_owners_seat_is_not_taken_for_the_owner() {
     let mut model = mutant(2, 1, actors);
     model.mortals = &[0];
     model.at_rest = Box::new(|_, _| Ok(()));
-    sound("mutant: free, wait from the dead one's seat, wait", &model);
+    model
+}
+
+#[test]
+fn the_next_in_a_dead_owners_seat_is_not_taken_for_the_owner() {
+    sound(
+        "mutant: free, wait from the dead one's seat, wait",
+        &succession(),
+    );
 }
 
 /// An author who may die anywhere, one who takes its seat, and one who meets what it left.
@@ -178,9 +187,40 @@ fn a_mark_of_the_same_number_is_not_taken_for_the_present_transactions() {
     sound("a stale mark on B; all AB; take B", &model);
 }
 
+/// As [`wrapped`], with lists written entry by entry, in a memory in which a store may be seen later
+/// than those that follow it, as far as their orders allow that.
+fn weak(patience: u8) -> Model<Domain> {
+    const A: Thing = Thing {
+        by_entries: true,
+        ..self::A
+    };
+    const B: Thing = Thing {
+        by_entries: true,
+        ..self::B
+    };
+    let mut model = wrapped(patience);
+    model.world.weak = true;
+    model.actors = vec![
+        actor(0, vec![try_all(&[A]), try_all(&[B])]),
+        actor(1, vec![try_take(B)]),
+        actor(2, vec![look(B)]),
+    ];
+    model
+}
+
+#[test]
+fn a_list_is_not_seen_before_the_end_of_the_transaction_before() {
+    sound(
+        "weak memory: a stale mark on B; all A, all B; take B; look B",
+        &weak(1),
+    );
+}
+
 #[test]
 fn defects_are_noticed() {
     red("inherit: a decided record", &seats(1));
+    red("sit: under the last sitter's number", &succession());
     red("enlisted: always", &wrapped(2));
     red("resolve: by the next one's list", &wrapped(2));
+    red("list: in any order", &weak(1));
 }

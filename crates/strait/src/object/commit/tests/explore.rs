@@ -25,7 +25,7 @@ pub(crate) const ACTORS_MAX: usize = 4;
 const ALONE_MAX: u32 = 24;
 
 /// States a scenario may have.
-const STATES_MAX: usize = 3_000_000;
+const STATES_MAX: usize = 60_000_000;
 
 /// How an operation takes part.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -41,9 +41,14 @@ pub(crate) enum Share {
 /// What participants act on.
 pub(crate) trait World: Clone + Hash + PartialEq {
     type Op: Debug + 'static;
-    fn share(op: &Self::Op) -> Share;
+    fn share(&self, op: &Self::Op) -> Share;
     /// Does it. `Ok(None)`: not possible now, nothing changed. The error is a broken promise.
     fn apply(&mut self, who: usize, op: &Self::Op) -> Result<Option<u64>, String>;
+    /// What happens without a participant: a store of `who` that lingered becomes visible to the
+    /// others. False: nothing does.
+    fn drift(&mut self, _who: usize) -> Result<bool, String> {
+        Ok(false)
+    }
     /// What a death does to the world.
     fn bury(&mut self, who: usize);
     /// What must be true at all times.
@@ -143,6 +148,7 @@ enum Event {
     Start,
     Step { who: usize, node: u32, result: u64 },
     Death { who: usize },
+    Drift { who: usize },
 }
 
 /// Two lanes of multiply and rotate: wide enough that no two states of a run share a print.
@@ -324,7 +330,7 @@ impl<'m, W: World> Explorer<'m, W> {
             let turn = frame.next;
             frame.next += 1;
             let count = self.model.actors.len();
-            if turn >= 2 * count {
+            if turn >= 3 * count {
                 self.leave(path)?;
                 continue;
             }
@@ -337,11 +343,18 @@ impl<'m, W: World> Explorer<'m, W> {
                         (state, event)
                     }
                 }
-            } else {
+            } else if turn < 2 * count {
                 match self.kill(&frame.state, who) {
                     None => continue,
                     Some(state) => (state, Event::Death { who }),
                 }
+            } else {
+                let mut state = frame.state.clone();
+                if !state.world.drift(who)? {
+                    continue;
+                }
+                frame.moved = true;
+                (state, Event::Drift { who })
             };
             self.report.steps += 1;
             let print = state.print();
@@ -393,7 +406,7 @@ impl<'m, W: World> Explorer<'m, W> {
         frame.state.world.check()?;
         let mover = match frame.event {
             Event::Step { who, .. } => Some(who),
-            Event::Start | Event::Death { .. } => None,
+            Event::Start | Event::Death { .. } | Event::Drift { .. } => None,
         };
         let before = path.len().checked_sub(2).map(|at| &path[at].state.world);
         if mover.is_some() && before == Some(&frame.state.world) {
@@ -415,6 +428,7 @@ impl<'m, W: World> Explorer<'m, W> {
         };
         let mut world = from.world.clone();
         let mut pauses = 0;
+        let context = |why| format!("{why} (with {who} alone)");
         loop {
             let result = match &memoirs.nodes[node as usize].next {
                 Next::Over(None) => return Ok(()),
@@ -423,26 +437,24 @@ impl<'m, W: World> Explorer<'m, W> {
                     node = memoirs.stage(actor, stage);
                     continue;
                 }
-                Next::Perform(op) if W::share(op) == Share::Pause => {
+                Next::Perform(op) if world.share(op) == Share::Pause => {
                     pauses += 1;
                     if pauses > ALONE_MAX {
                         if world.may_wait_for_the_stopped() {
                             return Ok(());
                         }
-                        return Err(format!("{who} cannot finish, though it is alone"));
+                        return Err(context("cannot finish".into()));
                     }
                     0
                 }
-                Next::Perform(op) => match world.apply(who, op)? {
+                Next::Perform(op) => match world.apply(who, op).map_err(context)? {
                     Some(result) => result,
                     None => break,
                 },
             };
             node = memoirs.child(actor, node, result);
         }
-        world
-            .check()
-            .map_err(|why| format!("{why} (with {who} alone)"))
+        world.check().map_err(context)
     }
 
     fn step(&mut self, from: &State<W>, who: usize) -> Result<Stepped<W>, String> {
@@ -480,7 +492,7 @@ impl<'m, W: World> Explorer<'m, W> {
                     state.pauses[who] = 0;
                     continue;
                 }
-                Next::Perform(op) => match W::share(op) {
+                Next::Perform(op) => match state.world.share(op) {
                     Share::Step => return Ok(()),
                     Share::Silent => {
                         let applied = state.world.apply(who, op);
@@ -523,6 +535,7 @@ impl<'m, W: World> Explorer<'m, W> {
             match frame.event {
                 Event::Start => {}
                 Event::Death { who } => told += &format!("  {who}: dies\n"),
+                Event::Drift { who } => told += &format!("  {who}: its store is seen\n"),
                 Event::Step { who, node, result } => {
                     if let Next::Perform(op) = &self.memoirs[who].nodes[node as usize].next {
                         told += &format!("  {who}: {op:?} -> {result:#x}\n");

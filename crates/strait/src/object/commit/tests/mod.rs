@@ -35,6 +35,9 @@ pub(crate) fn red<W: World>(flaw: &'static str, model: &Model<W>) {
         "model with {flaw:?}: {report}: {}",
         why.map_or("nothing broken", |(_, why)| why)
     );
+    if std::env::var_os("STRAIT_MODELS").is_some() {
+        println!("{}", wound.unwrap_or_default());
+    }
     assert!(wound.is_some(), "no model notices {flaw:?}");
 }
 

@@ -15,10 +15,12 @@ const S: Thing = semaphore(0);
 const AUTO: Thing = Thing {
     index: 0,
     rule: Rule::Auto,
+    by_entries: false,
 };
 const MANUAL: Thing = Thing {
     index: 0,
     rule: Rule::Manual,
+    by_entries: false,
 };
 
 fn releases(patience: u8) -> Model<Domain> {

@@ -19,7 +19,8 @@ const RECORDS: usize = OBJECTS;
 const RECORD: usize = 3;
 const TICKETS: usize = RECORDS + RECORD * (SLOTS + 1);
 const SEQS: usize = TICKETS + ACTORS;
-const WORDS: usize = SEQS + ACTORS;
+const ENTRIES: usize = SEQS + ACTORS;
+const WORDS: usize = ENTRIES + 2 * (SLOTS + 1);
 const ACTORS: usize = super::explore::ACTORS_MAX;
 const CONTENT: u64 = !0xffff_ffff | READY;
 
@@ -40,6 +41,11 @@ pub(crate) fn list(slot: u16) -> At {
     At(status(slot).0 + 1)
 }
 
+/// The entries of a list that is written entry by entry; its count is [`list`].
+pub(crate) fn entry(slot: u16, index: usize) -> Option<At> {
+    (index < 2).then(|| At(ENTRIES + 2 * usize::from(slot) + index))
+}
+
 pub(crate) fn incarnation(slot: u16) -> At {
     At(status(slot).0 + 2)
 }
@@ -58,6 +64,17 @@ pub(crate) enum Op {
     Enlist {
         slot: u16,
         ids: u64,
+    },
+    /// Draws the next number; the list is written entry by entry.
+    Count {
+        slot: u16,
+        ids: u64,
+    },
+    /// A store of half a word, or of less order than all others.
+    StoreHalf {
+        at: At,
+        value: u32,
+        release: bool,
     },
     /// The same number as before: for a flaw.
     EnlistAgain {
@@ -84,7 +101,9 @@ pub(crate) enum Op {
     Wakes,
     /// Whether somebody holds the seat's lock.
     Seated(u16),
-    TakeSeat(u16),
+    /// Only one at a time may sit down there.
+    ClaimSeat(u16),
+    LockSeat(u16),
     /// The thread's own counter is at least this.
     CountFrom(u64),
     Rise(u16),
@@ -130,10 +149,17 @@ pub(crate) struct Domain {
     words: [u64; WORDS],
     rules: [Rule; OBJECTS],
     sleeps: [Sleep; ACTORS],
+    /// What each record's present transaction is about, and what its next one will be.
+    covers: [(u64, u64); SLOTS + 1],
+    /// Whether a store may linger until its author's next access but for those of no order.
+    pub(crate) weak: bool,
+    lingering: [Option<(At, u64)>; ACTORS],
     /// Somebody may only look, and cannot remove a mark that is in the way.
     pub(crate) lookers: bool,
     /// Who sits where.
     seats: [Option<usize>; SLOTS + 1],
+    /// Who sits or is about to.
+    claims: [Option<usize>; SLOTS + 1],
     /// Decisions since the present operation began.
     pub(crate) decisions: [u8; ACTORS],
     /// What finished operations say to have taken and given.
@@ -166,8 +192,12 @@ impl Domain {
             words,
             rules: objects.map(|(rule, _)| rule),
             sleeps: [Sleep::Awake; ACTORS],
+            covers: [(0, 0); SLOTS + 1],
+            weak: false,
+            lingering: [None; ACTORS],
             lookers: false,
             seats,
+            claims: seats,
             decisions: [0; ACTORS],
             balance: [0; OBJECTS],
             looks: [None; ACTORS],
@@ -190,6 +220,7 @@ impl Domain {
     /// Nobody has sat there yet.
     pub(crate) fn empty_seat(&mut self, slot: u16) {
         self.seats[usize::from(slot)] = None;
+        self.claims[usize::from(slot)] = None;
         self.words[incarnation(slot).0] = 0;
     }
 
@@ -201,7 +232,7 @@ impl Domain {
         }
         let slot = word.slot();
         let record = self.words[status(slot).0];
-        let enlisted = self.words[list(slot).0] & 1 << index != 0;
+        let enlisted = self.covers[usize::from(slot)].0 & 1 << index != 0;
         if txn::decided(record, word.seq()) && enlisted {
             let token = domain::token(slot, self.words[incarnation(slot).0]);
             self.rules[index].finish(word, txn::op_of(record), token)
@@ -238,7 +269,8 @@ impl Domain {
     /// A decision must hold everything that it enlisted, and be allowed.
     fn judge_decision(&self, slot: u16, before: &[u64; OBJECTS]) -> Result<(), String> {
         let record = self.words[status(slot).0];
-        for index in (0..OBJECTS).filter(|index| self.words[list(slot).0] & 1 << index != 0) {
+        for index in (0..OBJECTS).filter(|index| self.covers[usize::from(slot)].0 & 1 << index != 0)
+        {
             let word = State(self.words[index]);
             if !word.locked() || word.slot() != slot || word.seq() != txn::seq_of(record) {
                 return Err(format!("decided without holding object {index}"));
@@ -351,10 +383,27 @@ impl Domain {
         }
     }
 
+    fn store(&mut self, at: At, value: u64) {
+        self.words[at.0] = value;
+        let record = (1..=SLOTS as u16).find(|slot| status(*slot) == at);
+        // A transaction begins: the record is about its objects from now on.
+        if let Some(slot) = record.filter(|_| value & 3 == 0) {
+            let covers = &mut self.covers[usize::from(slot)];
+            covers.0 = covers.1;
+        }
+    }
+
     fn perform(&mut self, who: usize, op: &Op) -> Option<u64> {
         match *op {
             Op::Load(at) => return Some(self.words[at.0]),
-            Op::Store(at, value) => self.words[at.0] = value,
+            Op::Store(at, value) if self.weak => self.lingering[who] = Some((at, value)),
+            Op::Store(at, value) => self.store(at, value),
+            Op::StoreHalf { at, value, .. } => self.words[at.0] = value.into(),
+            Op::Count { slot, ids } => {
+                self.covers[usize::from(slot)].1 = ids;
+                self.words[SEQS + who] += 1;
+                return Some(self.words[SEQS + who]);
+            }
             Op::Cas(at, old, new) => {
                 let found = self.words[at.0];
                 if found == old {
@@ -363,11 +412,13 @@ impl Domain {
                 return Some(found);
             }
             Op::Enlist { slot, ids } => {
+                self.covers[usize::from(slot)].1 = ids;
                 self.words[list(slot).0] = ids;
                 self.words[SEQS + who] += 1;
                 return Some(self.words[SEQS + who]);
             }
             Op::EnlistAgain { slot, ids } => {
+                self.covers[usize::from(slot)].1 = ids;
                 self.words[list(slot).0] = ids;
                 return Some(self.words[SEQS + who]);
             }
@@ -388,15 +439,19 @@ impl Domain {
             Op::Seated(slot) => {
                 return Some(u64::from(self.seats[usize::from(slot)].is_some()));
             }
-            Op::TakeSeat(slot) => {
-                let seat = &mut self.seats[usize::from(slot)];
-                if seat.is_some() {
-                    return Some(0);
-                }
-                *seat = Some(who);
-                return Some(1);
+            Op::ClaimSeat(slot) => {
+                let claim = self.claims[usize::from(slot)].get_or_insert(who);
+                return Some(u64::from(*claim == who));
             }
-            Op::Rise(slot) => self.seats[usize::from(slot)] = None,
+            Op::LockSeat(slot) => {
+                let seat = self.seats[usize::from(slot)].get_or_insert(who);
+                return Some(u64::from(*seat == who));
+            }
+            Op::Rise(slot) => {
+                let slot = usize::from(slot);
+                self.seats[slot] = self.seats[slot].filter(|sitter| *sitter != who);
+                self.claims[slot] = None;
+            }
             Op::CountFrom(seq) => {
                 self.words[SEQS + who] = self.words[SEQS + who].max(seq);
             }
@@ -429,15 +484,21 @@ impl Domain {
 impl World for Domain {
     type Op = Op;
 
-    fn share(op: &Op) -> Share {
+    fn share(&self, op: &Op) -> Share {
         match op {
             Op::Pause => Share::Pause,
-            Op::Ends(_) | Op::CountFrom(_) | Op::Saw { .. } | Op::LeavesFull => Share::Silent,
+            Op::Ends(_) | Op::CountFrom(_) | Op::Saw { .. } | Op::LeavesFull | Op::Count { .. } => {
+                Share::Silent
+            }
             _ => Share::Step,
         }
     }
 
     fn apply(&mut self, who: usize, op: &Op) -> Result<Option<u64>, String> {
+        let unordered = matches!(op, Op::StoreHalf { release: false, .. });
+        if !unordered && self.share(op) == Share::Step {
+            self.drift(who)?;
+        }
         let before = self.contents();
         let committed = self.committed();
         let result = self.perform(who, op);
@@ -460,6 +521,17 @@ impl World for Domain {
         Ok(result)
     }
 
+    fn drift(&mut self, who: usize) -> Result<bool, String> {
+        let Some((at, value)) = self.lingering[who].take() else {
+            return Ok(false);
+        };
+        let before = self.contents();
+        let committed = self.committed();
+        self.store(at, value);
+        self.judge(who, &Op::Store(at, value), &before, committed)?;
+        Ok(true)
+    }
+
     fn bury(&mut self, who: usize) {
         self.sleeps[who] = Sleep::Awake;
         self.looks[who] = None;
@@ -471,6 +543,9 @@ impl World for Domain {
                 if let Some(free) = self.graves.iter_mut().find(|grave| **grave == 0) {
                     *free = token;
                 }
+            }
+            if self.claims[usize::from(slot)] == Some(who) {
+                self.claims[usize::from(slot)] = None;
             }
         }
     }
@@ -494,11 +569,6 @@ impl World for Domain {
         let marked = self.words[..OBJECTS]
             .iter()
             .any(|word| State(*word).locked());
-        // Stopped between taking a dead owner's seat and counting up its incarnation.
-        let sitting_down = (1..=SLOTS as u16).any(|slot| {
-            self.seats[usize::from(slot)].is_some()
-                && self.owner_is_dead(domain::token(slot, self.words[incarnation(slot).0]))
-        });
-        self.lookers && marked || sitting_down
+        self.lookers && marked
     }
 }
