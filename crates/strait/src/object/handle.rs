@@ -15,6 +15,7 @@ use crate::object::commit::seat;
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{self, Header};
 use crate::object::space::Namespace;
+use crate::object::space::files;
 use crate::object::space::life::{self, Held, Mapping};
 use crate::object::space::name::Name;
 use crate::object::space::secure::Security;
@@ -213,8 +214,8 @@ impl Site {
         let fail = |errno| Error::kernel(errno, "create", "");
         let file =
             memfd::create(c"strait", header.file_len(), Mode::RUSR | Mode::WUSR).map_err(fail)?;
-        life::write_all(&file, 0, &header.encode()).map_err(fail)?;
-        life::write_all(&file, header.data_offset() as u64, data).map_err(fail)?;
+        files::write_all(&file, 0, &header.encode()).map_err(fail)?;
+        files::write_all(&file, header.data_offset() as u64, data).map_err(fail)?;
         Ok(Handle::over(header, None, Home::Memfd(file), Some(space)))
     }
 
@@ -442,7 +443,7 @@ impl Handle {
             return Err(wrong("neither a memfd nor a file of a namespace on tmpfs"));
         }
         let stat = rustix::fs::fstat(&file).map_err(kernel)?;
-        let header = life::read_header(&file, u64::try_from(stat.st_size).unwrap_or(0))?;
+        let header = files::read_header(&file, u64::try_from(stat.st_size).unwrap_or(0))?;
         let mut known = spaces.iter();
         let space = known
             .find(|space| {

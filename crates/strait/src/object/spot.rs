@@ -362,17 +362,12 @@ impl<'a> Spot<'a> {
 
     /// The state without its mark, for those who may only look: what is committed counts.
     pub(crate) fn observe(&self) -> State {
-        let state = State(self.look().load(Ordering::SeqCst));
-        if !state.locked() {
-            return state;
-        }
-        match self.status_of(state.slot()) {
-            Some(status) if txn::decided(status, state.seq()) => {
-                self.rule()
-                    .finish(state, txn::op_of(status), self.token_of(state.slot()))
-            }
-            _ => state.unmarked(),
-        }
+        txn::observe(self, || self.glance())
+    }
+
+    /// The word as it is, mark and all.
+    pub(crate) fn glance(&self) -> State {
+        State(self.look().load(Ordering::SeqCst))
     }
 }
 

@@ -10,6 +10,8 @@
 //! ```
 //! Everything here is arithmetic on one word: no memory, no clock, no failure but a limit.
 
+use crate::object::flaw;
+
 /// An acquire may succeed.
 pub(crate) const READY: u64 = 1;
 /// Somebody may be asleep on the low half.
@@ -38,7 +40,7 @@ pub(crate) const SCHEDULES: u32 = 32;
 pub(crate) struct State(pub(crate) u64);
 
 /// What a kind's value means, and how acquire and signal change it.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Rule {
     /// Manual-reset event. Value: generation, one more at each release of its waiters.
     Manual,
@@ -156,6 +158,13 @@ impl State {
         Self(self.0 & 0xffff_fffe | u64::from(value) << 32 | u64::from(ready))
     }
 
+    /// The same with another stamp: a word that was set again after it was taken is not mistaken
+    /// for one that was never taken.
+    fn restamped(self) -> Self {
+        let stamp = (self.0 & STAMP).wrapping_add(1 << SLOT_SHIFT) & STAMP;
+        Self(self.0 & !STAMP | stamp)
+    }
+
     /// The same, with its sleepers woken: the waiters' bit is theirs to set again.
     fn woken(self) -> Self {
         Self(self.0 & !WAITERS)
@@ -254,6 +263,12 @@ impl Rule {
                 } else {
                     auto.pulses = auto.pulses.saturating_sub(1);
                 }
+                // A setter counts the waiters beside the word.
+                let state = if flaw("acquire: the stamp stays") {
+                    state
+                } else {
+                    state.restamped()
+                };
                 state.put(auto.pending > 0, auto.pack())
             }
             Self::Semaphore { .. } => {

@@ -24,6 +24,7 @@ use strait_sys::ofd_lock::{self, Lock};
 use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::object::commit::list::List;
 use crate::object::commit::txn;
 use crate::object::handle::UNNAMED;
 
@@ -33,8 +34,6 @@ pub(crate) mod look;
 pub(crate) const TABLE: &str = ".txn";
 /// Seats of a domain, that is threads which may wait, or signal a waiter, at one time.
 pub(crate) const SEATS: u16 = 4095;
-/// Objects in one transaction.
-pub(crate) const PARTICIPANTS: usize = 64;
 
 const MAGIC: u64 = 0x4e58_5449_4152_5453;
 const LAYOUT: u64 = 1;
@@ -53,6 +52,8 @@ const REDIRECT: usize = 384;
 const INCARNATION_BITS: u32 = 20;
 /// How often a process may fork without an exec, and its child again, and still use one domain.
 const FORKS: usize = 16;
+
+type Half<'d> = Word<'d, u32>;
 
 /// Objects that can change together: those of one namespace, or of this process alone.
 #[derive(Debug)]
@@ -203,7 +204,7 @@ impl Domain {
         self.map.word(HEADER + usize::from(slot) * RECORD + at)
     }
 
-    fn half(&self, slot: u16, at: usize) -> Option<Word<'_, u32>> {
+    fn half(&self, slot: u16, at: usize) -> Option<Half<'_>> {
         self.map.word(HEADER + usize::from(slot) * RECORD + at)
     }
 
@@ -344,21 +345,10 @@ impl Domain {
             self.rise(slot);
             return Ok(None);
         };
-        let found = status.load(Ordering::SeqCst);
-        if txn::is_committed(found) {
-            // Retired: its last sitter died after deciding, and marks may still name the decision.
+        let Some(seq) = txn::inherit(status) else {
             self.rise(slot);
             return Ok(None);
-        }
-        kill::point("seat.locked");
-        let aborted = found & !3 | txn::ABORTED;
-        if status
-            .compare_exchange(found, aborted, Ordering::SeqCst, Ordering::SeqCst)
-            .is_err()
-        {
-            self.rise(slot);
-            return Ok(None);
-        }
+        };
         let now = incarnation.load(Ordering::SeqCst).wrapping_add(1);
         incarnation.store(now, Ordering::SeqCst);
         kill::point("seat.renamed");
@@ -378,7 +368,7 @@ impl Domain {
             slot,
             token: token(slot, now),
         };
-        Ok(Some((seat, txn::seq_of(found))))
+        Ok(Some((seat, seq)))
     }
 
     /// Writes who sits there, for those who look.
@@ -409,28 +399,23 @@ impl Domain {
         locks.release(slot);
     }
 
-    /// Records what the coming transaction is about. At most [`PARTICIPANTS`] ids.
+    /// What the present transaction of `slot` is about.
+    fn list<'d>(&'d self, slot: u16) -> Option<List<Half<'d>, impl Fn(usize) -> Option<Half<'d>>>> {
+        let count = self.half(slot, COUNT)?;
+        let entry = move |index| self.half(slot, LIST + index * 4);
+        Some(List { count, entry })
+    }
+
+    /// Records what the coming transaction is about.
     pub(crate) fn enlist(&self, slot: u16, ids: impl ExactSizeIterator<Item = u32>) {
-        let count = u32::try_from(ids.len()).unwrap_or(0);
-        for (index, id) in ids.enumerate() {
-            if let Some(word) = self.half(slot, LIST + index * 4) {
-                word.store(id, Ordering::Relaxed);
-            }
-        }
-        if let Some(word) = self.half(slot, COUNT) {
-            word.store(count, Ordering::Release);
+        if let Some(list) = self.list(slot) {
+            list.write(ids);
         }
     }
 
     /// Whether the present transaction of `slot` is about the object of this id.
     pub(crate) fn names(&self, slot: u16, id: u32) -> bool {
-        let count = self
-            .half(slot, COUNT)
-            .map_or(0, |word| word.load(Ordering::Acquire)) as usize;
-        (0..count.min(PARTICIPANTS)).any(|index| {
-            self.half(slot, LIST + index * 4)
-                .is_some_and(|word| word.load(Ordering::Relaxed) == id)
-        })
+        self.list(slot).is_some_and(|list| list.names(id))
     }
 
     /// Seats whose sitters died after a decision, with that decision.
@@ -456,14 +441,9 @@ impl Domain {
         let (Some(file), Some(status)) = (&locks.file, self.status(slot)) else {
             return false;
         };
-        let count = self
-            .half(slot, COUNT)
-            .map_or(0, |word| word.load(Ordering::Acquire)) as usize;
-        let ids =
-            (0..count.min(PARTICIPANTS)).filter_map(|index| self.half(slot, LIST + index * 4));
-        let has_unnamed = ids
-            .into_iter()
-            .any(|id| id.load(Ordering::Acquire) & UNNAMED != 0);
+        let has_unnamed = self
+            .list(slot)
+            .is_none_or(|list| list.ids().any(|id| id & UNNAMED != 0));
         if has_unnamed || !locks.claim(slot) {
             return false;
         }
@@ -523,7 +503,7 @@ impl Locks {
     }
 }
 
-fn token(slot: u16, incarnation: u64) -> u32 {
+pub(crate) fn token(slot: u16, incarnation: u64) -> u32 {
     let low = u32::try_from(incarnation & ((1 << INCARNATION_BITS) - 1)).unwrap_or(0);
     u32::from(slot) << INCARNATION_BITS | low
 }

@@ -12,5 +12,9 @@
 //! [`seat`] which thread sits where.
 
 pub(crate) mod domain;
+pub(crate) mod list;
 pub(crate) mod seat;
 pub(crate) mod txn;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -5,7 +5,12 @@
 
 use strait_sys::kill;
 
+use crate::object::flaw;
 use crate::object::word::{Admission, AtLimit, Op, Rule, SEQ_MASK, State};
+
+/// Looks of an observer before it answers with what it saw last: only a process that scribbles
+/// makes it need more than a few.
+const LOOKS_MAX: u32 = 64;
 
 const ACTIVE: u64 = 0;
 const COMMITTED: u64 = 1;
@@ -129,6 +134,71 @@ pub(crate) fn decided(status: u64, seq: u32) -> bool {
     is_committed(status) && seq_of(status) == seq
 }
 
+/// Takes over the record of an empty seat, and tells the sequence that it has come to. `None`: its
+/// last sitter died after deciding. The seat is retired, since marks may still name that decision.
+pub(crate) fn inherit(status: impl Cell) -> Option<u32> {
+    let found = status.load();
+    if is_committed(found) && !flaw("inherit: a decided record") {
+        return None;
+    }
+    kill::point("seat.locked");
+    let aborted = found & !OUTCOME | ABORTED;
+    status.cas(found, aborted).ok().map(|()| seq_of(found))
+}
+
+/// The content as it was at one moment of the call, for those who may only look: what is committed
+/// counts, though its mark may still be there.
+pub(crate) fn observe<P: Place>(place: &P, look: impl Fn() -> State) -> State {
+    let mut state = look();
+    for _ in 0..LOOKS_MAX {
+        if !state.locked() {
+            return state;
+        }
+        let slot = state.slot();
+        let status = place.status_of(slot);
+        if let Some(status) = status
+            && decided(status, state.seq())
+            && place.enlisted(slot)
+            && place.status_of(slot) == Some(status)
+        {
+            let author = place.token_of(slot);
+            return place.rule().finish(state, op_of(status), author);
+        }
+        // Not decided when we looked at the record; but the mark is older than that look. Had it
+        // been decided, finished and forgotten in between, the word would have changed.
+        let again = look();
+        if again == state || flaw("observe: the word once") {
+            break;
+        }
+        state = again;
+    }
+    state.unmarked()
+}
+
+/// What a waiter that may only look finds.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Watched {
+    Ready,
+    /// Sleep on this: it changes before the object becomes ready, and the change wakes.
+    Quiet(State),
+    /// Sleep briefly: the decision may already have been made, and its wake-up be over.
+    Marked(State),
+}
+
+/// Prepares a sleep without writing. Whoever makes such an object ready wakes its sleepers, asked
+/// or not.
+pub(crate) fn watch<P: Place>(place: &P, since: Option<u32>, look: impl Fn() -> State) -> Watched {
+    let state = look();
+    let seen = place.rule().admit(observe(place, &look), 0, since);
+    if matches!(seen, Admission::Ready { .. }) {
+        Watched::Ready
+    } else if state.locked() && !flaw("watch: sleep on a mark") {
+        Watched::Marked(state)
+    } else {
+        Watched::Quiet(state)
+    }
+}
+
 /// The word once no mark is on it.
 pub(crate) fn settled<P: Place>(place: &P, pace: &mut impl Pace) -> Result<State, Unsettled> {
     loop {
@@ -162,13 +232,13 @@ pub(crate) fn resolve<P: Place>(
             replace(mark.unmarked());
             return pace.pause();
         }
-        if !place.enlisted(slot) {
-            // Only a verdict if the record did not turn to another transaction meanwhile.
-            if place.status_of(slot) == Some(status) {
-                replace(mark.unmarked());
-                return pace.pause();
-            }
-        } else if outcome == COMMITTED && !kill::sabotaged("resolve.finish") {
+        let enlisted = place.enlisted(slot);
+        if place.status_of(slot) != Some(status) && !flaw("resolve: by the next one's list") {
+            // The record turned to another transaction: the list may be that one's.
+        } else if !enlisted {
+            replace(mark.unmarked());
+            return pace.pause();
+        } else if outcome == COMMITTED && !flaw("resolve.finish") {
             kill::point("resolve.finish");
             replace(
                 place
@@ -178,7 +248,7 @@ pub(crate) fn resolve<P: Place>(
             return pace.pause();
         } else if cell.load() != mark.0 {
             return pace.pause();
-        } else if outcome == ACTIVE && pace.weary() && !kill::sabotaged("resolve.abort") {
+        } else if outcome == ACTIVE && pace.weary() && !flaw("resolve.abort") {
             // Undecided for too long: its author may be stopped or dead. Decide against it; the
             // next round removes the mark.
             kill::point("resolve.abort");
@@ -293,9 +363,9 @@ pub(crate) fn signal<P: Place, A: Author<P>>(
         }
         let op = plan(state);
         let Some(next) = place.rule().signal(state, op)? else {
-            // `plan` may have looked at more than the state, and after it: a release that was
-            // pending then may have been taken meanwhile, and this one would be lost.
-            if place.state().load() == state.0 {
+            // The plan looked beyond the word, at who waits. What it found is an answer only about
+            // the word as it was all the while.
+            if place.state().load() == state.0 || flaw("signal: nothing to do, once") {
                 return Ok((state, false));
             }
             pace.pause()?;
@@ -352,7 +422,11 @@ pub(crate) fn arm<P: Place>(
     pace: &mut impl Pace,
 ) -> Result<Option<State>, Unsettled> {
     loop {
-        let state = settled(place, pace)?;
+        let state = if flaw("arm: on a mark") {
+            State(place.state().load())
+        } else {
+            settled(place, pace)?
+        };
         if matches!(
             place.rule().admit(state, me, since),
             Admission::Ready { .. }
@@ -412,6 +486,10 @@ fn mark_all<P: Place>(
 /// The decision. False: somebody aborted it first.
 fn decide<P: Place>(author: &impl Author<P>, op: Op, seq: u32) -> bool {
     let undecided = status_word(op, seq, ACTIVE);
+    if flaw("decide: by a store") {
+        author.status().store(status_word(op, seq, COMMITTED));
+        return true;
+    }
     author
         .status()
         .cas(undecided, status_word(op, seq, COMMITTED))
@@ -419,6 +497,9 @@ fn decide<P: Place>(author: &impl Author<P>, op: Op, seq: u32) -> bool {
 }
 
 fn finish<P: Place>(author: &impl Author<P>, op: Op, places: &[&P], marks: &[State]) {
+    if flaw("finish: leave it to others") {
+        return;
+    }
     for (place, mark) in places.iter().zip(marks) {
         let last = place.rule().finish(*mark, op, author.token(place));
         // A helper may have done it: then the word has moved on.
@@ -428,7 +509,10 @@ fn finish<P: Place>(author: &impl Author<P>, op: Op, places: &[&P], marks: &[Sta
 }
 
 fn withdraw<P: Place>(author: &impl Author<P>, op: Op, seq: u32, places: &[&P], marks: &[State]) {
-    // Abort before unmarking: a mark that is still there must not be finished by anybody.
+    // Abort before unmarking: whoever meets a mark that is left need not wait for us.
+    if flaw("withdraw: unmark first") {
+        unmark(places, marks);
+    }
     idle(author, op, seq);
     kill::point("all.withdrawn");
     unmark(places, marks);

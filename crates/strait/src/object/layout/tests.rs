@@ -1,5 +1,7 @@
 //! Tests of the module above.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn header(name: &[u8]) -> Header {
@@ -66,4 +68,48 @@ fn a_longer_name_than_any_is_refused() {
             .kind(),
         ErrorKind::Layout
     );
+}
+
+fn properties() -> ProptestConfig {
+    ProptestConfig {
+        cases: 2048,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(properties())]
+
+    #[test]
+    fn no_bytes_make_decoding_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..6000),
+        sound in 0..64_usize,
+        len in prop_oneof![0..20_000_u64, any::<u64>()],
+    ) {
+        let _ = Header::decode(&bytes, len);
+        prop_assert!(Header::needed(&bytes) <= (NAME + NAME_MAX).next_multiple_of(PAGE));
+        // The first bytes are right, so that what follows is read at all.
+        let mut bytes = bytes;
+        let good = header(b"slots").encode();
+        let sound = sound.min(bytes.len());
+        bytes[..sound].copy_from_slice(&good[..sound]);
+        let _ = Header::recognise(&bytes);
+        let _ = Header::decode(&bytes, len);
+        let _ = Header::decode(&bytes, good.len() as u64);
+    }
+
+    #[test]
+    fn what_decodes_encodes_to_the_same(
+        name in proptest::collection::vec(any::<u8>(), 0..2000),
+        (domain, id, generation) in any::<(u64, u32, u32)>(),
+        (limit, states, permanent) in any::<(u64, [u64; 2], bool)>(),
+        data_len in 0..1_u64 << 40,
+    ) {
+        let header = Header {
+            domain, id, generation, limit, states, permanent, data_len, ..header(&name)
+        };
+        let bytes = header.encode();
+        prop_assert_eq!(Header::decode(&bytes, header.file_len()).unwrap(), header);
+    }
 }

@@ -1,5 +1,6 @@
 //! Namespaces: directories in which names are files.
 
+pub(crate) mod files;
 pub(crate) mod life;
 pub(crate) mod name;
 pub(crate) mod secure;

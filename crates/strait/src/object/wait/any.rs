@@ -7,7 +7,7 @@ use strait_sys::kill;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::txn::{self, Place};
+use crate::object::commit::txn::{self, Place, Watched};
 use crate::object::spot::Quick;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
@@ -226,15 +226,14 @@ impl<'a> Entry<'a> {
         };
         let spot = object.spot(core);
         let state = if member::only_looks(&spot) {
-            let state =
-                crate::object::word::State(spot.look().load(std::sync::atomic::Ordering::SeqCst));
-            if state.locked() {
-                // Who only looks cannot remove the mark. If it is decided between this look and
-                // the sleep, the wake-up has been given already and the word has not changed yet.
-                blocking.at_latest(Deadline::after(MARKED));
+            match txn::watch(&spot, self.since, || spot.glance()) {
+                Watched::Ready => None,
+                Watched::Quiet(state) => Some(state),
+                Watched::Marked(state) => {
+                    blocking.at_latest(Deadline::after(MARKED));
+                    Some(state)
+                }
             }
-            let seen = spot.rule().admit(spot.observe(), 0, self.since);
-            (!matches!(seen, crate::object::word::Admission::Ready { .. })).then_some(state)
         } else {
             let me = member::token(&spot)?;
             match txn::arm(&spot, me, self.since, &mut Steps::until(deadline)) {

@@ -1,5 +1,7 @@
 //! Tests of the module above.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -78,4 +80,58 @@ fn keys_are_file_names_and_no_two_names_share_one() {
     }
     assert_eq!(keys[0], "ox");
     assert_eq!(keys[2], "o%2578");
+}
+
+fn properties() -> ProptestConfig {
+    ProptestConfig {
+        cases: 2048,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(properties())]
+
+    #[test]
+    fn what_is_escaped_is_unescaped(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let escaped = escape(&bytes);
+        prop_assert!(escaped.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'));
+        let path = unescape_path(&escaped);
+        prop_assert_eq!(path.map(|path| path.as_os_str().as_bytes().to_vec()), Some(bytes));
+    }
+
+    #[test]
+    fn nothing_that_looks_escaped_makes_unescaping_panic(text in "[%a-fA-F0-9é]{0,40}") {
+        let _ = unescape_path(&text);
+    }
+
+    #[test]
+    fn any_utf16_is_a_name_or_an_error(
+        units in proptest::collection::vec(
+            prop_oneof![any::<u16>(), 0xd7f0..0xe010_u16, Just(0x5c)], 0..80,
+        ),
+    ) {
+        let plain = !units.is_empty() && !units.contains(&0x5c);
+        match Name::from_utf16(&units) {
+            Err(_) => prop_assert!(!plain),
+            Ok((name, _)) => {
+                prop_assert_eq!(utf16_len(name.as_bytes()), units.len());
+                let key = name.key();
+                prop_assert!(is_key(&key) && key.len() <= 210 && !key.contains(['/', '\0']));
+            }
+        }
+    }
+
+    #[test]
+    fn two_names_never_share_a_key(
+        one in "[ -\\[\\]-~é%.]{1,210}", change in 0..210_usize, with in "[ -\\[\\]-~é%.]",
+    ) {
+        let mut other: Vec<char> = one.chars().collect();
+        let at = change % other.len();
+        other[at] = with.chars().next().unwrap();
+        let other: String = other.into_iter().collect();
+        let keys = [&one, &other].map(|name| Name::parse(name).unwrap().key());
+        prop_assert_eq!(keys[0] == keys[1], one == other);
+    }
 }
