@@ -363,8 +363,8 @@ pub(crate) fn signal<P: Place, A: Author<P>>(
         }
         let op = plan(state);
         let Some(next) = place.rule().signal(state, op)? else {
-            // The plan looked beyond the word, at who waits. What it found is an answer only about
-            // the word as it was all the while.
+            // `plan` may have looked at more than the state, and after it: a release that was
+            // pending then may have been taken meanwhile, and this one would be lost.
             if place.state().load() == state.0 || flaw("signal: nothing to do, once") {
                 return Ok((state, false));
             }

@@ -73,7 +73,7 @@ impl Place for Thing {
     }
 
     fn status_of(&self, slot: u16) -> Option<u64> {
-        let known = (1..=world::SLOTS).contains(&usize::from(slot));
+        let known = (1..=world::SLOTS).contains(&slot);
         known.then(|| Cell::load(world::status(slot)))
     }
 
@@ -262,8 +262,29 @@ pub(crate) fn all(things: &'static [Thing]) -> Operation {
     })
 }
 
+/// As `member::thin`.
+fn thin(thing: &Thing) -> Result<(), Unsettled> {
+    loop {
+        if !thing.rule.is_crowded(State(Cell::load(thing.state()))) {
+            return Ok(());
+        }
+        perform(Op::Thins);
+        let state = txn::settled(thing, &mut Turns)?;
+        let Some(thinned) = thing.rule.thinned(state, waiters()) else {
+            return Ok(());
+        };
+        if perform(Op::Thin(state.0, thinned.0)) == state.0 {
+            return Ok(());
+        }
+        Turns.pause()?;
+    }
+}
+
 /// One attempt of `wait::any` on one object.
 fn take(me: &Sitter, thing: &Thing, since: Option<u32>) -> Result<bool, Unsettled> {
+    if thing.rule == Rule::Auto {
+        thin(thing)?;
+    }
     let Some(before) = txn::take_one(thing, me.token, since, is_dead, &mut Turns)? else {
         return Ok(false);
     };
