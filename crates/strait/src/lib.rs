@@ -1,13 +1,15 @@
 //! Every way two processes can talk, behind one model of names, handles, waits and transfer.
 //!
 //! Start with [`nt`] for events, mutants, semaphores, sections and timers, and [`wait`] for waiting
-//! on any or all of them. [`Namespace`] says where names live.
+//! on any or all of them. [`unix`] has signals, pipes, System V IPC and sockets. [`Namespace`] says
+//! where names live.
 #![forbid(unsafe_code)]
 
 mod error;
 pub mod inspect;
 pub mod nt;
 mod object;
+pub mod unix;
 
 pub use error::{Error, ErrorKind, Result};
 pub use object::transfer::{HandleSocket, Pass, Transferable, inherited, inherited_descriptor};

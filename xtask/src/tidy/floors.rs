@@ -27,7 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
 const BLIND: &[&str] = &["nt", "unix"];
 
 /// Files of a blind room that its other files may see.
-const SHARED: &[(&str, &str)] = &[("nt", "status")];
+const SHARED: &[(&str, &str)] = &[("nt", "status"), ("unix", "ipc")];
 
 const RULE: &str = "floors";
 
