@@ -5,3 +5,6 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod pipe;
+
+pub use self::pipe::fifo;
