@@ -302,6 +302,19 @@ impl Segment {
         stat(self.0, libc::IPC_STAT)
     }
 
+    /// The same, also for those who may not read it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: there is no segment with this number.
+    pub fn stat_any(self) -> Result<Stat> {
+        // The kernel finds the place of a number, and says which number is there.
+        let found = stat(self.0, SHM_STAT_ANY)?;
+        Some(found)
+            .filter(|found| found.id == self.0)
+            .ok_or(Errno::INVAL)
+    }
+
     /// Gives it to this user and group, with this mode.
     ///
     /// # Errors
