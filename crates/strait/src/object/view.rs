@@ -77,6 +77,10 @@ impl<M: Mapping> View<M> {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {

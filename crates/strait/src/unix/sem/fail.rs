@@ -146,136 +146,60 @@ mod tests {
 
     use super::*;
 
+    const PERM: Perm = Perm {
+        key: 1,
+        uid: 10,
+        gid: 20,
+        cuid: 30,
+        cgid: 40,
+        mode: 0o640,
+        seq: 0,
+    };
+
+    const THERE: Stat = Stat {
+        id: 7,
+        perm: PERM,
+        count: 3,
+        otime: 0,
+        ctime: 0,
+    };
+
+    type Case = (Errno, Doing, ErrorKind, &'static str);
+
+    const OP: Doing = Doing::Op(501);
+
+    const CASES: &[Case] = &[
+        (Errno::IDRM, OP, ErrorKind::Removed, "no set has that id"),
+        (Errno::FAULT, Doing::Read, ErrorKind::Removed, "no set"),
+        (Errno::FBIG, OP, ErrorKind::InvalidInput, "it has 3"),
+        (Errno::INVAL, Doing::Read, ErrorKind::InvalidInput, "has 3"),
+        (Errno::INVAL, Doing::Change, ErrorKind::InvalidInput, "user"),
+        (Errno::TOOBIG, OP, ErrorKind::InvalidInput, "501 operations"),
+        (Errno::RANGE, OP, ErrorKind::LimitExceeded, "32,767"),
+        (Errno::RANGE, Doing::Set, ErrorKind::LimitExceeded, "32,767"),
+        (Errno::AGAIN, OP, ErrorKind::Busy, "nothing was changed"),
+        (Errno::ACCESS, OP, ErrorKind::Denied, "write permission"),
+        (Errno::ACCESS, Doing::Stat, ErrorKind::Denied, "mode 0640"),
+        (Errno::PERM, Doing::Remove, ErrorKind::Denied, "(uid 30)"),
+        (Errno::NOSPC, OP, ErrorKind::Exhausted, "undo"),
+        (Errno::NOMEM, OP, ErrorKind::Exhausted, "undo"),
+    ];
+
     #[test]
     fn every_errno_has_its_kind() {
-        let stat = Stat {
-            id: 7,
-            perm: Perm {
-                key: 1,
-                uid: 10,
-                gid: 20,
-                cuid: 30,
-                cgid: 40,
-                mode: 0o640,
-                seq: 0,
-            },
-            count: 3,
-            otime: 0,
-            ctime: 0,
-        };
-        let there = Some(&stat);
-        for (errno, doing, there, wanted, word) in [
-            (
-                Errno::IDRM,
-                Doing::Op(1),
-                there,
-                ErrorKind::Removed,
-                "no set has that id",
-            ),
-            (
-                Errno::INVAL,
-                Doing::Op(1),
-                None,
-                ErrorKind::Removed,
-                "no set has that id",
-            ),
-            (
-                Errno::FAULT,
-                Doing::Read,
-                there,
-                ErrorKind::Removed,
-                "no set has that id",
-            ),
-            (
-                Errno::FBIG,
-                Doing::Op(1),
-                there,
-                ErrorKind::InvalidInput,
-                "it has 3",
-            ),
-            (
-                Errno::INVAL,
-                Doing::Read,
-                there,
-                ErrorKind::InvalidInput,
-                "it has 3",
-            ),
-            (
-                Errno::INVAL,
-                Doing::Change,
-                there,
-                ErrorKind::InvalidInput,
-                "no such user",
-            ),
-            (
-                Errno::TOOBIG,
-                Doing::Op(501),
-                there,
-                ErrorKind::InvalidInput,
-                "501 operations",
-            ),
-            (
-                Errno::RANGE,
-                Doing::Op(1),
-                there,
-                ErrorKind::LimitExceeded,
-                "32,767",
-            ),
-            (
-                Errno::RANGE,
-                Doing::Set,
-                there,
-                ErrorKind::LimitExceeded,
-                "32,767",
-            ),
-            (
-                Errno::AGAIN,
-                Doing::Op(1),
-                there,
-                ErrorKind::Busy,
-                "nothing was changed",
-            ),
-            (
-                Errno::ACCESS,
-                Doing::Op(1),
-                there,
-                ErrorKind::Denied,
-                "write permission",
-            ),
-            (
-                Errno::ACCESS,
-                Doing::Stat,
-                there,
-                ErrorKind::Denied,
-                "uid 10's, group 20, mode 0640",
-            ),
-            (
-                Errno::PERM,
-                Doing::Remove,
-                there,
-                ErrorKind::Denied,
-                "its creator (uid 30)",
-            ),
-            (
-                Errno::NOSPC,
-                Doing::Op(1),
-                there,
-                ErrorKind::Exhausted,
-                "undo",
-            ),
-            (
-                Errno::NOMEM,
-                Doing::Op(1),
-                there,
-                ErrorKind::Exhausted,
-                "undo",
-            ),
-        ] {
+        let check = |case: &Case, there| {
+            let (errno, doing, kind, word) = *case;
             let reason = classify(errno, doing, there);
             let error = reason.into_error(errno, doing.words(), "it".into());
-            assert_eq!(error.kind(), wanted, "{errno} {doing:?}");
+            assert_eq!(error.kind(), kind, "{errno} {doing:?}");
             assert!(error.to_string().contains(word), "{error}");
             assert_eq!(error.errno(), Some(errno.raw_os_error()));
+        };
+        for case in CASES {
+            check(case, Some(&THERE));
         }
+        // Without a set of that id, the same errno says something else.
+        let gone = (Errno::INVAL, OP, ErrorKind::Removed, "no set has that id");
+        check(&gone, None);
     }
 }
