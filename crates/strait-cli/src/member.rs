@@ -8,18 +8,22 @@
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::pipe::Reader;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
+use crate::unix::fifo;
 use crate::value;
 
 /// What was written.
@@ -31,6 +35,7 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
+    Fifo(PathBuf),
     /// A signal by its name: known, and not built yet.
     Signal,
 }
@@ -64,11 +69,12 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
+        "fifo" => Ok(Written::Fifo(rest.into())),
         "signal" => Ok(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd, fifo"
             )),
         },
     }
@@ -87,6 +93,7 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    Fifo(Reader),
 }
 
 impl Context {
@@ -115,6 +122,7 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Signal => {
                 return Err(Failure::new(
                     "waiting for signals is not built yet (a shell's `trap` can set an event)",
@@ -169,6 +177,7 @@ impl Member {
             Self::Timer(timer) => Box::new(timer),
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
+            Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
         })
     }
@@ -195,6 +204,7 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
+        assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
         for wrong in [
             "event",

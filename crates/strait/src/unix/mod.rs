@@ -6,5 +6,7 @@
 
 pub mod ipc;
 pub mod pipe;
+pub mod sem;
+pub mod shm;
 
 pub use self::pipe::fifo;
