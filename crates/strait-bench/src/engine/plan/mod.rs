@@ -179,6 +179,7 @@ fn reference(
     placement: Option<Placement>,
 ) -> Option<(&'static str, Job)> {
     let id = match job.measure {
+        Measure::Scale if entry.alone => return Some(("raw.syscall", Job::UNCONTENDED)),
         Measure::Rtt | Measure::Scale
             if placement == Some(Placement::Split) && entry.waits != Waits::Blocks =>
         {
@@ -197,12 +198,15 @@ fn reference(
         .then_some((id, job))
 }
 
-/// The job that a reference does where the subject does `job`: the same, unless it has no payload
+/// The job that a reference does where `job` is asked of it: the same, unless it has no payload
 /// that could be of that size, or nothing to stand idle beside it.
 fn job_of(table: &[&[Entry]], id: &str, job: Job) -> Job {
     let Some(entry) = find(table, id) else {
         return job;
     };
+    if entry.measures.contains(&job) {
+        return job;
+    }
     let measure = plain(job.measure);
     let payload = entry.carries == Carries::Bytes && measure == job.measure;
     let own = entry.measures.iter().find(|own| own.measure == measure);
