@@ -185,9 +185,5 @@ fn a_death_holds_nobody_up() {
         print(state, "acquire", times.collect());
     }
     let times = (0..kills).map(|_| behind_an_owner(&space, &world));
-    print(
-        "mutant, asked for after the death",
-        "acquire",
-        times.collect(),
-    );
+    print("mutant, asked for afterwards", "acquire", times.collect());
 }
