@@ -61,6 +61,7 @@ pub(crate) fn rows(table: &[&[Entry]], entry: &Entry, wanted: &Wanted<'_>) -> Ve
                 .goals
                 .iter()
                 .filter(|goal| goal.job == job && goal.placement == placement)
+                .filter(|goal| is_here(table, goal.against))
                 .collect();
             if !wanted.goals || !goals.is_empty() {
                 rows.push(row(table, entry, (job, placement), &goals, wanted.null));
@@ -68,6 +69,11 @@ pub(crate) fn rows(table: &[&[Entry]], entry: &Entry, wanted: &Wanted<'_>) -> Ve
         }
     }
     rows
+}
+
+/// Whether this program can measure it: rivals are not built into every one.
+fn is_here(table: &[&[Entry]], against: Against) -> bool {
+    matches!(against, Against::Figure(..)) || find(table, against_id(against)).is_some()
 }
 
 /// Where a figure is taken: nowhere in particular if one process does it all.

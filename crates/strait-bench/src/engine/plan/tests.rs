@@ -80,6 +80,32 @@ fn blocking_is_compared_with_a_futex_between_probes_of_the_place() {
 }
 
 #[test]
+fn goals_are_against_what_there_is_or_may_be() {
+    let goals = TABLE.iter().flat_map(|family| family.iter());
+    for goal in goals.flat_map(|entry| entry.goals) {
+        let id = against_id(goal.against);
+        assert!(
+            is_here(TABLE, goal.against) || id.starts_with("rival."),
+            "{id}"
+        );
+    }
+    let goals = &[Goal {
+        job: Job::RTT,
+        placement: Some(Placement::Same),
+        against: Against::Row("rival.of.nobody"),
+        limit: Limit::AtMost(1.0),
+    }];
+    let entry = Entry {
+        goals,
+        ..*find(TABLE, "raw.pipe").unwrap()
+    };
+    let mut wanted = everything(false);
+    assert_eq!(rows(TABLE, &entry, &wanted)[1].comparisons.len(), 1);
+    wanted.goals = true;
+    assert!(rows(TABLE, &entry, &wanted).is_empty());
+}
+
+#[test]
 fn another_job_of_the_same_measure_is_kept() {
     let goals = Wanted {
         goals: true,
