@@ -360,6 +360,10 @@ fn planned(
         goals: options.goals,
     };
     let heavy = options.goals || (options.only.is_some() && !options.quick);
+    if options.quick && picked.iter().all(|entry| entry.heavy) {
+        let why = "these mechanisms take longer than a quick survey may";
+        return Err(Refusal::Nothing(why.to_owned()));
+    }
     let planned: Vec<Planned> = picked
         .into_iter()
         .filter(|entry| heavy || !entry.heavy)
