@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod models;
 mod storm;
 mod strace;
 mod tidy;
@@ -23,6 +24,11 @@ struct Subcommand {
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("ci", "every check, up to the first failure", ci::run),
+    Subcommand::new(
+        "models",
+        "the models of the protocols, in long form",
+        models::run,
+    ),
     Subcommand::new(
         "storm",
         "kills at random and at every step, at length",

@@ -345,6 +345,28 @@ pub(crate) fn take_all<P: Place>(
     }
 }
 
+/// Withdraws the releases of an auto-reset event whose waiters have gone; `waiters` counts those
+/// who are left.
+pub(crate) fn thin<P: Place>(
+    place: &P,
+    waiters: impl Fn() -> u32,
+    pace: &mut impl Pace,
+) -> Result<(), Unsettled> {
+    loop {
+        if !place.rule().is_crowded(State(place.state().load())) {
+            return Ok(());
+        }
+        let state = settled(place, pace)?;
+        let Some(thinned) = place.rule().thinned(state, waiters()) else {
+            return Ok(());
+        };
+        if place.state().cas(state.0, thinned.0).is_ok() {
+            return Ok(());
+        }
+        pace.pause()?;
+    }
+}
+
 /// Signals one object: by one exchange where nobody sleeps, else by a transaction whose decision
 /// is the wake-up. `plan` gives the operation for the state as found. What it was comes back, and
 /// whether anything changed.
@@ -363,8 +385,8 @@ pub(crate) fn signal<P: Place, A: Author<P>>(
         }
         let op = plan(state);
         let Some(next) = place.rule().signal(state, op)? else {
-            // The plan looked beyond the word, at who waits. What it found is an answer only about
-            // the word as it was all the while.
+            // `plan` may have looked at more than the state, and after it: a release that was
+            // pending then may have been taken meanwhile, and this one would be lost.
             if place.state().load() == state.0 || flaw("signal: nothing to do, once") {
                 return Ok((state, false));
             }

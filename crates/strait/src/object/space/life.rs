@@ -246,7 +246,7 @@ fn reborn<S: Files>(
     let mut header = header.clone();
     kill::point("name.reborn");
     let old = space.header(&file, facts.len)?;
-    if old.kind == crate::object::kind::Kind::Section {
+    if old.kind == Kind::Section {
         // Views of it may be mapped still: they hold no lock.
         return Err(denied(format!(
             "a leftover section of uid {} stands there",

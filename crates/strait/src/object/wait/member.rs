@@ -196,20 +196,7 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
 
 /// Withdraws the releases that were for waiters who have given up or died.
 pub(crate) fn thin(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
-    loop {
-        let state = State(spot.look().load(Ordering::SeqCst));
-        if !spot.rule().is_crowded(state) {
-            return Ok(());
-        }
-        let state = txn::settled(spot, pace)?;
-        let Some(thinned) = spot.rule().thinned(state, waiters(spot)) else {
-            return Ok(());
-        };
-        if txn::Cell::cas(spot.cell(), state.0, thinned.0).is_ok() {
-            return Ok(());
-        }
-        pace.pause()?;
-    }
+    txn::thin(spot, || waiters(spot), pace)
 }
 
 fn steps_late(steps: &Steps) -> bool {

@@ -198,6 +198,26 @@ proptest! {
     }
 
     #[test]
+    fn an_auto_event_is_thinned_to_its_waiters(
+        rule in rule(), word in unmarked(), waiters in number(),
+    ) {
+        let word = sound(rule, word);
+        let before = Auto::of(word.value());
+        let Some(thinned) = rule.thinned(word, waiters) else {
+            let few = before.pending <= waiters.max(1) && before.pulses <= waiters;
+            prop_assert!(few || rule != Rule::Auto);
+            return Ok(());
+        };
+        let after = Auto::of(thinned.value());
+        prop_assert_eq!(rule, Rule::Auto);
+        prop_assert!(is_sound(rule, thinned) && thinned.waiters() == word.waiters());
+        prop_assert_eq!(after.pending, before.pending.min(waiters.max(1)));
+        prop_assert_eq!(after.pulses, before.pulses.min(waiters));
+        prop_assert_eq!(after.generation, before.generation);
+        prop_assert_eq!(rule.thinned(thinned, waiters), None);
+    }
+
+    #[test]
     fn a_manual_events_waiters_see_each_release(word in unmarked()) {
         let rule = Rule::Manual;
         let since = Some(rule.generation(word));

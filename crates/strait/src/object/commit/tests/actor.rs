@@ -73,7 +73,7 @@ impl Place for Thing {
     }
 
     fn status_of(&self, slot: u16) -> Option<u64> {
-        let known = (1..=world::SLOTS).contains(&usize::from(slot));
+        let known = (1..=world::SLOTS).contains(&slot);
         known.then(|| Cell::load(world::status(slot)))
     }
 
@@ -264,6 +264,14 @@ pub(crate) fn all(things: &'static [Thing]) -> Operation {
 
 /// One attempt of `wait::any` on one object.
 fn take(me: &Sitter, thing: &Thing, since: Option<u32>) -> Result<bool, Unsettled> {
+    if thing.rule == Rule::Auto {
+        let waiters = || {
+            perform(Op::Thins);
+            waiters()
+        };
+        txn::thin(thing, waiters, &mut Turns)?;
+        perform(Op::Thinned);
+    }
     let Some(before) = txn::take_one(thing, me.token, since, is_dead, &mut Turns)? else {
         return Ok(false);
     };

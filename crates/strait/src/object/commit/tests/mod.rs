@@ -1,8 +1,4 @@
 //! Models of the commit protocol.
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "models have a handful of everything"
-)]
 
 mod actor;
 mod commit;

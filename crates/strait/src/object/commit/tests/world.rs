@@ -14,13 +14,14 @@ use crate::object::word::{ABANDONED, Admission, PENDING_MAX, READY, Rule, State}
 
 pub(crate) const OBJECTS: usize = 3;
 /// Slots 1 to this.
-pub(crate) const SLOTS: usize = 4;
+pub(crate) const SLOTS: u16 = 4;
+const SEATS: usize = SLOTS as usize + 1;
 const RECORDS: usize = OBJECTS;
 const RECORD: usize = 3;
-const TICKETS: usize = RECORDS + RECORD * (SLOTS + 1);
+const TICKETS: usize = RECORDS + RECORD * SEATS;
 const SEQS: usize = TICKETS + ACTORS;
 const ENTRIES: usize = SEQS + ACTORS;
-const WORDS: usize = ENTRIES + 2 * (SLOTS + 1);
+const WORDS: usize = ENTRIES + 2 * SEATS;
 const ACTORS: usize = super::explore::ACTORS_MAX;
 const CONTENT: u64 = !0xffff_ffff | READY;
 
@@ -109,6 +110,9 @@ pub(crate) enum Op {
     Rise(u16),
     Pause,
     Ends(Ends),
+    /// The waiters are counted, to withdraw the releases of those who have gone; that is over.
+    Thins,
+    Thinned,
     /// A set of the auto-reset event begins, and ends without a change.
     Sets,
     LeavesFull,
@@ -150,16 +154,16 @@ pub(crate) struct Domain {
     rules: [Rule; OBJECTS],
     sleeps: [Sleep; ACTORS],
     /// What each record's present transaction is about, and what its next one will be.
-    covers: [(u64, u64); SLOTS + 1],
+    covers: [(u64, u64); SEATS],
     /// Whether a store may linger until its author's next access but for those of no order.
     pub(crate) weak: bool,
     lingering: [Option<(At, u64)>; ACTORS],
     /// Somebody may only look, and cannot remove a mark that is in the way.
     pub(crate) lookers: bool,
     /// Who sits where.
-    seats: [Option<usize>; SLOTS + 1],
+    seats: [Option<usize>; SEATS],
     /// Who sits or is about to.
-    claims: [Option<usize>; SLOTS + 1],
+    claims: [Option<usize>; SEATS],
     /// Decisions since the present operation began.
     pub(crate) decisions: [u8; ACTORS],
     /// What finished operations say to have taken and given.
@@ -168,6 +172,8 @@ pub(crate) struct Domain {
     looks: [Option<(usize, u64)>; ACTORS],
     /// Whether an auto-reset event has been full at some moment of the present set.
     full: [Option<bool>; ACTORS],
+    /// The fewest waiters since the present thinning began.
+    thins: [Option<u32>; ACTORS],
     /// Tokens of the dead.
     graves: [u32; 2],
     /// Whether the present operation took a mutant from a dead owner.
@@ -182,8 +188,8 @@ impl Domain {
         for (index, (_, state)) in objects.iter().enumerate() {
             words[object(index).0] = state.0;
         }
-        let mut seats = [None; SLOTS + 1];
-        for slot in 1..=SLOTS as u16 {
+        let mut seats = [None; SEATS];
+        for slot in 1..=SLOTS {
             words[status(slot).0] = 2;
             words[incarnation(slot).0] = 1;
             seats[usize::from(slot)] = Some(usize::from(slot) - 1);
@@ -192,7 +198,7 @@ impl Domain {
             words,
             rules: objects.map(|(rule, _)| rule),
             sleeps: [Sleep::Awake; ACTORS],
-            covers: [(0, 0); SLOTS + 1],
+            covers: [(0, 0); SEATS],
             weak: false,
             lingering: [None; ACTORS],
             lookers: false,
@@ -202,6 +208,7 @@ impl Domain {
             balance: [0; OBJECTS],
             looks: [None; ACTORS],
             full: [None; ACTORS],
+            thins: [None; ACTORS],
             graves: [0; 2],
             inherited: [false; ACTORS],
             abandonments: 0,
@@ -239,7 +246,7 @@ impl Domain {
     }
 
     fn committed(&self) -> u8 {
-        (1..=SLOTS as u16)
+        (1..=SLOTS)
             .filter(|slot| txn::is_committed(self.words[status(*slot).0]))
             .fold(0, |slots, slot| slots | 1 << slot)
     }
@@ -248,15 +255,40 @@ impl Domain {
         token != 0 && self.graves.contains(&token)
     }
 
-    /// Whether the event has a release pending for each registered waiter, or one if there is none.
-    fn is_full(&self) -> bool {
+    /// How many living waiters the auto-reset event has.
+    fn registered(&self) -> u32 {
         let registered = self.words[TICKETS..TICKETS + ACTORS]
             .iter()
             .filter(|token| {
                 let token = u32::try_from(**token).unwrap_or(0);
                 token != 0 && self.seats[usize::from(domain::slot_of(token))].is_some()
             });
-        (self.content(0).value() & PENDING_MAX) as usize >= registered.count().max(1)
+        u32::try_from(registered.count()).expect("few participants")
+    }
+
+    /// Whether the event has a release pending for each registered waiter, or one if there is none.
+    fn is_full(&self) -> bool {
+        self.content(0).value() & PENDING_MAX >= self.registered().max(1)
+    }
+
+    /// Releases may be withdrawn down to as many as there were waiters at some moment.
+    fn judge_thinning(&self, who: usize, was: State, is: State) -> Result<(), String> {
+        let waiters = self.thins[who].unwrap_or(u32::MAX);
+        let parts = |state: State| {
+            [
+                state.value() & PENDING_MAX,
+                state.value() >> 10 & PENDING_MAX,
+            ]
+        };
+        let least = [waiters.max(1), waiters];
+        let kept = parts(is).into_iter().zip(parts(was)).zip(least);
+        if kept
+            .into_iter()
+            .all(|((is, was), least)| is >= was.min(least))
+        {
+            return Ok(());
+        }
+        Err("a release was withdrawn though its waiter was there all the while".into())
     }
 
     /// A decision must hold everything that it enlisted, and be allowed.
@@ -310,6 +342,8 @@ impl Domain {
             }
             self.judge_decision(slot, before)?;
             self.decisions[who] += 1;
+        } else if now != *before && self.thins[who].is_some() {
+            self.judge_thinning(who, State(before[0]), State(now[0]))?;
         } else if now != *before {
             let direct = matches!(op, Op::Cas(at, old, new) if at.0 < OBJECTS
                 && !State(*old).locked() && !State(*new).locked());
@@ -329,9 +363,13 @@ impl Domain {
         for look in self.looks.iter_mut().flatten() {
             look.1 |= 1 << (now[look.0] >> 32 & 0x3f);
         }
-        if self.rules[0] == Rule::Auto && self.is_full() {
+        if self.rules[0] == Rule::Auto {
+            let (is_full, registered) = (self.is_full(), self.registered());
             for full in self.full.iter_mut().flatten() {
-                *full = true;
+                *full |= is_full;
+            }
+            for fewest in self.thins.iter_mut().flatten() {
+                *fewest = registered.min(*fewest);
             }
         }
         Ok(())
@@ -349,6 +387,7 @@ impl Domain {
 
     fn end(&mut self, who: usize, ends: Ends) -> Result<(), String> {
         self.full[who] = None;
+        self.thins[who] = None;
         let decisions = std::mem::take(&mut self.decisions[who]);
         let inherited = std::mem::take(&mut self.inherited[who]);
         if decisions != ends.decisions {
@@ -378,7 +417,7 @@ impl Domain {
 
     fn store(&mut self, at: At, value: u64) {
         self.words[at.0] = value;
-        let record = (1..=SLOTS as u16).find(|slot| status(*slot) == at);
+        let record = (1..=SLOTS).find(|slot| status(*slot) == at);
         // A transaction begins: the record is about its objects from now on.
         if let Some(slot) = record.filter(|_| value & 3 == 0) {
             let covers = &mut self.covers[usize::from(slot)];
@@ -452,6 +491,8 @@ impl Domain {
                 self.looks[who] = Some((object, 1 << (self.content(object).value() & 0x3f)));
             }
             Op::Sets => self.full[who] = Some(self.is_full()),
+            Op::Thins => self.thins[who] = Some(self.registered()),
+            Op::Thinned => self.thins[who] = None,
             Op::Pause | Op::Ends(_) | Op::Saw { .. } | Op::LeavesFull => {}
         }
         Some(0)
@@ -480,9 +521,8 @@ impl World for Domain {
     fn share(&self, op: &Op) -> Share {
         match op {
             Op::Pause => Share::Pause,
-            Op::Ends(_) | Op::CountFrom(_) | Op::Saw { .. } | Op::LeavesFull | Op::Count { .. } => {
-                Share::Silent
-            }
+            Op::Ends(_) | Op::CountFrom(_) | Op::Saw { .. } | Op::Count { .. } => Share::Silent,
+            Op::LeavesFull | Op::Thins | Op::Thinned => Share::Silent,
             _ => Share::Step,
         }
     }
@@ -529,7 +569,8 @@ impl World for Domain {
         self.sleeps[who] = Sleep::Awake;
         self.looks[who] = None;
         self.full[who] = None;
-        for slot in 1..=SLOTS as u16 {
+        self.thins[who] = None;
+        for slot in 1..=SLOTS {
             if self.seats[usize::from(slot)] == Some(who) {
                 self.seats[usize::from(slot)] = None;
                 let token = domain::token(slot, self.words[incarnation(slot).0]);

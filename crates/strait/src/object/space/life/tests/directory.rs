@@ -19,7 +19,7 @@ use crate::object::space::files::{Answer, Facts, Files, Mapping};
 use crate::object::space::secure::Security;
 
 const INODES: usize = 8;
-const DESCRIPTIONS: usize = 10;
+const DESCRIPTIONS: u8 = 10;
 /// Who made the leftovers, in a directory where only they may remove them.
 pub(super) const DEAD_UID: u32 = 7;
 
@@ -64,7 +64,7 @@ pub(crate) struct Directory {
     pub(super) name: Option<u8>,
     made: u8,
     permanent: u8,
-    descriptions: [Description; DESCRIPTIONS],
+    descriptions: [Description; DESCRIPTIONS as usize],
     /// Only the owner of a file may remove its name, and nobody alive owns one.
     pub(super) sticky: bool,
     /// Somebody makes the object permanent, or temporary.
@@ -239,7 +239,7 @@ impl World for Directory {
     }
 
     fn bury(&mut self, who: usize) {
-        for at in 0..DESCRIPTIONS as u8 {
+        for at in 0..DESCRIPTIONS {
             self.close(at, who);
         }
         self.held[who] = None;

@@ -1,8 +1,4 @@
 //! Models of names.
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "models have a handful of everything"
-)]
 
 mod directory;
 
