@@ -175,7 +175,8 @@ impl Namespace {
             };
             // Tells collectors that its maker lives: they look for it as for an object's handle.
             ofd_lock::try_lock(found.fd(), Lock::Read, 0, 1).map_err(fail)?;
-            if found.stat()?.st_nlink == 0 {
+            let inode = found.stat()?.st_ino;
+            if fs::lstat(&path).map_or(true, |stat| stat.st_ino != inode) {
                 continue;
             }
             if let Some(inner) = Arc::get_mut(&mut found.0) {
@@ -298,7 +299,18 @@ impl Namespace {
         {
             return false;
         }
-        remove_directory(&inner.0.path, &inner.0.directory)
+        // Its maker may be about to lock it. Without its name it cannot be taken for one's own:
+        // whoever locked it before keeps it, and whoever locks it later sees that it has gone.
+        let aside = self.0.path.join(format!(".tmp-gone{}", &entry[4..]));
+        if fs::rename(&inner.0.path, &aside).is_err() {
+            return false;
+        }
+        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
+            // If that fails, too, it is collected once its maker has ended.
+            let _ = fs::rename(&aside, &inner.0.path);
+            return false;
+        }
+        remove_directory(&aside, &inner.0.directory)
     }
 
     /// The names of the files in the directory.

@@ -1,5 +1,6 @@
 //! Names: any that NT allows, a hundred thousand of them, each for exactly as long as a handle.
 
+mod collect;
 mod crowd;
 mod foreign;
 
