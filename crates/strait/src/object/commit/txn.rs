@@ -190,7 +190,7 @@ pub(crate) enum Watched {
 pub(crate) fn watch<P: Place>(place: &P, since: Option<u32>, look: impl Fn() -> State) -> Watched {
     let state = look();
     let seen = place.rule().admit(observe(place, &look), 0, since);
-    if matches!(seen, Admission::Ready { .. }) {
+    if seen == Admission::Ready {
         Watched::Ready
     } else if state.locked() && !flaw("watch: sleep on a mark") {
         Watched::Marked(state)
@@ -262,7 +262,7 @@ pub(crate) fn resolve<P: Place>(
 /// Whether `admission` lets the author in; the owner of a held mutant is looked up by `dead`.
 fn may<P: Place>(admission: Admission, place: &P, dead: &impl Fn(&P, u32) -> bool) -> bool {
     match admission {
-        Admission::Ready { .. } => true,
+        Admission::Ready => true,
         Admission::NotReady => false,
         Admission::OwnedBy(owner) => dead(place, owner),
     }
@@ -449,10 +449,7 @@ pub(crate) fn arm<P: Place>(
         } else {
             settled(place, pace)?
         };
-        if matches!(
-            place.rule().admit(state, me, since),
-            Admission::Ready { .. }
-        ) {
+        if place.rule().admit(state, me, since) == Admission::Ready {
             return Ok(None);
         }
         if state.waiters() {

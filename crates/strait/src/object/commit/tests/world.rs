@@ -14,7 +14,7 @@ use super::op::{
 };
 use crate::object::commit::domain;
 use crate::object::commit::txn;
-use crate::object::word::{ABANDONED, Admission, PENDING_MAX, READY, Rule, State};
+use crate::object::word::{Admission, PENDING_MAX, READY, Rule, State};
 
 const CONTENT: u64 = !0xffff_ffff | READY;
 
@@ -262,7 +262,7 @@ impl Domain {
             return;
         }
         let dead = !was.ready() && self.owner_is_dead(was.value());
-        if dead || was.value() == ABANDONED {
+        if dead {
             self.inherited[who] = true;
         }
     }
@@ -472,7 +472,7 @@ impl World for Domain {
                 continue;
             };
             let admission = self.rules[object].admit(self.content(object), 0, since);
-            if matches!(admission, Admission::Ready { .. }) {
+            if admission == Admission::Ready {
                 return Err(format!(
                     "{who} sleeps beside object {object}, which is ready"
                 ));
