@@ -271,7 +271,10 @@ fn other_threads() -> crate::Result<usize> {
     let mut count = 0;
     for task in std::fs::read_dir("/proc/self/task").map_err(errno)? {
         let task = task.map_err(errno)?;
-        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let Ok(name) = std::fs::read_to_string(task.path().join("comm")) else {
+            // It has ended.
+            continue;
+        };
         let id = task.file_name();
         let known = id == *main || id == *caller || name.starts_with("strait-");
         count += usize::from(!known);

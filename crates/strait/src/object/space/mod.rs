@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::process::geteuid;
-use strait_sys::Errno;
 use strait_sys::fork::Guarded;
+use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
@@ -177,6 +177,7 @@ impl Namespace {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 found => found?,
             };
+            kill::point("space.made");
             match fs::flock(found.fd(), FlockOperation::NonBlockingLockShared) {
                 // A collector has it in hand.
                 Err(Errno::WOULDBLOCK) => continue,
@@ -321,6 +322,7 @@ impl Namespace {
         {
             return false;
         }
+        kill::point("space.collecting");
         remove_directory(&path, &inner.0.directory)
     }
 

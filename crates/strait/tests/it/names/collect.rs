@@ -1,7 +1,10 @@
 //! Collecting while others make namespaces.
 
+use std::path::{Path, PathBuf};
+
 use strait::Namespace;
 
+use crate::death::watch::go_on;
 use crate::peer::{Peer, command, say, told};
 use crate::world::until;
 
@@ -60,14 +63,45 @@ fn collectors_take_no_namespace_from_its_maker() {
     }
 }
 
-/// A maker that is killed leaves a directory, whichever of many collectors finds it.
+/// Waits until it stands still at the step that it was armed for.
+fn stands_still(peer: &Peer) {
+    let stat = format!("/proc/{}/stat", peer.child.id());
+    until("it stands still", || {
+        let text = std::fs::read_to_string(&stat).unwrap();
+        text.rsplit_once(") ").unwrap().1.starts_with('T')
+    });
+}
+
+fn armed(role: &str, point: &str) -> Peer {
+    let mut peer = command(role, &[]);
+    Peer::of(peer.env("STRAIT_KILL", format!("{point}:1:STOP")))
+}
+
+fn is_whole(path: &Path) -> bool {
+    let found = Namespace::directory(path).and_then(|space| space.event("kept").open());
+    path.exists() && found.is_ok()
+}
+
+/// The collector has taken the directory for a dead maker's, and the maker has not noticed yet.
 #[test]
-fn what_a_killed_maker_leaves_goes_once() {
-    let mut command = command("names.temporary", &[]);
-    let mut maker = Peer::of(&mut command);
-    let path = std::path::PathBuf::from(maker.hear().unwrap());
-    assert!(path.exists());
-    let _collectors = [(); 2].map(|()| Peer::start("names.collector", &[]));
+fn a_maker_and_a_collector_keep_out_of_each_others_way() {
+    let mut maker = armed("names.temporary", "space.made");
+    stands_still(&maker);
+    let mut collector = armed("names.collector", "space.collecting");
+    assert_eq!(collector.hear().as_deref(), Some("collecting"));
+    stands_still(&collector);
+    let pid = i32::try_from(maker.child.id()).unwrap();
+    go_on(rustix::process::Pid::from_raw(pid).unwrap());
+    // Whatever becomes of the one it made first.
+    let path = PathBuf::from(maker.hear().unwrap());
+    assert!(is_whole(&path));
+    collector.kill();
+    let local = Namespace::local().unwrap();
+    local.collect().unwrap();
+    assert!(is_whole(&path), "its maker lives");
     maker.kill();
-    until("it is collected", || !path.exists());
+    until("it is collected", || {
+        local.collect().unwrap();
+        !path.exists()
+    });
 }

@@ -1,5 +1,6 @@
 //! fork while other threads are in the midst of what all threads share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -58,29 +59,31 @@ fn a_child_finds_nothing_in_the_hands_of_a_thread_it_does_not_have() {
     let test = "transfer::threads::a_child_finds_nothing_in_the_hands_of_a_thread_it_does_not_have";
     alone(test, || {
         let space = Namespace::temporary().unwrap();
-        let shared = wait::Set::new().unwrap();
-        let event = Event::options().create().unwrap();
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            // The name says that the fork may take place all the same.
-            let busy = std::thread::Builder::new().name("strait-busy".into());
-            let work = || {
-                while !done.load(Ordering::Relaxed) {
-                    use_everything(&space);
-                    let key = shared.add(&event).unwrap();
-                    assert!(shared.remove(key));
-                }
-            };
-            busy.spawn_scoped(scope, work).unwrap();
-            for _ in 0..FORKS {
-                let child = run_child(|| {
-                    assert_eq!(shared.len(), 0, "it is the parent's");
-                    use_everything(&space);
-                    0
-                });
-                ends_well(child.unwrap());
+        let shared = Arc::new(wait::Set::new().unwrap());
+        let done = Arc::new(AtomicBool::new(false));
+        let (theirs, set, stop) = (space.clone(), shared.clone(), done.clone());
+        let (tell, told) = std::sync::mpsc::channel();
+        // The name, which it has once it runs, says that the fork may take place all the same.
+        let busy = std::thread::Builder::new().name("strait-busy".into());
+        let busy = busy.spawn(move || {
+            tell.send(()).unwrap();
+            let event = Event::options().create().unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                use_everything(&theirs);
+                let key = set.add(&event).unwrap();
+                assert!(set.remove(key));
             }
-            done.store(true, Ordering::Relaxed);
         });
+        told.recv().unwrap();
+        for _ in 0..FORKS {
+            let child = run_child(|| {
+                assert_eq!(shared.len(), 0, "it is the parent's");
+                use_everything(&space);
+                0
+            });
+            ends_well(child.unwrap());
+        }
+        done.store(true, Ordering::Relaxed);
+        busy.unwrap().join().unwrap();
     });
 }
