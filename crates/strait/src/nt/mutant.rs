@@ -34,7 +34,7 @@ use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::RECURSION;
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{ABANDONED, Op, State};
+use crate::object::word::{Op, State};
 
 /// A mutant: NT's mutex.
 #[derive(Debug)]
@@ -251,12 +251,11 @@ impl Mutant {
         self.object.check_whole("query mutant")?;
         let owner = state.value();
         if state.ready() {
-            let abandoned = owner == ABANDONED;
             return Ok(MutantState {
                 owner: None,
                 depth: 0,
                 owned_by_caller: false,
-                abandoned,
+                abandoned: false,
             });
         }
         let abandoned = self.object.domain.is_dead(owner);
