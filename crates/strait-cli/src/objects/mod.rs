@@ -20,7 +20,7 @@ use strait::nt::{
 use strait::wait::{self, Waitable};
 use strait::{Birth, Kind, Namespace, Rights, Security};
 
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT, with_article};
 use crate::{seen, value};
@@ -202,13 +202,12 @@ pub(crate) fn create<O: Options>(
     name: &str,
     born: &Born,
 ) -> Result<ExitCode, Failure> {
-    let held = !born.command.is_empty();
-    let result = made(context, options, name, born);
-    let object = result.map_err(|failure| if held { failure.into_error() } else { failure })?;
-    if !held {
-        return Ok(ExitCode::SUCCESS);
+    if born.command.is_empty() {
+        return made(context, options, name, born).map(|_| ExitCode::SUCCESS);
     }
-    let status = child::run(&mut child::command(&born.command)?);
+    let mut hold = Hold::begin();
+    let object = made(context, options, name, born).map_err(Failure::into_error)?;
+    let status = hold.run(&mut child::command(&born.command)?);
     // The command has ended: now the object may go.
     drop(object);
     status

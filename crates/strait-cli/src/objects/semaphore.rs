@@ -8,7 +8,7 @@ use strait::Kind;
 use strait::nt::Semaphore;
 
 use super::{Born, Limit, Names, Query};
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -43,8 +43,9 @@ pub(crate) struct Create {
 
 /// Take a unit
 ///
-/// With a command the unit is held while it runs, and then given back. A unit whose holder is
-/// killed is lost, as on NT: give it back with `release`, or use a mutant.
+/// With a command the unit is held while that runs, and then given back. Signals sent to this
+/// program are passed on to the command. If this program is killed by SIGKILL the unit is lost, as
+/// on NT: give it back with `release`, or use a mutant.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when a unit was taken, or the command's; 124 when time ran out, \
@@ -97,7 +98,8 @@ impl Acquire {
         if taken.is_none() || self.command.is_empty() {
             return Ok(super::status(taken));
         }
-        let status = child::command(&self.command).and_then(|mut command| child::run(&mut command));
+        let mut hold = Hold::begin();
+        let status = child::command(&self.command).and_then(|mut command| hold.run(&mut command));
         give(context, &semaphore, &self.name, 1)?;
         status
     }

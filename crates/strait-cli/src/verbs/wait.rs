@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use strait::wait::{self, Waitable};
 
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::member::{self, Member, Written};
@@ -94,11 +94,13 @@ impl Arguments {
             }
             return Ok(TIMED_OUT.into());
         };
-        self.report(context, &won)?;
         if self.command.is_empty() {
+            self.report(context, &won)?;
             return Ok(self.status(&won, ExitCode::SUCCESS));
         }
-        let status = self.run_command(context, &won);
+        let mut hold = Hold::begin();
+        let reported = self.report(context, &won);
+        let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);
         status.map(|status| self.status(&won, status))
     }
@@ -155,7 +157,12 @@ impl Arguments {
         context.out.finish()
     }
 
-    fn run_command(&self, context: &Context, won: &Won) -> Result<ExitCode, Failure> {
+    fn run_command(
+        &self,
+        context: &Context,
+        won: &Won,
+        hold: &mut Hold,
+    ) -> Result<ExitCode, Failure> {
         let mut command = child::command(&self.command)?;
         let names: Vec<&str> = won
             .indices
@@ -166,7 +173,8 @@ impl Arguments {
         if !won.abandoned.is_empty() {
             command.env("STRAIT_ABANDONED", "1");
         }
-        child::run(&mut command).inspect_err(|_| context.note("the command was not run"))
+        hold.run(&mut command)
+            .inspect_err(|_| context.note("the command was not run"))
     }
 
     fn status(&self, won: &Won, otherwise: ExitCode) -> ExitCode {
