@@ -33,12 +33,11 @@ impl Context {
         };
         Namespace::directory(path).map_err(|error| {
             let shown = path.display();
-            let why = Failure::reason(&error);
             let cure = match error.kind() {
-                ErrorKind::NotFound => format!("; `mkdir -m 700 {shown}` makes one"),
+                ErrorKind::NotFound => format!(" (`mkdir -m 700 {shown}` makes one)"),
                 _ => String::new(),
             };
-            Failure::new(format!("{shown} is no namespace ({why}{cure})"))
+            Failure::new(format!("--ns {shown}: {}{cure}", Failure::reason(&error)))
         })
     }
 

@@ -25,9 +25,10 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self {
-            space: Namespace::temporary().unwrap(),
-        }
+        let space = Namespace::temporary().unwrap();
+        // From now on it is a namespace, whatever else a test puts there.
+        drop(space.event("first").create().unwrap());
+        Self { space }
     }
 
     /// The program with `--ns` and these arguments.

@@ -133,12 +133,12 @@ impl Site {
     pub(crate) fn token(&self, verb: &'static str) -> Result<u32> {
         let token = || -> Result<u32> {
             let domain = match (self.resolve()?, self.shared) {
-                (Some((space, _)), _) => space.domain()?,
+                (Some((space, _)), _) => space.domain_to_join()?,
                 (None, true) => self
                     .space
                     .clone()
                     .map_or_else(Namespace::local, Ok)?
-                    .domain()?,
+                    .domain_to_join()?,
                 (None, false) => Domain::private()?,
             };
             Ok(seat::seat(&domain)?.token)
@@ -190,7 +190,7 @@ impl Site {
             return Ok((self.create_unnamed(plan, data)?, Birth::Created));
         };
         let header = plan.header(
-            space.domain()?.id(),
+            space.domain_to_join()?.id(),
             fresh_id(true)?,
             name.as_bytes(),
             self.permanent,
@@ -210,7 +210,7 @@ impl Site {
             return Ok(Handle::over(header, None, Home::Private, None));
         }
         let space = self.space.clone().map_or_else(Namespace::local, Ok)?;
-        let header = plan.header(space.domain()?.id(), fresh_id(false)?, b"", false);
+        let header = plan.header(space.domain_to_join()?.id(), fresh_id(false)?, b"", false);
         let fail = |errno| Error::kernel(errno, "create", "");
         let file =
             memfd::create(c"strait", header.file_len(), Mode::RUSR | Mode::WUSR).map_err(fail)?;
