@@ -60,9 +60,24 @@ impl Arguments {
             message: refusal.to_string(),
             status: REFUSED,
         })?;
-        context.out.bytes(report.table().as_bytes())?;
+        let table = match columns() {
+            Some(columns) => report.table_within(columns),
+            None => report.table(),
+        };
+        context.out.bytes(table.as_bytes())?;
         Ok(report.exit())
     }
+}
+
+/// How wide the reader's terminal is: COLUMNS, or what the terminal at standard output says. `None`:
+/// it is none, or does not know.
+fn columns() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok());
+    let terminal = || {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(size.ws_col.into())
+    };
+    said.or_else(terminal).filter(|columns| *columns > 0)
 }
 
 /// A bar on a terminal.
