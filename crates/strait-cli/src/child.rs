@@ -12,6 +12,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
 use rustix::process::{Pid, getpid};
 use strait_sys::signal::{self, Set, Signal, Taken};
@@ -103,10 +104,14 @@ impl Hold {
     fn wait(&mut self, child: &mut Child) -> std::io::Result<ExitStatus> {
         loop {
             if let Some(status) = child.try_wait()? {
+                // What ended it was sent to this program before that, but may not be taken yet.
+                while let Ok(taken) = self.taken.wait(Some(Duration::ZERO)) {
+                    self.interrupted |= is_key(taken, Signal::INT);
+                }
                 return Ok(status);
             }
             match self.taken.wait(None) {
-                Ok(taken) => self.pass_on(taken, child),
+                Ok(taken) => self.pass_on(taken, Pid::from_child(child)),
                 // This program was stopped and continued.
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -114,18 +119,24 @@ impl Hold {
         }
     }
 
-    fn pass_on(&mut self, taken: Taken, child: &Child) {
-        let child = Pid::from_child(child);
-        let signal = Signal::from_named_raw(taken.number).filter(|it| *it != Signal::CHILD);
-        let Some(signal) = signal else { return };
-        let is_key = taken.from_kernel && [Signal::INT, Signal::QUIT].contains(&signal);
-        self.interrupted |= is_key && signal == Signal::INT;
+    fn pass_on(&mut self, taken: Taken, command: Pid) {
+        self.interrupted |= is_key(taken, Signal::INT);
+        let is_known = is_key(taken, Signal::INT) || is_key(taken, Signal::QUIT);
         // What the command sent it need not hear: it may have sent it to its whole group.
-        if !is_key && taken.sender != child.as_raw_nonzero().get() {
+        if is_known || taken.sender == command.as_raw_nonzero().get() {
+            return;
+        }
+        let signal = Signal::from_named_raw(taken.number);
+        if let Some(signal) = signal.filter(|signal| *signal != Signal::CHILD) {
             // Nobody else waits for it, so the number is still its own. It may have ended.
-            let _ = signal::send(child, signal);
+            let _ = signal::send(command, signal);
         }
     }
+}
+
+/// Whether it came from that key of the terminal, and so to the command as well.
+fn is_key(taken: Taken, signal: Signal) -> bool {
+    taken.from_kernel && taken.number == signal.as_raw()
 }
 
 impl Drop for Hold {
