@@ -101,10 +101,6 @@ impl Context {
                     format!("{subject} is {found}, not {}", with_article(kind))
                 })
             }
-            ErrorKind::LimitExceeded => Failure::new(format!(
-                "{subject} is at its limit, and was not changed (`strait {kind} query {name}{ns}` \
-                 shows it)"
-            )),
             _ => Failure::of(error),
         }
     }

@@ -85,8 +85,8 @@ pub(crate) struct Waited {
 /// How long to wait.
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct Limit {
-    /// Give up after this time, such as 250ms, 5s or 10m; 0 only looks
-    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    /// Give up after this time, such as 250ms, 5s or 1m30s; 0 only looks
+    #[arg(long, value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
 

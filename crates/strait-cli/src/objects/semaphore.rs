@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use strait::Kind;
 use strait::nt::Semaphore;
+use strait::{ErrorKind, Kind};
 
 use super::{Born, Limit, Names, Query};
 use crate::child::{self, Hold};
@@ -110,8 +110,16 @@ fn open(context: &Context, name: &str) -> Result<Semaphore, Failure> {
 }
 
 fn give(context: &Context, semaphore: &Semaphore, name: &str, units: u32) -> Result<(), Failure> {
-    let before = semaphore.release(units);
-    before
-        .map(drop)
-        .map_err(|error| context.explain(Kind::Semaphore, name, error))
+    let Err(error) = semaphore.release(units) else {
+        return Ok(());
+    };
+    match semaphore.query() {
+        Ok(now) if error.kind() == ErrorKind::LimitExceeded => Err(Failure::new(format!(
+            "{units} more would pass the limit of {}: it is {} of {}, and was not changed",
+            error.subject(),
+            now.count,
+            now.limit
+        ))),
+        _ => Err(context.explain(Kind::Semaphore, name, error)),
+    }
 }

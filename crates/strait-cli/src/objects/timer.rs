@@ -47,11 +47,11 @@ pub(crate) struct Create {
 pub(crate) struct Set {
     /// The timer
     name: String,
-    /// When, such as 250ms, 5s or 10m from now
-    #[arg(value_parser = value::duration)]
+    /// When, such as 250ms, 5s or 1m30s from now
+    #[arg(value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     delay: Duration,
     /// Again and again after that, at least a microsecond apart
-    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    #[arg(long, value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     period: Option<Duration>,
 }
 
