@@ -65,6 +65,12 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "more bytes than can be counted".to_owned())
 }
 
+/// A number of units of a semaphore.
+pub(crate) fn units(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "write a whole number, 0 to 2147483647".to_owned())
+}
+
 /// Permission bits in octal: read is looking, write is everything.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
@@ -89,6 +95,15 @@ pub(crate) fn group(text: &str) -> Result<u32, String> {
             .flatten()
     });
     found.ok_or_else(|| "no such group in /etc/group: a number works too".to_owned())
+}
+
+/// A word as a shell must be given it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// So many things, in words.
@@ -141,6 +156,14 @@ mod tests {
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        assert_eq!(quoted("/run/user/0/ns-1"), "/run/user/0/ns-1");
+        assert_eq!(quoted(r"Global\a"), r"'Global\a'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 
     #[test]

@@ -34,11 +34,11 @@ pub(crate) struct Born {
     /// The group of the object, by name or number
     #[arg(long, value_parser = value::group)]
     group: Option<u32>,
-    /// An existing one of this kind will do, as it is
+    /// If one of this kind exists, leave it as it is and succeed
     #[arg(long)]
     or_open: bool,
-    /// Temporary: hold it while this command runs (takes all that follows); its status is the
-    /// command's
+    /// Not permanent: keep it while this command runs (all that follows is the command), and end
+    /// with its status
     #[arg(
         long = "while",
         num_args = 1..,
@@ -51,14 +51,14 @@ pub(crate) struct Born {
 /// A name.
 #[derive(Args, Debug)]
 pub(crate) struct Named {
-    /// The object
+    /// Its name
     pub(crate) name: String,
 }
 
 /// Names.
 #[derive(Args, Debug)]
 pub(crate) struct Names {
-    /// The objects
+    /// What to remove
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Names {
 /// A look at one object.
 #[derive(Args, Debug)]
 pub(crate) struct Query {
-    /// The object
+    /// Its name
     name: String,
     /// JSON instead of text
     #[arg(long)]
@@ -76,7 +76,7 @@ pub(crate) struct Query {
 /// A wait for one object.
 #[derive(Args, Debug)]
 pub(crate) struct Waited {
-    /// The object
+    /// Its name
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) limit: Limit,
@@ -85,7 +85,7 @@ pub(crate) struct Waited {
 /// How long to wait.
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct Limit {
-    /// Give up after this time, such as 250ms, 5s or 1m30s; 0 only looks
+    /// Give up after this time, such as 250ms, 5s or 1m30s; 0 does not wait
     #[arg(long, value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -93,10 +93,10 @@ pub(crate) struct Limit {
 /// What taking an event or a timer does to it.
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct Resets {
-    /// Stays set for everybody until it is reset
+    /// Once set it stays so for everybody, until it is reset
     #[arg(long)]
     manual: bool,
-    /// Whoever takes it resets it (the default)
+    /// One waiter goes on each time it is set, and resets it (the default)
     #[arg(long, conflicts_with = "manual")]
     auto: bool,
 }
@@ -113,9 +113,9 @@ impl Resets {
 /// A half of an event pair.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Side {
-    /// The half that Low waits on
+    /// The low event
     Low,
-    /// The half that High waits on
+    /// The high event
     High,
 }
 

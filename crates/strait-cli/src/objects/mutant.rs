@@ -16,10 +16,10 @@ use crate::failure::{Failure, TIMED_OUT};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its owner and who holds it
+    /// Show its owner and which processes have it open
     Query(Query),
     Acquire(Acquire),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Verb {
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
-    /// Born owned, until the command of `--while` ends
+    /// Own it from the beginning, until the command of `--while` ends
     #[arg(long, visible_alias = "initial", requires = "command")]
     owned: bool,
     #[command(flatten)]
@@ -49,11 +49,11 @@ pub(crate) struct Create {
                   not exist.\nExample: strait mutant acquire deploy -- ./deploy.sh"
 )]
 pub(crate) struct Acquire {
-    /// The mutant
+    /// Its name
     name: String,
     #[command(flatten)]
     limit: Limit,
-    /// What to run
+    /// The command, with its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

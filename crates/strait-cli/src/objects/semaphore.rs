@@ -11,17 +11,18 @@ use super::{Born, Limit, Names, Query};
 use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::value;
 
 /// The verbs of semaphores.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its count and who holds it
+    /// Show its count and which processes have it open
     Query(Query),
     #[command(visible_alias = "wait")]
     Acquire(Acquire),
     Release(Release),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -31,11 +32,11 @@ pub(crate) enum Verb {
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
-    /// Units at first
-    #[arg(long, default_value_t = 0)]
+    /// Units at the beginning
+    #[arg(long, value_name = "UNITS", default_value = "0", value_parser = value::units, allow_negative_numbers = true)]
     initial: u32,
     /// The most units there can be: 1 to 2147483647
-    #[arg(long)]
+    #[arg(long, value_name = "UNITS", value_parser = value::units, allow_negative_numbers = true)]
     limit: u32,
     #[command(flatten)]
     born: Born,
@@ -49,10 +50,11 @@ pub(crate) struct Create {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when a unit was taken, or the command's; 124 when time ran out, \
-                  125 on an error, 126 or 127 if the command cannot be run."
+                  125 on an error, 126 if the command cannot be run, 127 if it does not exist.\n\
+                  Example: strait semaphore acquire slots -- make test"
 )]
 pub(crate) struct Acquire {
-    /// The semaphore
+    /// Its name
     name: String,
     #[command(flatten)]
     limit: Limit,
@@ -61,13 +63,13 @@ pub(crate) struct Acquire {
     command: Vec<OsString>,
 }
 
-/// Give units back
+/// Give units back, or add them, up to the limit
 #[derive(Args, Debug)]
 pub(crate) struct Release {
-    /// The semaphore
+    /// Its name
     name: String,
     /// How many
-    #[arg(default_value_t = 1)]
+    #[arg(default_value = "1", value_parser = value::units, allow_negative_numbers = true)]
     units: u32,
 }
 

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// Status of arguments that cannot be followed, as of those that clap refuses.
 const REFUSED: u8 = 2;
 
-/// Check and measure every mechanism on this machine, between two real processes
+/// Check and measure each mechanism on this machine, between two real processes
 ///
 /// Every message is verified at the other end. Takes at most three minutes.
 #[derive(Args, Debug)]
@@ -24,10 +24,10 @@ const REFUSED: u8 = 2;
                   nothing to measure or a file cannot be written."
 )]
 pub(crate) struct Arguments {
-    /// One placement, at most 15 seconds, no verdicts
+    /// With both processes on one CPU only; takes at most 15 seconds, and is too short to judge by
     #[arg(long)]
     quick: bool,
-    /// Only mechanisms whose id matches this regular expression
+    /// Only mechanisms whose name, such as nt.event, matches this regular expression
     #[arg(long, value_name = "REGEX")]
     only: Option<String>,
     /// Write the report as JSON

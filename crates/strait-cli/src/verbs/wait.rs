@@ -25,22 +25,23 @@ const ABANDONED: usize = 64;
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less. With a command it is held while that runs, and then given back:
 /// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
-/// a mutant's last owner died.
+/// a mutant's last owner died. Signals sent to this program are then passed on to the command.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 when satisfied, or the command's; 124 when time ran out; 125 on \
-                  an error, wrong arguments included. With --index it is the index of what was \
-                  won: 0 to 63, and 64 more if it was abandoned.\n\
+    after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
+                  killed it); 124 when time ran out; 125 on an error, wrong arguments included; \
+                  126 if the command cannot be run, 127 if it does not exist. With --index it is \
+                  the index of what was won: 0 to 63, and 64 more if it was abandoned.\n\
                   Example: strait wait --any event:build-done timer:10m"
 )]
 pub(crate) struct Arguments {
-    /// One of them, the first that is ready in this order
+    /// One of them: the first, in this order, that is ready
     #[arg(long, conflicts_with = "all")]
     any: bool,
-    /// All of them, in one step, or none
+    /// All of them in one step, when all are ready; none before
     #[arg(long)]
     all: bool,
-    /// End with the index of what was won
+    /// Exit with the index of what was won, counted from 0
     #[arg(long, conflicts_with = "all")]
     index: bool,
     #[command(flatten)]

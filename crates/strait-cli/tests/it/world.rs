@@ -38,6 +38,7 @@ impl World {
             .arg("--ns")
             .arg(self.space.path())
             .args(arguments)
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }

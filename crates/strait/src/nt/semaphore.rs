@@ -157,7 +157,7 @@ impl Semaphore {
                 "release semaphore",
                 self.object.handle.full_name(),
             )
-            .because("0 units"));
+            .because("a release is of at least one unit"));
         }
         if let Some(before) = self.object.quick_signal(0, Op::Release { units }) {
             return Ok(before.value());

@@ -10,7 +10,7 @@ use strait::inspect::{self, Depth, Life};
 
 use super::{Finding, Level};
 use crate::failure::Failure;
-use crate::value::counted;
+use crate::value::{counted, quoted};
 
 const GLOBAL: &str = "/dev/shm/strait";
 const NAMES: &str = "names";
@@ -63,6 +63,17 @@ pub(super) fn directory(path: &Path, findings: &mut Vec<Finding>) {
             Level::Problem,
             format!("{} is not a directory", path.display()),
         )),
+        Err(Errno::NOENT) => findings.push(
+            Finding::new(
+                NAMES,
+                Level::Problem,
+                format!("{} is not there", path.display()),
+            )
+            .cure(format!(
+                "`mkdir -m 700 {}`",
+                quoted(&path.to_string_lossy())
+            )),
+        ),
         Err(errno) => findings.push(Finding::new(
             NAMES,
             Level::Problem,
