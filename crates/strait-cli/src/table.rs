@@ -27,8 +27,7 @@ use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
                   `strait man VERB` shows a page for each verb."
 )]
 pub(crate) struct Cli {
-    /// The namespace in this directory, instead of the user's own; an empty one becomes one with
-    /// the first object
+    /// Use the names of this directory, which is empty or a namespace, instead of the user's own
     #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub(crate) ns: Option<PathBuf>,
     #[command(subcommand)]

@@ -33,7 +33,8 @@ pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
     /// Units at the beginning
-    #[arg(long, value_name = "UNITS", default_value = "0", value_parser = value::units, allow_negative_numbers = true)]
+    #[arg(long, value_name = "UNITS", default_value = "0")]
+    #[arg(value_parser = value::units, allow_negative_numbers = true)]
     initial: u32,
     /// The most units there can be: 1 to 2147483647
     #[arg(long, value_name = "UNITS", value_parser = value::units, allow_negative_numbers = true)]

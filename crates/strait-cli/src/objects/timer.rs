@@ -33,7 +33,7 @@ pub(crate) enum Verb {
 /// Make a timer, which stays until it is removed; it does not run until it is set
 #[derive(Args, Debug)]
 #[command(
-    mut_arg("manual", |it| it.help("Once expired it stays so for everybody, until it is set again")),
+    mut_arg("manual", |it| it.help("Once expired it stays so for everybody, until set again")),
     mut_arg("auto", |it| it.help("Each expiry lets one waiter go on (the default)")),
     after_help = "Example: strait timer create tick"
 )]

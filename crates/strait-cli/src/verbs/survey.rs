@@ -69,8 +69,8 @@ impl Arguments {
     }
 }
 
-/// How wide the reader's terminal is: COLUMNS, or what the terminal at standard output says. `None`:
-/// it is none, or does not know.
+/// How wide the reader's terminal is: COLUMNS, or what the terminal at standard output says.
+/// `None`: there is no terminal, or it does not know.
 fn columns() -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok());
     let terminal = || {

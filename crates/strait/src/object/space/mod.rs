@@ -300,9 +300,9 @@ impl Namespace {
         }
     }
 
-    /// Removes what nobody holds: leftovers of killed processes, and in [`Namespace::local`]
-    /// temporary namespaces whose makers are gone. Brings what the dead had decided to its end on every object that has a
-    /// name, so that their seats can be taken again. How many of each.
+    /// Removes what nobody holds: leftovers of killed processes, and in [`Namespace::local`] also
+    /// temporary namespaces whose makers are gone. Brings what the dead had decided to its end on
+    /// every object that has a name, so that their seats can be taken again. How many of each.
     ///
     /// # Errors
     /// What reading the directory answers.
