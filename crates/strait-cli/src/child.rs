@@ -2,9 +2,10 @@
 //!
 //! What is held would be abandoned, though the command still works with it, if this program ended
 //! first. So from [`Hold::begin`] on it outlives the command. The keys of a terminal (INT, QUIT,
-//! TSTP) reach the command without its help, being in the same process group; what is sent to this
-//! program alone is passed on. Before that, while it waits to acquire, signals do what they do to
-//! any program.
+//! TSTP) reach the command without its help, being in the same process group. What another process
+//! sends is passed on; whether it was sent to the command as well cannot be seen, so a signal to
+//! the whole group may reach the command twice. Before that, while it waits to acquire, signals do
+//! what they do to any program: one in the instant between the two abandons what was acquired.
 //!
 //! The exit status of the command becomes this program's, as env(1) and timeout(1) have it: 128
 //! and the number for a signal, 126 if it cannot be run, 127 if it does not exist.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// What a duration looks like.
 const DURATION: &str = "write a number and a unit, such as 250ms, 5s, 10m or 1m30s";
+/// What a size looks like.
+const SIZE: &str = "write a whole number of bytes, such as 4096, 64K or 1M";
 /// The longest there is, 2^64 nanoseconds, in whole days.
 const DAYS_MAX: u64 = 213_503;
 
@@ -55,11 +57,10 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "M" => 20,
         "G" => 30,
         "T" => 40,
+        _ if !unit.starts_with(char::is_alphabetic) => return Err(SIZE.to_owned()),
         _ => return Err(format!("`{unit}` is no unit: K, M, G, T")),
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "write a number of bytes, such as 4096, 64K or 1M".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| SIZE.to_owned())?;
     number
         .checked_mul(1 << shift)
         .ok_or_else(|| "more bytes than can be counted".to_owned())
@@ -172,9 +173,11 @@ mod tests {
         assert_eq!(size("64K"), Ok(65_536));
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("2G"), Ok(2 << 30));
-        for wrong in ["", "K", "-1", "1.5M", "1X", "99999999T"] {
-            assert!(size(wrong).is_err(), "{wrong}");
+        for wrong in ["", "K", "-1", "1.5M"] {
+            assert_eq!(size(wrong), Err(SIZE.to_owned()), "{wrong}");
         }
+        assert!(size("1X").unwrap_err().contains("`X` is no unit"));
+        assert!(size("99999999T").is_err());
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub(crate) struct Create {
     name: String,
     /// Its length, such as 4096, 64K or 1M; memory is rounded up to whole pages, and the length
     /// of a file is taken if none is given
-    #[arg(long, value_parser = value::size, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file")]
+    #[arg(value_parser = value::size, allow_negative_numbers = true)]
     size: Option<u64>,
     /// Share this file instead of memory
     #[arg(long)]
@@ -56,10 +57,10 @@ pub(crate) struct ReadOut {
     /// Its name
     name: String,
     /// Where to begin
-    #[arg(long, value_parser = value::size, default_value = "0")]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
     /// How many bytes; all to the end if not given
-    #[arg(long, value_parser = value::size)]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true)]
     len: Option<u64>,
     /// As hexadecimal and text; lines that repeat are left out
     #[arg(long)]
@@ -72,7 +73,7 @@ pub(crate) struct WriteIn {
     /// Its name
     name: String,
     /// Where to begin
-    #[arg(long, value_parser = value::size, default_value = "0")]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
 }
 
