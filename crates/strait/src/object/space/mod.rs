@@ -215,6 +215,8 @@ impl Namespace {
             if let Some(inner) = Arc::get_mut(&mut found.0) {
                 inner.temporary = Some(rustix::process::getpid());
             }
+            // It is a namespace from now on, whatever else is put into it.
+            found.domain_to_join()?;
             return Ok(found);
         }
     }
