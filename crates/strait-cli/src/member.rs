@@ -56,8 +56,10 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         },
         "pid" => rest
             .parse()
+            .ok()
+            .filter(|number| *number > 0)
             .map(Written::Process)
-            .map_err(|_| "write pid:N with the number of a process".into()),
+            .ok_or_else(|| "write pid:N with the number of a process".into()),
         "fd" => rest
             .parse()
             .ok()
@@ -197,6 +199,7 @@ mod tests {
             "event:",
             "queue:a",
             "pid:x",
+            "pid:0",
             "fd:-1",
             "timer:@",
             "timer:soon",

@@ -1,11 +1,11 @@
-//! Descriptors that a child keeps across its exec, and taking them there.
+//! What a child keeps across its exec: descriptors, and taking them there; blocked signals.
 //!
 //! Every descriptor of this library is close-on-exec; one that is passed on loses that flag in
 //! the child alone, between fork and exec, so that no other child started meanwhile inherits it.
 //! The child's environment says which numbers were passed and to which files they lead: any other
 //! descriptor may have an owner in the program, and is not given away.
 //!
-//! `fcntl(2)` under "File descriptor flags".
+//! `fcntl(2)` under "File descriptor flags"; `execve(2)` on what it keeps.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -15,6 +15,7 @@ use rustix::fs::fstat;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 
 use crate::fork::Guarded;
+use crate::signal::Set;
 use crate::{Errno, Result};
 
 /// What was passed to a program: `number:device:inode`, separated by semicolons.
@@ -50,6 +51,17 @@ pub fn keep_open(command: &mut Command, fd: OwnedFd) -> Result<()> {
     // SAFETY: the closure makes one system call on a descriptor it owns; no allocation, no lock.
     unsafe { command.pre_exec(keep) };
     Ok(())
+}
+
+/// Has the program that `command` will start begin with these signals blocked and no others,
+/// whatever is blocked in the thread that starts it.
+pub fn block_only(command: &mut Command, blocked: Set) {
+    let block = move || {
+        blocked.block_only()?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call; no allocation, no lock.
+    unsafe { command.pre_exec(block) };
 }
 
 /// Takes ownership of a descriptor that the parent passed to this program with [`keep_open`], once.

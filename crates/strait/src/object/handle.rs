@@ -128,12 +128,12 @@ impl Site {
     pub(crate) fn token(&self, verb: &'static str) -> Result<u32> {
         let token = || -> Result<u32> {
             let domain = match (self.resolve()?, self.shared) {
-                (Some((space, _)), _) => space.domain()?,
+                (Some((space, _)), _) => space.domain_to_join()?,
                 (None, true) => self
                     .space
                     .clone()
                     .map_or_else(Namespace::local, Ok)?
-                    .domain()?,
+                    .domain_to_join()?,
                 (None, false) => Domain::private()?,
             };
             Ok(seat::seat(&domain)?.token)
@@ -185,7 +185,7 @@ impl Site {
             return Ok((self.create_unnamed(plan, data)?, Birth::Created));
         };
         let header = plan.header(
-            space.domain()?.id(),
+            space.domain_to_join()?.id(),
             fresh_id(layout::ID_NAMED)?,
             name.as_bytes(),
             self.permanent,
@@ -206,7 +206,7 @@ impl Site {
         }
         let space = self.space.clone().map_or_else(Namespace::local, Ok)?;
         let header = plan.header(
-            space.domain()?.id(),
+            space.domain_to_join()?.id(),
             fresh_id(layout::ID_UNNAMED)?,
             b"",
             false,

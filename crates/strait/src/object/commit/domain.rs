@@ -144,10 +144,11 @@ impl Domain {
         Ok(DOMAINS.with(|domains| domains.private.get_or_insert(domain).clone()))
     }
 
-    /// The domain of the namespace in `directory`; its table is made if there is none.
+    /// The domain of the namespace in `directory`. If it has no table one of that mode is made, or
+    /// none if no mode is given.
     pub(crate) fn of_directory(
         directory: BorrowedFd<'_>,
-        mode: Mode,
+        mode: Option<Mode>,
         path: &str,
     ) -> Result<Arc<Self>> {
         let fail = |errno| Error::kernel(errno, "open commit table", format!("{path}/{TABLE}"));
@@ -161,10 +162,13 @@ impl Domain {
         };
         let file = loop {
             match open_table(directory) {
-                Err(Errno::NOENT) => match make_table(directory, mode) {
-                    Err(Errno::EXIST) | Ok(()) => {}
-                    Err(errno) => return Err(fail(errno)),
-                },
+                Err(Errno::NOENT) => {
+                    let mode = mode.ok_or_else(|| gone(path))?;
+                    match make_table(directory, mode) {
+                        Err(Errno::EXIST) | Ok(()) => {}
+                        Err(errno) => return Err(fail(errno)),
+                    }
+                }
                 Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
                     return Err(bad("not a regular file"));
                 }
@@ -546,6 +550,16 @@ pub(crate) fn token(slot: u16, incarnation: u64) -> u32 {
 /// The seat a token was made for.
 pub(crate) fn slot_of(token: u32) -> u16 {
     u16::try_from(token >> INCARNATION_BITS).unwrap_or(0)
+}
+
+/// Objects were born with the table: it has been removed.
+fn gone(path: &str) -> Error {
+    Error::new(
+        ErrorKind::Broken,
+        "open commit table",
+        format!("{path}/{TABLE}"),
+    )
+    .because("the commit table was removed")
 }
 
 /// Locked by who sits there.

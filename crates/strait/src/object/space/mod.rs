@@ -16,7 +16,7 @@ use strait_sys::fork::Guarded;
 use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain::Domain;
+use crate::object::commit::domain::{Domain, TABLE};
 use crate::object::space::name::{Prefix, is_key, show_path};
 
 /// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
@@ -73,7 +73,7 @@ impl Namespace {
     pub fn local() -> Result<Self> {
         let path = local_path();
         let stat = match fs::lstat(&path) {
-            Err(rustix::io::Errno::NOENT) => {
+            Err(Errno::NOENT) => {
                 make_directory(&path)?;
                 fs::lstat(&path)
             }
@@ -140,7 +140,7 @@ impl Namespace {
         let fail = |errno| Error::kernel(errno, "make namespace", GLOBAL);
         match fs::mkdir(GLOBAL, Mode::from_raw_mode(0o1777)) {
             Ok(()) => fs::chmod(GLOBAL, Mode::from_raw_mode(0o1777)).map_err(fail)?,
-            Err(rustix::io::Errno::EXIST) => {}
+            Err(Errno::EXIST) => {}
             Err(errno) => return Err(fail(errno)),
         }
         Self::global()
@@ -149,10 +149,36 @@ impl Namespace {
     /// A directory as a namespace. Whoever may write the directory is trusted with its names; a
     /// group shares one of mode 2770 without the sticky bit.
     ///
+    /// An empty directory becomes a namespace when the first object is created in it, and one with
+    /// other things in it never does.
+    ///
     /// # Errors
-    /// What open(2) answers; [`ErrorKind::InvalidInput`] if it is no directory.
+    /// What open(2) answers; [`ErrorKind::InvalidInput`] if it is no directory, or neither empty
+    /// nor a namespace.
     pub fn directory(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(path.as_ref(), Scope::Directory)
+        let path = path.as_ref();
+        let found = Self::open_as(path, Scope::Directory)?;
+        let fail = |errno| Error::kernel(errno, "open namespace", show_path(path));
+        if found.has_table().map_err(fail)?
+            || is_empty(&found.0.directory).map_err(fail)?
+            // It was empty, and another process has made the first object since.
+            || found.has_table().map_err(fail)?
+        {
+            return Ok(found);
+        }
+        Err(
+            Error::new(ErrorKind::InvalidInput, "open namespace", show_path(path)).because(
+                format!("neither empty nor a namespace: it has no commit table, {TABLE}"),
+            ),
+        )
+    }
+
+    fn has_table(&self) -> std::result::Result<bool, Errno> {
+        match fs::statat(&self.0.directory, TABLE, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// A namespace of its own, for tests, containers and private worlds: it is removed with the
@@ -197,7 +223,7 @@ impl Namespace {
         let fail = |errno| Error::kernel(errno, "open namespace", show_path(path));
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let directory = fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-            rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => {
+            Errno::NOTDIR | Errno::LOOP => {
                 Error::new(ErrorKind::InvalidInput, "open namespace", show_path(path))
                     .because("not a directory")
             }
@@ -247,6 +273,11 @@ impl Namespace {
 
     /// The commit domain of its objects.
     pub(crate) fn domain(&self) -> Result<Arc<Domain>> {
+        self.domain_of(None)
+    }
+
+    /// The same, for an object to be born: its table is made if this is the first.
+    pub(crate) fn domain_to_join(&self) -> Result<Arc<Domain>> {
         if let Some(domain) = self.0.domain.with(|domain| domain.clone()) {
             return Ok(domain);
         }
@@ -255,11 +286,14 @@ impl Namespace {
         let mode = 0o600
             | if directory & 0o020 != 0 { 0o060 } else { 0 }
             | if directory & 0o002 != 0 { 0o006 } else { 0 };
-        let domain = Domain::of_directory(
-            self.fd(),
-            Mode::from_raw_mode(mode),
-            &show_path(&self.0.path),
-        )?;
+        self.domain_of(Some(Mode::from_raw_mode(mode)))
+    }
+
+    fn domain_of(&self, to_make: Option<Mode>) -> Result<Arc<Domain>> {
+        if let Some(domain) = self.0.domain.with(|domain| domain.clone()) {
+            return Ok(domain);
+        }
+        let domain = Domain::of_directory(self.fd(), to_make, &show_path(&self.0.path))?;
         let kept = |kept: &mut Option<_>| kept.get_or_insert_with(|| domain.clone()).clone();
         Ok(self.0.domain.with(kept))
     }
@@ -285,9 +319,9 @@ impl Namespace {
         }
     }
 
-    /// Removes what nobody holds: leftovers of killed processes, and temporary namespaces whose
-    /// makers are gone. Brings what the dead had decided to its end on every object that has a
-    /// name, so that their seats can be taken again. How many of each.
+    /// Removes what nobody holds: leftovers of killed processes, and in [`Namespace::local`] also
+    /// temporary namespaces whose makers are gone. Brings what the dead had decided to its end on
+    /// every object that has a name, so that their seats can be taken again. How many of each.
     ///
     /// # Errors
     /// What reading the directory answers.
@@ -296,7 +330,7 @@ impl Namespace {
         for entry in self.entries()? {
             if is_key(&entry) {
                 collected.objects += usize::from(life::reap(self, &entry));
-            } else if entry.starts_with(".tmp-") {
+            } else if entry.starts_with(".tmp-") && self.0.scope == Scope::Local {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
             }
         }
@@ -367,6 +401,15 @@ impl Drop for Inner {
     }
 }
 
+fn is_empty(directory: &OwnedFd) -> std::result::Result<bool, Errno> {
+    for entry in fs::Dir::read_from(directory)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Removes a temporary namespace with the files that are left in it.
 fn remove_directory(path: &Path, directory: &OwnedFd) -> bool {
     let Ok(dir) = fs::Dir::read_from(directory) else {
@@ -396,7 +439,7 @@ fn local_path() -> PathBuf {
 
 fn make_directory(path: &Path) -> Result<()> {
     match fs::mkdir(path, Mode::RWXU) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Error::kernel(errno, "make namespace", show_path(path))),
     }
 }

@@ -452,5 +452,6 @@ pub(crate) fn percentiles(times: &mut [Duration]) -> String {
         return "nothing measured".into();
     };
     let at = |percent: usize| times[last * percent / 100];
-    format!("p50 {:?}, p99 {:?} of {}", at(50), at(99), times.len())
+    let (count, max) = (times.len(), times[last]);
+    format!("p50 {:?}, p99 {:?}, max {max:?} of {count}", at(50), at(99))
 }
