@@ -313,17 +313,14 @@ impl Domain {
         let Ok(locks) = self.locks() else {
             return false;
         };
-        if locks.taken.has(slot) {
-            return false;
-        }
-        match &locks.file {
-            None => true,
-            // Only a write lock proves a sitter: any reader can hold a read lock.
-            Some(file) => matches!(
-                ofd_lock::probe(file.as_fd(), Lock::Read, lock_byte(slot), 1),
-                Ok(None)
-            ),
-        }
+        let is_taken = locks.taken.has(slot)
+            || locks.file.as_ref().is_some_and(|file| {
+                // Only a write lock proves a sitter: any reader can hold a read lock.
+                let held = ofd_lock::probe(file.as_fd(), Lock::Read, lock_byte(slot), 1);
+                !matches!(held, Ok(None))
+            });
+        // A seat is renamed before it looks taken: by now it may be another's.
+        !is_taken || self.token(slot) != token
     }
 
     /// Finds a free seat for the calling thread.
