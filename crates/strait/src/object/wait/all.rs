@@ -9,12 +9,13 @@ use strait_sys::time::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
 use crate::object::commit::seat::Scribe;
-use crate::object::commit::txn::{self, Part, Refusal};
+use crate::object::commit::txn::{self, Part, Place, Refusal};
 use crate::object::spot::Spot;
 use crate::object::wait::any::{Entry, Prepared, check_count};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps};
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable};
+use crate::object::word::Rule;
 
 /// What a wait for all took: everything.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -202,8 +203,9 @@ impl<'a> Plan<'a> {
         let mut pace = Steps::until(deadline);
         for Part { place: spot, .. } in &self.parts {
             spot.object.check_whole("wait for all")?;
-            member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
-            if member::refresh(spot, &mut pace).is_err() {
+            if spot.rule() == Rule::Mutant {
+                member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
+            } else if member::refresh(spot, &mut pace).is_err() {
                 return Ok(Err(Refusal::Unsettled));
             }
         }
@@ -224,6 +226,9 @@ impl<'a> Plan<'a> {
         }
         let mut won = AllWon::default();
         for (at, Part { place, state, .. }) in self.parts.iter().enumerate() {
+            if place.rule() != Rule::Mutant {
+                continue;
+            }
             let me = scribe.seat_for(place.is_private()).token;
             if member::account(place, *state, me)?.abandoned {
                 won.abandoned.push(self.index(at));

@@ -237,13 +237,9 @@ fn check_depth(spot: &Spot<'_>, depth: u32) -> Result<()> {
     .because("acquired 2,147,483,647 times by its owner"))
 }
 
-/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only
+/// Fails if `me` owns this mutant as often as anybody can. Before anything is taken with it: only
 /// the owner counts, so that it is still true then.
-#[inline]
 pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
-    if spot.rule() != Rule::Mutant {
-        return Ok(());
-    }
     let state = spot.observe();
     if state.ready() || state.value() != me {
         return Ok(());
@@ -252,7 +248,6 @@ pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
 }
 
 /// A mutant's recursion is its owner's to count. `before` is the word as it was taken.
-#[inline]
 pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> {
     if spot.rule() != Rule::Mutant {
         return Ok(Taken { abandoned: false });
