@@ -1,7 +1,8 @@
 //! Mutants: one owner at a time, and the next one learns if the last died owning it.
 //!
 //! The owner is a thread; it may acquire again, and must release as often. Use one to guard what a
-//! crash must not leave half changed unnoticed. Not for async tasks: a task has no thread.
+//! crash must not leave half changed unnoticed. Not for async tasks: a task has no thread. A process
+//! that sleeps on one often starts a thread (`strait-watcher`), which asks for dead owners.
 //!
 //! | NT | here |
 //! | --- | --- |
@@ -33,7 +34,7 @@ use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::RECURSION;
 use crate::object::spot::Object;
-use crate::object::wait::{self, Member, Waitable, signal};
+use crate::object::wait::{self, Member, Waitable, signal, watcher};
 use crate::object::word::{ABANDONED, Op, State};
 
 /// A mutant: NT's mutex.
@@ -266,6 +267,12 @@ impl Mutant {
             owned_by_caller: self.object.domain.is_callers(owner),
             abandoned,
         })
+    }
+}
+
+impl Drop for Mutant {
+    fn drop(&mut self) {
+        watcher::forget(&self.object);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::object::commit::txn::{self, Author, Cell, Part, Place};
 use crate::object::handle::Handle;
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, CORE, CORE_SPACING, FLAG_LOOK_WAITS, PAGE, STATE};
+use crate::object::wait::watcher::Lookout;
 use crate::object::word::{LOCKED, Op, READY, Rule, State, WAITERS};
 
 /// Private objects share maps: one of 64 KiB holds 256.
@@ -77,6 +78,8 @@ pub(crate) struct Object {
     is_quick: bool,
     /// See [`Spot::order`].
     order: (u64, u64),
+    /// A mutant's.
+    pub(crate) lookout: Lookout,
 }
 
 impl Drop for Object {
@@ -137,6 +140,7 @@ impl Object {
             in_slab,
             is_quick,
             order,
+            lookout: Lookout::default(),
         };
         if object.handle.is_private() {
             for core in 0..2 {
