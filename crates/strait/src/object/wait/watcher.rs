@@ -2,13 +2,13 @@
 //! timer each: a sleep with one makes handing a mutant over a tenth slower.
 //!
 //! A mutant is watched, by handle, once this process has slept on it [`OFTEN`] times. Before that,
-//! and where no thread is to be had, sleepers wake now and then and ask themselves. Every 100 ms the
-//! watcher looks at the watched ones that somebody sleeps on; where the owner is dead it counts an
-//! alarm and wakes them all, and whoever finds more alarms than before its sleep asks for the
-//! owner. Woken too early, or between its look and its sleep, a sleeper is woken again 100 ms later.
+//! and where no thread is to be had, sleepers wake now and then and ask themselves. Every 100 ms
+//! the watcher looks at the watched ones that somebody sleeps on; where the owner is dead it counts
+//! an alarm and wakes them all, and whoever finds more alarms than before its sleep asks for the
+//! owner. One that was between its look and its sleep is woken 100 ms later.
 //!
-//! A sleeper arms the word and then looks whether it is watched; the watcher, before it goes, says
-//! that it is not and then looks at the word. One of them sees the other.
+//! A sleeper arms the word and then looks whether it is watched; the watcher, before it lets go,
+//! says that it is not and then looks at the word. One of them sees the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

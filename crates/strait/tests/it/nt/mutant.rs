@@ -183,9 +183,8 @@ fn a_forked_child_is_told_of_a_kill() {
         assert_eq!(holder.ask("m"), "false");
         sleep_often(&mutant);
         // Its parent's watcher is not its own.
-        let child = fork::run_child(|| {
-            u8::from(!mutant.acquire_for(GUARD).unwrap().unwrap().abandoned())
-        });
+        let child =
+            fork::run_child(|| u8::from(!mutant.acquire_for(GUARD).unwrap().unwrap().abandoned()));
         holder.kill();
         let ended = waitpid(Some(child.unwrap()), WaitOptions::empty()).unwrap();
         assert_eq!(ended.unwrap().1.exit_status(), Some(0));

@@ -426,13 +426,15 @@ impl Domain {
         }
     }
 
+    /// Its own store is what a participant sees, whoever else does not yet.
+    fn load(&self, who: usize, at: At) -> u64 {
+        let own = self.lingering[who].filter(|(stored, _)| *stored == at);
+        own.map_or(self.words[at.0], |(_, value)| value)
+    }
+
     fn perform(&mut self, who: usize, op: &Op) -> Option<u64> {
         match *op {
-            Op::Load(at) => {
-                // Its own store is what it sees, whoever else does not yet.
-                let lingering = self.lingering[who].filter(|(stored, _)| *stored == at);
-                return Some(lingering.map_or(self.words[at.0], |(_, value)| value));
-            }
+            Op::Load(at) => return Some(self.load(who, at)),
             Op::Store(at, value) if self.weak => self.lingering[who] = Some((at, value)),
             Op::Store(at, value) => self.store(at, value),
             Op::StoreHalf { at, value, .. } => self.words[at.0] = value.into(),
