@@ -10,7 +10,7 @@
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use strait::Kind;
@@ -140,17 +140,13 @@ impl Context {
 }
 
 fn descriptor(number: i32) -> Result<OwnedFd, Failure> {
-    let fail = |why: String| Failure::new(format!("descriptor {number}: {why}"));
-    if number > 2 {
-        return strait::inherited_descriptor(number)
-            .map_err(|_| fail("not open (open it in the shell: `3<file`)".into()));
-    }
-    let copied = match number {
-        0 => std::io::stdin().as_fd().try_clone_to_owned(),
-        1 => std::io::stdout().as_fd().try_clone_to_owned(),
-        _ => std::io::stderr().as_fd().try_clone_to_owned(),
-    };
-    copied.map_err(|error| fail(error.to_string()))
+    strait::inherited_descriptor(number).map_err(|error| {
+        if error.kind() == strait::ErrorKind::NotFound {
+            let why = "not open (open it in the shell: `3<file`)";
+            return Failure::new(format!("descriptor {number}: {why}"));
+        }
+        Failure::of(error)
+    })
 }
 
 impl Member {

@@ -34,8 +34,8 @@ use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::RECURSION;
 use crate::object::spot::Object;
-use crate::object::wait::{self, Member, Waitable, signal, watcher};
-use crate::object::word::{ABANDONED, Op, State};
+use crate::object::wait::{self, Member, Waitable, signal};
+use crate::object::word::{Op, State};
 
 /// A mutant: NT's mutex.
 #[derive(Debug)]
@@ -252,12 +252,11 @@ impl Mutant {
         self.object.check_whole("query mutant")?;
         let owner = state.value();
         if state.ready() {
-            let abandoned = owner == ABANDONED;
             return Ok(MutantState {
                 owner: None,
                 depth: 0,
                 owned_by_caller: false,
-                abandoned,
+                abandoned: false,
             });
         }
         let abandoned = self.object.domain.is_dead(owner);
@@ -267,12 +266,6 @@ impl Mutant {
             owned_by_caller: self.object.domain.is_callers(owner),
             abandoned,
         })
-    }
-}
-
-impl Drop for Mutant {
-    fn drop(&mut self) {
-        watcher::forget(&self.object);
     }
 }
 

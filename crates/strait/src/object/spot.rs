@@ -1,10 +1,11 @@
 //! Objects that wait: their mapped state, and [`Spot`], one waitable word of it as the commit
 //! protocol sees it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use strait_sys::cell::{ReadOnly, Word};
+use strait_sys::fork::Guarded;
 use strait_sys::futex;
 use strait_sys::kill;
 use strait_sys::map::{Access, Map};
@@ -29,39 +30,35 @@ struct Slab {
     free: Vec<usize>,
 }
 
-static SLABS: Mutex<Vec<Slab>> = Mutex::new(Vec::new());
-
-fn slabs() -> std::sync::MutexGuard<'static, Vec<Slab>> {
-    SLABS
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+static SLABS: Guarded<Vec<Slab>> = Guarded::new(Vec::new());
 
 fn slab_take() -> Result<(Map, usize)> {
-    let mut slabs = slabs();
-    if let Some(slab) = slabs.iter_mut().rev().find(|slab| !slab.free.is_empty()) {
-        let at = slab.free.pop().expect("looked for a slab that has one");
-        return Ok((slab.map.clone(), at));
+    let free = SLABS.with(|slabs| {
+        let mut slabs = slabs.iter_mut().rev();
+        slabs.find_map(|slab| Some((slab.free.pop()?, slab.map.clone())))
+    });
+    if let Some((at, map)) = free {
+        return Ok((map, at));
     }
     let map = Map::private(SLAB).map_err(|errno| Error::kernel(errno, "create", "(unnamed)"))?;
     let free = (1..SLAB / SLAB_OBJECT)
         .map(|index| index * SLAB_OBJECT)
         .collect();
-    slabs.push(Slab {
+    let slab = Slab {
         map: map.clone(),
         free,
-    });
+    };
+    SLABS.with(|slabs| slabs.push(slab));
     Ok((map, 0))
 }
 
 fn slab_give(map: &Map, at: usize) {
-    let mut slabs = slabs();
-    if let Some(slab) = slabs
-        .iter_mut()
-        .find(|slab| slab.map.address() == map.address())
-    {
-        slab.free.push(at);
-    }
+    SLABS.with(|slabs| {
+        let mut slabs = slabs.iter_mut();
+        if let Some(slab) = slabs.find(|slab| slab.map.address() == map.address()) {
+            slab.free.push(at);
+        }
+    });
 }
 
 /// A handle to an object that waits, and its mapped state.
@@ -79,7 +76,7 @@ pub(crate) struct Object {
     /// See [`Spot::order`].
     order: (u64, u64),
     /// A mutant's.
-    pub(crate) lookout: Lookout,
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 impl Drop for Object {
@@ -140,7 +137,7 @@ impl Object {
             in_slab,
             is_quick,
             order,
-            lookout: Lookout::default(),
+            lookout: Arc::default(),
         };
         if object.handle.is_private() {
             for core in 0..2 {
@@ -209,6 +206,11 @@ impl Object {
     fn exchange(&self, word: Word<'_, u64>, old: State, new: State) -> bool {
         // Memory that was truncated is a page of our own by now: the slow path reports it.
         word.cas(old.0, new.0).is_ok() && !self.map.is_broken()
+    }
+
+    /// Where its first core stands in its map.
+    pub(crate) fn state_at(&self) -> usize {
+        self.base
     }
 
     /// Whether every right that a wait could need is there.
@@ -365,6 +367,11 @@ impl<'a> Spot<'a> {
         self.object.handle.is_private()
     }
 
+    /// What it is called in records: the words of one object have each their own.
+    fn id(&self) -> u32 {
+        layout::word_id(self.object.handle.header.id, self.core)
+    }
+
     /// The order in which every process marks: it keeps crossing transactions from aborting each
     /// other for ever. Equal only for one and the same word, by whatever handle. The first number
     /// is below 2^34.
@@ -428,7 +435,7 @@ impl<'a> Place for Spot<'a> {
     }
 
     fn enlisted(&self, slot: u16) -> bool {
-        let id = self.object.handle.header.id;
+        let id = self.id();
         if self.is_private()
             && let Some((domain, slot)) = seat::redirected(&self.object.domain, slot)
         {
@@ -452,8 +459,7 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
     }
 
     fn enlist(&self, parts: &[Part<Spot<'a>>]) -> u32 {
-        let ids = parts.iter().map(|part| part.place.object.handle.header.id);
-        Scribe::enlist(self, ids)
+        Scribe::enlist(self, parts.iter().map(|part| part.place.id()))
     }
 
     fn decide_and_wake(&self, place: &Spot<'a>) {

@@ -9,6 +9,7 @@ use strait_sys::fork;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::{Domain, Seat, registered, slot_of};
+use crate::object::space::sweep;
 
 #[derive(Default)]
 struct Seated {
@@ -86,14 +87,23 @@ pub(crate) fn quick_token(domain: &Arc<Domain>) -> Option<u32> {
 /// The calling thread's seat in `domain`, taken if it has none.
 #[inline]
 pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat> {
-    let Some(token) = quick_token(domain) else {
-        return find_seat(domain);
-    };
-    let slot = slot_of(token);
-    Ok(Seat { slot, token })
+    if let Some(token) = quick_token(domain) {
+        let slot = slot_of(token);
+        return Ok(Seat { slot, token });
+    }
+    find_seat(domain)
 }
 
 fn find_seat(domain: &Arc<Domain>) -> Result<Seat> {
+    match take_seat(domain) {
+        Err(error) if error.kind() == ErrorKind::Exhausted && sweep::make_room(domain) => {
+            take_seat(domain)
+        }
+        taken => taken,
+    }
+}
+
+fn take_seat(domain: &Arc<Domain>) -> Result<Seat> {
     SEATED
         .try_with(|seated| seated.borrow_mut().seat(domain))
         .inspect(|seat| {

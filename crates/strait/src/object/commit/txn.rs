@@ -212,7 +212,7 @@ pub(crate) enum Watched {
 pub(crate) fn watch<P: Place>(place: &P, since: Option<u32>, look: impl Fn() -> State) -> Watched {
     let state = look();
     let seen = place.rule().admit(observe(place, &look), 0, since);
-    if matches!(seen, Admission::Ready { .. }) {
+    if seen == Admission::Ready {
         Watched::Ready
     } else if state.locked() && !flaw("watch: sleep on a mark") {
         Watched::Marked(state)
@@ -284,7 +284,7 @@ pub(crate) fn resolve<P: Place>(
 /// Whether `admission` lets the author in; the owner of a held mutant is looked up by `dead`.
 fn may<P: Place>(admission: Admission, place: &P, dead: &impl Fn(&P, u32) -> bool) -> bool {
     match admission {
-        Admission::Ready { .. } => true,
+        Admission::Ready => true,
         Admission::NotReady => false,
         Admission::OwnedBy(owner) => dead(place, owner),
     }
@@ -355,6 +355,28 @@ pub(crate) fn take_all<P: Place>(
             return Ok(());
         }
         unmark(parts);
+        pace.pause()?;
+    }
+}
+
+/// Withdraws the releases of an auto-reset event whose waiters have gone; `waiters` counts those
+/// who are left.
+pub(crate) fn thin<P: Place>(
+    place: &P,
+    waiters: impl Fn() -> u32,
+    pace: &mut impl Pace,
+) -> Result<(), Unsettled> {
+    loop {
+        if !place.rule().is_crowded(State(place.state().load())) {
+            return Ok(());
+        }
+        let state = settled(place, pace)?;
+        let Some(thinned) = place.rule().thinned(state, waiters()) else {
+            return Ok(());
+        };
+        if place.state().cas(state.0, thinned.0).is_ok() {
+            return Ok(());
+        }
         pace.pause()?;
     }
 }
@@ -443,10 +465,7 @@ pub(crate) fn arm<P: Place>(
         } else {
             settled(place, pace)?
         };
-        if matches!(
-            place.rule().admit(state, me, since),
-            Admission::Ready { .. }
-        ) {
+        if place.rule().admit(state, me, since) == Admission::Ready {
             return Ok(None);
         }
         if state.waiters() {

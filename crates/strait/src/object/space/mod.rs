@@ -4,15 +4,16 @@ pub(crate) mod files;
 pub(crate) mod life;
 pub(crate) mod name;
 pub(crate) mod secure;
-mod sweep;
+pub(crate) mod sweep;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::process::geteuid;
-use strait_sys::ofd_lock::{self, Lock};
+use strait_sys::fork::Guarded;
+use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
@@ -31,7 +32,8 @@ struct Inner {
     scope: Scope,
     path: PathBuf,
     directory: OwnedFd,
-    domain: OnceLock<Arc<Domain>>,
+    /// Once it was asked for.
+    domain: Guarded<Option<Arc<Domain>>>,
     /// The process that made a temporary namespace, and removes it.
     temporary: Option<rustix::process::Pid>,
 }
@@ -53,7 +55,7 @@ pub enum Scope {
 const GLOBAL: &str = "/dev/shm/strait";
 
 /// The user's own namespace as it was last opened, and what its directory was like.
-static LAST_LOCAL: Mutex<Option<(Fingerprint, Namespace)>> = Mutex::new(None);
+static LAST_LOCAL: Guarded<Option<(Fingerprint, Namespace)>> = Guarded::new(None);
 
 /// Device, inode, owner and mode of a directory.
 type Fingerprint = (u64, u64, u32, u32);
@@ -79,12 +81,12 @@ impl Namespace {
         };
         let fail = |errno| Error::kernel(errno, "open namespace", show_path(&path));
         let stat = stat.map_err(fail)?;
-        let mut last = LAST_LOCAL.lock().unwrap_or_else(PoisonError::into_inner);
         // The same directory as last time, with the same owner and mode: all was checked then.
-        if let Some((known, namespace)) = &*last
-            && *known == fingerprint(&stat)
+        let last = LAST_LOCAL.with(|last| last.clone());
+        if let Some((known, namespace)) = last
+            && known == fingerprint(&stat)
         {
-            return Ok(namespace.clone());
+            return Ok(namespace);
         }
         let found = Self::open_as(&path, Scope::Local)?;
         let stat = found.stat()?;
@@ -97,7 +99,9 @@ impl Namespace {
                 format!("mode {:o} lets others in", stat.st_mode & 0o777),
             ));
         }
-        *last = Some((fingerprint(&stat), found.clone()));
+        let kept = (fingerprint(&stat), found.clone());
+        let replaced = LAST_LOCAL.with(|last| last.replace(kept));
+        drop(replaced);
         Ok(found)
     }
 
@@ -173,10 +177,13 @@ impl Namespace {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 found => found?,
             };
-            // Tells collectors that its maker lives: they look for it as for an object's handle.
-            ofd_lock::try_lock(found.fd(), Lock::Read, 0, 1).map_err(fail)?;
-            let inode = found.stat()?.st_ino;
-            if fs::lstat(&path).map_or(true, |stat| stat.st_ino != inode) {
+            kill::point("space.made");
+            match fs::flock(found.fd(), FlockOperation::NonBlockingLockShared) {
+                // A collector has it in hand.
+                Err(Errno::WOULDBLOCK) => continue,
+                locked => locked.map_err(fail)?,
+            }
+            if found.stat()?.st_nlink == 0 {
                 continue;
             }
             if let Some(inner) = Arc::get_mut(&mut found.0) {
@@ -201,7 +208,7 @@ impl Namespace {
             scope,
             path,
             directory,
-            domain: OnceLock::new(),
+            domain: Guarded::new(None),
             temporary: None,
         })))
     }
@@ -240,8 +247,8 @@ impl Namespace {
 
     /// The commit domain of its objects.
     pub(crate) fn domain(&self) -> Result<Arc<Domain>> {
-        if let Some(domain) = self.0.domain.get() {
-            return Ok(domain.clone());
+        if let Some(domain) = self.0.domain.with(|domain| domain.clone()) {
+            return Ok(domain);
         }
         // Who may make names may also commit: the table is as open as the directory is writable.
         let directory = self.stat()?.st_mode;
@@ -253,7 +260,20 @@ impl Namespace {
             Mode::from_raw_mode(mode),
             &show_path(&self.0.path),
         )?;
-        Ok(self.0.domain.get_or_init(|| domain).clone())
+        let kept = |kept: &mut Option<_>| kept.get_or_insert_with(|| domain.clone()).clone();
+        Ok(self.0.domain.with(kept))
+    }
+
+    /// The namespace of a domain that was opened before. `None`: the private one has none.
+    pub(crate) fn of_domain(domain: &Arc<Domain>) -> Option<Self> {
+        let (directory, path) = domain.directory()?;
+        Some(Self(Arc::new(Inner {
+            scope: Scope::Directory,
+            path: PathBuf::from(path),
+            directory: directory.try_clone_to_owned().ok()?,
+            domain: Guarded::new(Some(domain.clone())),
+            temporary: None,
+        })))
     }
 
     /// What a name is called in messages.
@@ -284,11 +304,14 @@ impl Namespace {
         Ok(collected)
     }
 
+    /// A maker holds a shared lock of its directory, a collector an exclusive one: flock(2)'s,
+    /// since the others need a descriptor for writing, which no directory has.
     fn collect_temporary(&self, entry: &str) -> bool {
-        let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else {
+        let path = self.0.path.join(entry);
+        let Ok(inner) = Self::open_as(&path, Scope::Temporary) else {
             return false;
         };
-        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
+        if fs::flock(inner.fd(), FlockOperation::NonBlockingLockExclusive).is_err() {
             return false;
         }
         // Its maker is gone, but others may hold what it made.
@@ -299,18 +322,8 @@ impl Namespace {
         {
             return false;
         }
-        // Its maker may be about to lock it. Without its name it cannot be taken for one's own:
-        // whoever locked it before keeps it, and whoever locks it later sees that it has gone.
-        let aside = self.0.path.join(format!(".tmp-gone{}", &entry[4..]));
-        if fs::rename(&inner.0.path, &aside).is_err() {
-            return false;
-        }
-        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
-            // If that fails, too, it is collected once its maker has ended.
-            let _ = fs::rename(&aside, &inner.0.path);
-            return false;
-        }
-        remove_directory(&aside, &inner.0.directory)
+        kill::point("space.collecting");
+        remove_directory(&path, &inner.0.directory)
     }
 
     /// The names of the files in the directory.

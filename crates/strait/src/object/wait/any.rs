@@ -152,7 +152,7 @@ impl<'a> Watch<'a> {
                 if alarms.is_none() {
                     let probing = probing.get_or_insert_with(|| Probing::every(interval));
                     blocking.at_latest(probing.next);
-                    self.mutants().for_each(watcher::slept);
+                    self.mutants().for_each(|object| watcher::slept(object));
                 }
             }
             blocking.block()?;
@@ -173,7 +173,7 @@ impl<'a> Watch<'a> {
             return None;
         }
         self.mutants().try_fold(0, |sum: u32, object| {
-            Some(sum.wrapping_add(watcher::alarms(object)?))
+            Some(sum.wrapping_add(object.lookout.alarms()?))
         })
     }
 

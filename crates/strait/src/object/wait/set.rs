@@ -116,7 +116,7 @@ impl Set {
         })))
     }
 
-    fn check_process(&self) -> Result<()> {
+    pub(crate) fn check_process(&self) -> Result<()> {
         if self.0.generation == fork::generation() {
             return Ok(());
         }
@@ -207,9 +207,13 @@ impl Set {
         true
     }
 
-    /// How many members it has.
+    /// How many members it has; none in a forked child.
     #[must_use]
     pub fn len(&self) -> usize {
+        if self.check_process().is_err() {
+            // Another thread may have been in there at the fork.
+            return 0;
+        }
         self.0.members().iter().flatten().count()
     }
 

@@ -3,6 +3,7 @@
 mod forked;
 mod hostile;
 mod spaces;
+mod threads;
 
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::explore::Actor;
 use super::flaw::flaw;
+use super::op::{self, At, Ends, Op};
 use super::tape::perform;
-use super::world::{self, At, Ends, Op};
 use crate::object::commit::domain;
 use crate::object::commit::list::{Half, List};
 use crate::object::commit::txn::Watched;
@@ -58,8 +58,8 @@ impl Half for At {
 
 fn list(slot: u16) -> List<At, impl Fn(usize) -> Option<At>> {
     List {
-        count: world::list(slot),
-        entry: move |index| world::entry(slot, index),
+        count: op::list(slot),
+        entry: move |index| op::entry(slot, index),
     }
 }
 
@@ -67,7 +67,7 @@ impl Place for Thing {
     type Cell = At;
 
     fn state(&self) -> At {
-        world::object(self.index)
+        op::object(self.index)
     }
 
     fn rule(&self) -> Rule {
@@ -75,12 +75,12 @@ impl Place for Thing {
     }
 
     fn status_of(&self, slot: u16) -> Option<u64> {
-        let known = (1..=world::SLOTS).contains(&slot);
-        known.then(|| Cell::load(world::status(slot)))
+        let known = (1..=op::SLOTS).contains(&slot);
+        known.then(|| Cell::load(op::status(slot)))
     }
 
     fn overrule(&self, slot: u16, old: u64, new: u64) {
-        let _ = world::status(slot).cas(old, new);
+        let _ = op::status(slot).cas(old, new);
     }
 
     fn token_of(&self, slot: u16) -> u32 {
@@ -95,12 +95,12 @@ impl Place for Thing {
         if self.by_entries {
             return list(slot).names(id(self));
         }
-        flaw("enlisted: always") || Cell::load(world::list(slot)) & 1 << self.index != 0
+        flaw("enlisted: always") || Cell::load(op::list(slot)) & 1 << self.index != 0
     }
 }
 
 fn token_in(slot: u16) -> u32 {
-    domain::token(slot, Cell::load(world::incarnation(slot)))
+    domain::token(slot, Cell::load(op::incarnation(slot)))
 }
 
 /// As `Domain::is_dead`: the record first, then the lock.
@@ -121,7 +121,7 @@ pub(crate) struct Sitter {
 
 impl Author<Thing> for Sitter {
     fn status(&self) -> At {
-        world::status(self.slot)
+        op::status(self.slot)
     }
 
     fn slot(&self, _: &Thing) -> u16 {
@@ -264,28 +264,15 @@ pub(crate) fn all(things: &'static [Thing]) -> Operation {
     })
 }
 
-/// As `member::thin`.
-fn thin(thing: &Thing) -> Result<(), Unsettled> {
-    loop {
-        if !thing.rule.is_crowded(State(Cell::load(thing.state()))) {
-            return Ok(());
-        }
-        perform(Op::Thins);
-        let state = txn::settled(thing, &mut Turns)?;
-        let Some(thinned) = thing.rule.thinned(state, waiters()) else {
-            return Ok(());
-        };
-        if perform(Op::Thin(state.0, thinned.0)) == state.0 {
-            return Ok(());
-        }
-        Turns.pause()?;
-    }
-}
-
 /// One attempt of `wait::any` on one object.
 fn take(me: &Sitter, thing: &Thing, since: Option<u32>) -> Result<bool, Unsettled> {
     if thing.rule == Rule::Auto {
-        thin(thing)?;
+        let waiters = || {
+            perform(Op::Thins);
+            waiters()
+        };
+        txn::thin(thing, waiters, &mut Turns)?;
+        perform(Op::Thinned);
     }
     let Some(before) = txn::take_one(thing, me.token, since, is_dead, &mut Turns)? else {
         return Ok(false);
@@ -326,7 +313,7 @@ pub(crate) fn wait(thing: Thing, since: Option<u32>) -> Operation {
             return false;
         }
         if thing.rule == Rule::Auto {
-            Cell::store(world::ticket(usize::from(me.slot) - 1), 0);
+            Cell::store(op::ticket(usize::from(me.slot) - 1), 0);
         }
         true
     })
@@ -342,7 +329,7 @@ pub(crate) fn wait_in_vain(thing: Thing, since: Option<u32>) -> Operation {
         if !took {
             ends(Ends::default());
         }
-        Cell::store(world::ticket(usize::from(me.slot) - 1), 0);
+        Cell::store(op::ticket(usize::from(me.slot) - 1), 0);
         true
     })
 }
@@ -378,7 +365,7 @@ pub(crate) fn release(thing: Thing) -> Operation {
 pub(crate) fn waiters() -> u32 {
     (0..3)
         .filter(|who| {
-            let token = Cell::load(world::ticket(*who));
+            let token = Cell::load(op::ticket(*who));
             let token = u32::try_from(token).expect("tokens have 32 bits");
             token != 0 && perform(Op::Seated(domain::slot_of(token))) == 1
         })
@@ -440,12 +427,12 @@ pub(crate) fn sit(slot: u16) -> Option<Sitter> {
     if flaw("sit: under the last sitter's number") {
         perform(Op::LockSeat(slot));
     }
-    let Some(seq) = txn::inherit(world::status(slot)) else {
+    let Some(seq) = txn::inherit(op::status(slot)) else {
         perform(Op::Rise(slot));
         return None;
     };
-    let now = Cell::load(world::incarnation(slot)) + 1;
-    Cell::store(world::incarnation(slot), now);
+    let now = Cell::load(op::incarnation(slot)) + 1;
+    Cell::store(op::incarnation(slot), now);
     if perform(Op::LockSeat(slot)) == 0 {
         perform(Op::Rise(slot));
         return None;
