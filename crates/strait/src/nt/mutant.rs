@@ -1,7 +1,8 @@
 //! Mutants: one owner at a time, and the next one learns if the last died owning it.
 //!
 //! The owner is a thread; it may acquire again, and must release as often. Use one to guard what a
-//! crash must not leave half changed unnoticed. Not for async tasks: a task has no thread.
+//! crash must not leave half changed unnoticed. Not for async tasks: a task has no thread. A
+//! process that often sleeps on one starts a thread (`strait-watcher`), which asks for dead owners.
 //!
 //! | NT | here |
 //! | --- | --- |

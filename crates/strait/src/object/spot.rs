@@ -13,10 +13,11 @@ use strait_sys::map::{Access, Map};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
 use crate::object::commit::seat::{self, Scribe};
-use crate::object::commit::txn::{self, Author, Cell, Place};
+use crate::object::commit::txn::{self, Author, Cell, Part, Place};
 use crate::object::handle::Handle;
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, CORE, CORE_SPACING, FLAG_LOOK_WAITS, PAGE, STATE};
+use crate::object::wait::watcher::Lookout;
 use crate::object::word::{LOCKED, Op, READY, Rule, State, WAITERS};
 
 /// Private objects share maps: one of 64 KiB holds 256.
@@ -72,6 +73,10 @@ pub(crate) struct Object {
     in_slab: bool,
     /// This handle may take and signal, and no signal of it need make a system call.
     is_quick: bool,
+    /// See [`Spot::order`].
+    order: (u64, u64),
+    /// A mutant's.
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 impl Drop for Object {
@@ -117,6 +122,12 @@ impl Object {
         };
         let is_quick = handle.rights.includes(Rights::WAIT | Rights::MODIFY)
             && handle.header.flags & FLAG_LOOK_WAITS == 0;
+        let id = u64::from(handle.header.id) << 1;
+        let order = match handle.inode() {
+            Some(inode) => (id, inode),
+            // Private ones come last: nobody else marks them.
+            None => (id | 1 << 33, (map.address() + base) as u64),
+        };
         let object = Self {
             handle,
             map,
@@ -125,6 +136,8 @@ impl Object {
             domain,
             in_slab,
             is_quick,
+            order,
+            lookout: Arc::default(),
         };
         if object.handle.is_private() {
             for core in 0..2 {
@@ -142,12 +155,18 @@ impl Object {
     }
 
     /// Fails if the memory was found truncated.
+    #[inline]
     pub(crate) fn check_whole(&self, verb: &'static str) -> Result<()> {
         if self.map.is_broken() {
-            return Err(Error::new(ErrorKind::Broken, verb, self.handle.full_name())
-                .because("a process with write access truncated it"));
+            return Err(self.broken(verb));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn broken(&self, verb: &'static str) -> Error {
+        Error::new(ErrorKind::Broken, verb, self.handle.full_name())
+            .because("a process with write access truncated it")
     }
 
     pub(crate) fn require(&self, rights: Rights, verb: &'static str) -> Result<()> {
@@ -187,6 +206,11 @@ impl Object {
     fn exchange(&self, word: Word<'_, u64>, old: State, new: State) -> bool {
         // Memory that was truncated is a page of our own by now: the slow path reports it.
         word.cas(old.0, new.0).is_ok() && !self.map.is_broken()
+    }
+
+    /// Where its first core stands in its map.
+    pub(crate) fn state_at(&self) -> usize {
+        self.base
     }
 
     /// Whether every right that a wait could need is there.
@@ -286,7 +310,7 @@ impl Cell for Word<'_, u64> {
     }
 
     fn store(self, value: u64) {
-        self.store(value, Ordering::SeqCst);
+        self.store(value, Ordering::Release);
     }
 
     fn cas(self, old: u64, new: u64) -> std::result::Result<(), u64> {
@@ -349,17 +373,12 @@ impl<'a> Spot<'a> {
     }
 
     /// The order in which every process marks: it keeps crossing transactions from aborting each
-    /// other for ever. Equal only for one and the same word, by whatever handle.
+    /// other for ever. Equal only for one and the same word, by whatever handle. The first number
+    /// is below 2^34.
+    #[inline]
     pub(crate) fn order(&self) -> (u64, u64) {
-        let id = u64::from(self.object.handle.header.id) << 1 | self.core as u64;
-        match self.object.handle.inode() {
-            Some(inode) => (id, inode),
-            // Private ones come last: nobody else marks them.
-            None => (
-                id | 1 << 63,
-                self.object.base as u64 + self.object.map.address() as u64,
-            ),
-        }
+        let (id, rest) = self.object.order;
+        (id | self.core as u64, rest)
     }
 
     /// The state without its mark, for those who may only look: what is committed counts.
@@ -369,7 +388,12 @@ impl<'a> Spot<'a> {
 
     /// The word as it is, mark and all.
     pub(crate) fn glance(&self) -> State {
-        State(self.look().load(Ordering::SeqCst))
+        // Only a word that may not be written needs a fence for its order.
+        let word = self.object.map.word(self.at(STATE));
+        State(word.map_or_else(
+            || self.look().load(Ordering::SeqCst),
+            |word| word.load(Ordering::SeqCst),
+        ))
     }
 }
 
@@ -434,8 +458,8 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
         self.seat_for(place.is_private()).token
     }
 
-    fn enlist(&self, places: &[&Spot<'a>]) -> u32 {
-        Scribe::enlist(self, places.iter().map(|place| place.id()))
+    fn enlist(&self, parts: &[Part<Spot<'a>>]) -> u32 {
+        Scribe::enlist(self, parts.iter().map(|part| part.place.id()))
     }
 
     fn decide_and_wake(&self, place: &Spot<'a>) {

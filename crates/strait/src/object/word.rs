@@ -244,6 +244,7 @@ impl Rule {
     }
 
     /// The word after `me` took it. Defined for every content, nonsense included.
+    #[inline]
     pub(crate) fn acquire(self, state: State, me: u32) -> State {
         let value = state.value();
         match self {
@@ -303,6 +304,7 @@ impl Rule {
     }
 
     /// The word a committed transaction leaves, computed alike by its author and by any helper.
+    #[inline]
     pub(crate) fn finish(self, mark: State, op: Op, author: u32) -> State {
         let before = mark.unmarked();
         match op {

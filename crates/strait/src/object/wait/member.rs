@@ -184,15 +184,25 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
     let me = token(spot)?;
     let mut pace = Steps::until(steps.deadline);
     let dead = |spot: &Spot<'_>, owner| steps.probes && is_dead(spot, owner);
-    let result = timer::fire(spot, &mut pace)
-        .and_then(|()| thin(spot, &mut pace))
-        .and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
+    let result =
+        refresh(spot, &mut pace).and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
     let before = settle(result)?;
     before.map(|before| account(spot, before, me)).transpose()
 }
 
+/// Brings a word up to this moment: expiries become READY, and the releases of waiters who have
+/// gone are withdrawn.
+#[inline]
+pub(crate) fn refresh(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
+    match spot.rule() {
+        Rule::Timer { .. } => timer::fire(spot, pace),
+        Rule::Auto => thin(spot, pace),
+        _ => Ok(()),
+    }
+}
+
 /// Withdraws the releases that were for waiters who have given up or died.
-pub(crate) fn thin(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
+fn thin(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
     txn::thin(spot, || waiters(spot), pace)
 }
 
@@ -212,11 +222,11 @@ fn check_depth(spot: &Spot<'_>, depth: u32) -> Result<()> {
     .because("acquired 2,147,483,647 times by its owner"))
 }
 
-/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only
+/// Fails if `me` owns this mutant as often as anybody can. Before anything is taken with it: only
 /// the owner counts, so that it is still true then.
 pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
     let state = spot.observe();
-    if spot.rule() != Rule::Mutant || state.ready() || state.value() != me {
+    if state.ready() || state.value() != me {
         return Ok(());
     }
     check_depth(spot, spot.half(RECURSION).load(Ordering::Relaxed))

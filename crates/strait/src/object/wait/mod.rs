@@ -26,6 +26,7 @@ pub(crate) mod ring;
 mod set;
 pub(crate) mod signal;
 pub(crate) mod timer;
+pub(crate) mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;

@@ -9,7 +9,9 @@ use super::tape::perform;
 use crate::object::commit::domain;
 use crate::object::commit::list::{Half, List};
 use crate::object::commit::txn::Watched;
-use crate::object::commit::txn::{self, Author, Cell, NoSignal, Pace, Place, Refusal, Unsettled};
+use crate::object::commit::txn::{
+    self, Author, Cell, NoSignal, Pace, Part, Place, Refusal, Unsettled,
+};
 use crate::object::word::{Op as Deed, Rule, State};
 
 impl Cell for At {
@@ -130,11 +132,12 @@ impl Author<Thing> for Sitter {
         self.token
     }
 
-    fn enlist(&self, places: &[&Thing]) -> u32 {
-        let ids = places.iter().fold(0, |ids, thing| ids | 1 << thing.index);
+    fn enlist(&self, parts: &[Part<Thing>]) -> u32 {
+        let things = || parts.iter().map(|part| &part.place);
+        let ids = ids(things());
         let slot = self.slot;
-        let seq = if places.iter().any(|place| place.by_entries) {
-            list(slot).write(places.iter().map(|place| id(place)));
+        let seq = if things().any(|thing| thing.by_entries) {
+            list(slot).write(things().map(id));
             perform(Op::Count { slot, ids })
         } else if flaw("enlist: the same sequence again") {
             perform(Op::EnlistAgain { slot, ids })
@@ -190,8 +193,9 @@ fn id(thing: &Thing) -> u32 {
     u32::try_from(thing.index).expect("few objects") + 1
 }
 
-fn ids(things: &[Thing]) -> u64 {
-    things.iter().fold(0, |ids, thing| ids | 1 << thing.index)
+fn ids<'t>(things: impl IntoIterator<Item = &'t Thing>) -> u64 {
+    let bits = things.into_iter().map(|thing| 1 << thing.index);
+    bits.fold(0, |ids, bit| ids | bit)
 }
 
 /// What a participant does, one operation after another; `false` ends it early.
@@ -220,14 +224,12 @@ pub(crate) fn try_all(things: &'static [Thing]) -> Operation {
 }
 
 fn all_once(me: &Sitter, things: &'static [Thing]) -> Result<(), Refusal> {
-    let places: Vec<&Thing> = things.iter().collect();
-    let since = vec![None; places.len()];
-    match txn::take_all(me, &places, &since, is_dead, || true, &mut Turns) {
-        Ok(before) => {
-            let abandoned = things
+    let mut parts: Vec<_> = things.iter().map(|thing| Part::new(*thing, None)).collect();
+    match txn::take_all(me, &mut parts, is_dead, || true, &mut Turns) {
+        Ok(()) => {
+            let abandoned = parts
                 .iter()
-                .zip(&before)
-                .any(|(thing, before)| thing.rule == Rule::Mutant && !before.ready());
+                .any(|part| part.place.rule == Rule::Mutant && !part.state.ready());
             ends(Ends {
                 decisions: 1,
                 taken: ids(things),

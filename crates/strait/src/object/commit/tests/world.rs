@@ -37,7 +37,8 @@ pub(crate) struct Domain {
     sleeps: [Sleep; ACTORS],
     /// What each record's present transaction is about, and what its next one will be.
     covers: [(u64, u64); SEATS],
-    /// Whether a store may linger until its author's next access but for those of no order.
+    /// Whether a store may linger until its author stores or exchanges next, or longer than stores
+    /// of no order.
     pub(crate) weak: bool,
     lingering: [Option<(At, u64)>; ACTORS],
     /// Somebody may only look, and cannot remove a mark that is in the way.
@@ -307,9 +308,15 @@ impl Domain {
         }
     }
 
+    /// Its own store is what a participant sees, whoever else does not yet.
+    fn load(&self, who: usize, at: At) -> u64 {
+        let own = self.lingering[who].filter(|(stored, _)| *stored == at);
+        own.map_or(self.words[at.0], |(_, value)| value)
+    }
+
     fn perform(&mut self, who: usize, op: &Op) -> Option<u64> {
         match *op {
-            Op::Load(at) => return Some(self.words[at.0]),
+            Op::Load(at) => return Some(self.load(who, at)),
             Op::Store(at, value) if self.weak => self.lingering[who] = Some((at, value)),
             Op::Store(at, value) => self.store(at, value),
             Op::StoreHalf { at, value, .. } => self.words[at.0] = value.into(),
@@ -410,8 +417,12 @@ impl World for Domain {
     }
 
     fn apply(&mut self, who: usize, op: &Op) -> Result<Option<u64>, String> {
-        let unordered = matches!(op, Op::StoreHalf { release: false, .. });
-        if !unordered && self.share(op) == Share::Step {
+        let passes = match op {
+            Op::StoreHalf { release, .. } => !release,
+            Op::Load(_) => true,
+            _ => false,
+        };
+        if !passes && self.share(op) == Share::Step {
             self.drift(who)?;
         }
         let before = self.contents();
