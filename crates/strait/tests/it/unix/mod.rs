@@ -1,0 +1,3 @@
+//! The mechanisms of Linux and System V, between real processes.
+
+pub(crate) mod msg;
