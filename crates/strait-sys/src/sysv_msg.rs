@@ -157,8 +157,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: no type, a type below 1, more text than a queue takes (`msgmax`), or no such queue.
-    /// `EIDRM`: the queue was removed. `EINTR`: a signal came. `EACCES`: not for this user.
+    /// `EINVAL`: no type, a type below 1, more text than a queue takes (`msgmax`), or no such
+    /// queue. `EIDRM`: the queue was removed. `EINTR`: a signal came. `EACCES`: not for this user.
     pub fn send(self, message: &[u8]) -> Result<()> {
         self.send_with(message, Flags::NONE)
     }

@@ -138,3 +138,49 @@ pub(super) fn of_key(operation: &'static str, key: crate::unix::ipc::Key, errno:
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+    use crate::unix::ipc::Key;
+
+    #[test]
+    fn each_answer_of_the_kernel_has_its_kind() {
+        let queue = Queue::create(Key::PRIVATE, 0o600).unwrap();
+        let kind = |errno, doing| {
+            let error = of(&queue, errno, doing);
+            assert_eq!(error.errno(), Some(errno.raw_os_error()));
+            assert_eq!(error.subject(), subject(&queue));
+            error.kind()
+        };
+        let (send, recv) = (Doing::Send(9), Doing::Recv(8));
+        let all = [
+            send,
+            recv,
+            Doing::Peek,
+            Doing::Stat,
+            Doing::Set,
+            Doing::Remove,
+        ];
+        for doing in all {
+            assert_eq!(kind(Errno::IDRM, doing), ErrorKind::Removed);
+            assert_eq!(kind(Errno::ACCESS, doing), ErrorKind::Denied);
+            assert_eq!(kind(Errno::PERM, doing), ErrorKind::Denied);
+            assert_eq!(kind(Errno::NOMEM, doing), ErrorKind::Exhausted);
+            // It is there: the argument was wrong.
+            assert_eq!(kind(Errno::INVAL, doing), ErrorKind::InvalidInput);
+        }
+        assert_eq!(kind(Errno::TOOBIG, recv), ErrorKind::TooLong);
+        assert_eq!(kind(Errno::NOSYS, Doing::Peek), ErrorKind::Unsupported);
+        let why = of(&queue, Errno::NOSYS, Doing::Peek);
+        assert!(why.why().contains("CONFIG_CHECKPOINT_RESTORE"), "{why}");
+        queue.remove().unwrap();
+        for doing in all {
+            assert_eq!(kind(Errno::INVAL, doing), ErrorKind::Removed);
+        }
+        let error = of_key("create", Key::new(1), Errno::NOSPC);
+        assert_eq!(error.kind(), ErrorKind::Exhausted);
+    }
+}

@@ -7,8 +7,8 @@ use zerocopy::FromBytes;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which message a receiver wants. Every type is 1 or more: what is not is refused before the kernel
-/// is asked, which would give it another meaning.
+/// Which message a receiver wants. Every type is 1 or more: what is not is refused before the
+/// kernel is asked, which would give it another meaning.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Select {

@@ -33,8 +33,8 @@
 //! - **Gone at logout.** systemd removes the queues of users who log out, unless `RemoveIPC=no`.
 //! - **Type 1 to 2^63 - 1.** Types are 64 bits wide here and 32 in a 32-bit process.
 //!
-//! Limits: see [`limits`]. There is no way to wait for *room* in a queue together with other things,
-//! as there is none in the kernel: [`Queue::send_for`] tries again and again.
+//! Limits: see [`limits`]. There is no way to wait for *room* in a queue together with other
+//! things, as there is none in the kernel: [`Queue::send_for`] tries again and again.
 //!
 //! ```
 //! use std::process::Command;

@@ -35,7 +35,7 @@ struct Shared {
     queue: Queue,
     number: i64,
     flags: Flags,
-    /// What was taken from the queue and is not handed out yet: one that a wait won, and empty ones.
+    /// Taken from the queue and not handed out yet: what a wait has won, and empty ones.
     held: Mutex<VecDeque<Message>>,
 }
 
@@ -72,7 +72,7 @@ impl Queue {
         Ok(receiving.shared.held().pop_front())
     }
 
-    /// [`recv_into`](Self::recv_into) that waits for at most `timeout`; false: no such message came.
+    /// [`recv_into`](Self::recv_into) that waits for at most `timeout`; false: none came.
     ///
     /// # Errors
     /// As [`recv_into`](Self::recv_into), and as [`wait::any`].
