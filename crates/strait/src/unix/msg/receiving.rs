@@ -35,6 +35,7 @@ struct Shared {
     queue: Queue,
     number: i64,
     flags: Flags,
+    takes: bool,
     /// Taken from the queue and not handed out yet: what a wait has won, and empty ones.
     held: Mutex<VecDeque<Message>>,
 }
@@ -46,11 +47,25 @@ impl Queue {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a type below 1. What else is
     /// wrong the wait says.
     pub fn receiving(&self, select: Select) -> Result<Receiving> {
+        self.member(select, true)
+    }
+
+    /// The same for a wait that only looks: what it wins stays in the queue, but for an empty
+    /// message, and another receiver may take it first.
+    ///
+    /// # Errors
+    /// As [`receiving`](Self::receiving).
+    pub fn looking(&self, select: Select) -> Result<Receiving> {
+        self.member(select, false)
+    }
+
+    fn member(&self, select: Select, takes: bool) -> Result<Receiving> {
         let (number, flags) = self.wanted(select)?;
         let shared = Arc::new(Shared {
             queue: *self,
             number,
             flags,
+            takes,
             held: Mutex::default(),
         });
         let source: Arc<dyn Source> = shared.clone();
@@ -86,10 +101,10 @@ impl Queue {
             return Ok(true);
         }
         let deadline = Deadline::after(timeout);
-        let receiving = self.receiving(select)?;
-        // Only looks, so that what does not fit stays where it is.
-        while wait::all_for(&[&receiving], deadline.left())?.is_some() {
-            if let Some(empty) = receiving.shared.held().pop_front() {
+        // So that what does not fit stays where it is.
+        let looking = self.looking(select)?;
+        while wait::any_for(&[&looking], deadline.left())?.is_some() {
+            if let Some(empty) = looking.shared.held().pop_front() {
                 buffer.empty(empty.kind);
                 return Ok(true);
             }
@@ -157,6 +172,9 @@ impl Shared {
 
 impl Source for Shared {
     fn take(&self) -> Result<bool> {
+        if !self.takes {
+            return self.is_ready();
+        }
         let mut held = self.held();
         if held.is_empty() {
             held.extend(self.try_recv()?);
