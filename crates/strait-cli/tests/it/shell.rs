@@ -13,6 +13,8 @@ const VERBS: &[&str] = &[
     "semaphore",
     "section",
     "timer",
+    "msg",
+    "mqueue",
     "wait",
     "run",
     "ls",

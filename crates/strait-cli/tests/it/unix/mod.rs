@@ -1,0 +1,4 @@
+//! The mechanisms of Linux and System V, from the shell.
+
+mod mqueue;
+mod msg;
