@@ -8,23 +8,26 @@
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
 //! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
 use strait::unix::mqueue::Queue as PosixQueue;
 use strait::unix::msg::Receiving;
+use strait::unix::pipe::Reader;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::{key, mqueue, msg};
+use crate::unix::{fifo, key, mqueue, msg};
 use crate::value;
 
 /// What was written.
@@ -36,6 +39,7 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
+    Fifo(PathBuf),
     /// A System V queue, and which messages, as msgrcv(2) has it.
     Msg(key::Written, i64),
     /// A POSIX queue by its name.
@@ -73,6 +77,7 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
+        "fifo" => Ok(Written::Fifo(rest.into())),
         "msg" => queue(rest),
         "mqueue" => Ok(Written::Mqueue(rest.into())),
         "signal" => Ok(Written::Signal),
@@ -80,7 +85,7 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
                 "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
-                 fd, msg, mqueue"
+                 fd, fifo, msg, mqueue"
             )),
         },
     }
@@ -109,6 +114,7 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    Fifo(Reader),
     Msg(Receiving),
     Mqueue(PosixQueue),
 }
@@ -139,6 +145,7 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
             Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
             Written::Signal => {
@@ -195,6 +202,7 @@ impl Member {
             Self::Timer(timer) => Box::new(timer),
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
+            Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
             Self::Msg(looking) => Box::new(looking),
             Self::Mqueue(queue) => Box::new(queue),
@@ -225,6 +233,7 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
+        assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
         let msg = |key, kind| Ok(Written::Msg(key, kind));
         assert_eq!(

@@ -284,13 +284,13 @@ impl Queue {
     ///
     /// `EPERM`: neither owner nor creator, or more bytes than a new queue takes without
     /// CAP_SYS_RESOURCE. `EINVAL`: no user or group of that number, or no such queue.
-    #[allow(clippy::useless_conversion, reason = "the mode has 32 bits on aarch64")]
-    pub fn set(self, (uid, gid): (u32, u32), mode: u16, bytes_max: u64) -> Result<()> {
+    pub fn set(self, (uid, gid, mode): (u32, u32, Mode), bytes_max: u64) -> Result<()> {
         // SAFETY: the structure is integers, for which zero is valid.
         let mut ds: libc::msqid_ds = unsafe { MaybeUninit::zeroed().assume_init() };
         ds.msg_perm.uid = uid;
         ds.msg_perm.gid = gid;
-        ds.msg_perm.mode = mode.into();
+        // The field has 16 bits on some machines and 32 on others.
+        ds.msg_perm.mode = (mode.bits() & 0o777) as _;
         ds.msg_qbytes = bytes_max;
         // SAFETY: IPC_SET only reads the structure.
         let result = unsafe { libc::msgctl(self.0, libc::IPC_SET, &raw mut ds) };
@@ -420,8 +420,10 @@ mod tests {
         assert_eq!((stat.messages, stat.bytes), (1, 3));
         assert_eq!((stat.last_sender, stat.last_receiver), (me, 0));
         assert!(stat.sent_s > 0 && stat.received_s == 0 && stat.changed_s > 0);
-        let owner = (stat.perm.uid, stat.perm.gid);
-        gone.0.set(owner, 0o640, 100).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+        gone.0
+            .set((stat.perm.uid, stat.perm.gid, mode), 100)
+            .unwrap();
         let (found, changed) = Queue::stat_any(gone.0.id()).unwrap();
         assert_eq!((found, changed), (gone.0, gone.0.stat().unwrap()));
         assert_eq!((changed.perm.mode, changed.bytes_max), (0o640, 100));

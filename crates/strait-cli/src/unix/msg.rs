@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use strait::ErrorKind;
-use strait::unix::msg::{self, Buffer, Change, Message, Queue, Receiving, Select};
+use strait::unix::ipc::Change;
+use strait::unix::msg::{self, Buffer, Message, Queue, Receiving, Select};
 use strait::wait;
 
 use super::key::{self, Written};
@@ -256,7 +257,7 @@ impl Create {
             _ => Failure::of(error),
         })?;
         if let Some(bytes) = self.bytes {
-            let set = queue.set(Change::new().bytes_max(bytes));
+            let set = queue.set_bytes_max(bytes);
             set.map_err(|error| {
                 if !self.or_open {
                     // Nobody knows it yet.
@@ -371,6 +372,10 @@ impl Wait {
 impl Set {
     fn run(self) -> Result<ExitCode, Failure> {
         let queue = open(&self.which.queue)?;
+        // First, as it may be another's queue afterwards.
+        if let Some(bytes) = self.changes.bytes {
+            queue.set_bytes_max(bytes).map_err(Failure::of)?;
+        }
         let mut change = Change::new();
         if let Some(uid) = self.changes.owner {
             change = change.owner(uid);
@@ -380,9 +385,6 @@ impl Set {
         }
         if let Some(mode) = self.changes.mode {
             change = change.mode(mode);
-        }
-        if let Some(bytes) = self.changes.bytes {
-            change = change.bytes_max(bytes);
         }
         queue.set(change).map_err(Failure::of)?;
         Ok(ExitCode::SUCCESS)

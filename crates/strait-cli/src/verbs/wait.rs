@@ -24,9 +24,9 @@ const ABANDONED: usize = 64;
 /// mqueue:NAME (in a POSIX queue).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
-/// semaphore has a unit less; a message stays in its queue. With a command it is held while that runs, and then given back:
-/// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
-/// a mutant's last owner died.
+/// semaphore has a unit less; a message stays in its queue. With a command it is held while that
+/// runs, and then given back: mutants, and units of semaphores. The command finds it in
+/// STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's; 124 when time ran out; 125 on \

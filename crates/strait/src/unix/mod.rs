@@ -8,5 +8,7 @@ pub mod ipc;
 pub mod mqueue;
 pub mod msg;
 pub mod pipe;
+pub mod sem;
+pub mod shm;
 
 pub use self::pipe::fifo;

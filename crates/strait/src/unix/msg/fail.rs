@@ -1,10 +1,12 @@
 //! Why a call on a queue failed. Asked only once it has: the kernel is asked again what it meant.
 
 use strait_sys::Errno;
-use strait_sys::sysv_msg::{self, Stat};
+use strait_sys::sysv::Perm;
+use strait_sys::sysv_msg;
 
 use super::Queue;
 use crate::error::{Error, ErrorKind};
+use crate::unix::ipc::{Key, facts};
 
 /// What was to be done.
 #[derive(Copy, Clone, Debug)]
@@ -58,7 +60,7 @@ pub(super) fn of(queue: &Queue, errno: Errno, doing: Doing) -> Error {
             .because(why)
     };
     let plain = |why: String| Error::kernel(errno, doing.words(), subject(queue)).because(why);
-    match (errno, doing, there.map(|(_, stat)| stat)) {
+    match (errno, doing, there.map(|(_, stat)| stat.perm)) {
         (Errno::IDRM, ..) | (Errno::INVAL, _, None) => error(ErrorKind::Removed, gone()),
         (Errno::TOOBIG, Doing::Recv(room), _) => error(
             ErrorKind::TooLong,
@@ -69,8 +71,8 @@ pub(super) fn of(queue: &Queue, errno: Errno, doing: Doing) -> Error {
         ),
         (Errno::INVAL, Doing::Send(len), _) => plain(too_long(len)),
         (Errno::INVAL, Doing::Set, _) => plain("no such user or group here".into()),
-        (Errno::ACCESS, _, stat) => plain(not_allowed(doing, stat.as_ref())),
-        (Errno::PERM, _, stat) => plain(not_owner(doing, stat.as_ref())),
+        (Errno::ACCESS, _, perm) => plain(not_allowed(doing, perm.as_ref())),
+        (Errno::PERM, _, perm) => plain(not_owner(doing, perm.as_ref())),
         (Errno::NOSYS, Doing::Peek, _) => {
             plain("this kernel was built without CONFIG_CHECKPOINT_RESTORE".into())
         }
@@ -92,42 +94,25 @@ fn too_long(len: usize) -> String {
     }
 }
 
-fn not_allowed(doing: Doing, stat: Option<&Stat>) -> String {
+fn not_allowed(doing: Doing, perm: Option<&Perm>) -> String {
     let needs = match doing {
-        Doing::Send(_) => "write",
-        _ => "read",
+        Doing::Send(_) => "write permission",
+        _ => "read permission",
     };
-    match stat {
-        Some(Stat { perm, .. }) => format!(
-            "it takes {needs} permission; it is uid {}'s, group {}, mode {:04o}",
-            perm.uid,
-            perm.gid,
-            perm.mode & 0o777
-        ),
-        None => format!("it takes {needs} permission"),
-    }
+    facts::not_allowed(needs, perm)
 }
 
-fn not_owner(doing: Doing, stat: Option<&Stat>) -> String {
-    let who = match stat {
-        Some(Stat { perm, .. }) => {
-            format!(
-                "only its owner (uid {}), its creator (uid {})",
-                perm.uid, perm.cuid
-            )
-        }
-        None => "only its owner, its creator".into(),
-    };
+fn not_owner(doing: Doing, perm: Option<&Perm>) -> String {
     let more = match doing {
         Doing::Set => "; and above kernel.msgmnb bytes only with CAP_SYS_RESOURCE",
         _ => "",
     };
-    format!("{who} and CAP_SYS_ADMIN may{more}")
+    facts::not_owner(perm) + more
 }
 
 /// The error of finding or making the queue of a key.
 #[cold]
-pub(super) fn of_key(operation: &'static str, key: crate::unix::ipc::Key, errno: Errno) -> Error {
+pub(super) fn of_key(operation: &'static str, key: Key, errno: Errno) -> Error {
     let error = Error::kernel(errno, operation, format!("queue {key}"));
     match errno {
         Errno::NOSPC => error.because(
@@ -144,7 +129,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
     use super::*;
-    use crate::unix::ipc::Key;
 
     #[test]
     fn each_answer_of_the_kernel_has_its_kind() {

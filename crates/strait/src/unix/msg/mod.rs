@@ -68,7 +68,6 @@ mod stat;
 
 use std::time::Duration;
 
-use rustix::fs::Mode;
 use strait_sys::Errno;
 use strait_sys::sysv_msg::{self, Flags, STAGED_MAX};
 use strait_sys::time::Deadline;
@@ -78,10 +77,10 @@ use self::fail::Doing;
 pub use self::message::{Buffer, Message, Select};
 pub use self::peek::Peek;
 pub use self::receiving::Receiving;
-pub use self::stat::{Change, Limits, Stat, limits, list};
+pub use self::stat::{Limits, Stat, limits, list};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Birth;
-use crate::unix::ipc::Key;
+use crate::unix::ipc::{Key, facts};
 
 /// The pauses of [`Queue::send_for`] between two attempts: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
@@ -105,8 +104,8 @@ impl Queue {
     /// many as may be; [`ErrorKind::InvalidInput`] for a mode with other bits than read and write.
     #[doc(alias = "msgget")]
     pub fn create(key: Key, mode: u32) -> Result<Self> {
-        let mode = checked_mode("create", || format!("queue {key}"), mode)?;
-        let raw = sysv_msg::Queue::create(key.raw(), Mode::from_bits_retain(mode.into()));
+        let mode = facts::checked_mode("create", || format!("queue {key}"), mode)?;
+        let raw = sysv_msg::Queue::create(key.raw(), mode);
         let raw = raw.map_err(|errno| fail::of_key("create", key, errno))?;
         Ok(Self { raw, key })
     }
@@ -390,20 +389,4 @@ fn paced<T>(
         }
         pause = longest.min(pause * 2);
     }
-}
-
-/// A mode of read and write bits alone.
-fn checked_mode(
-    operation: &'static str,
-    subject: impl FnOnce() -> String,
-    mode: u32,
-) -> Result<u16> {
-    u16::try_from(mode)
-        .ok()
-        .filter(|mode| mode & !0o666 == 0)
-        .ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput, operation, subject()).because(format!(
-                "mode {mode:#o} has bits that are neither read nor write"
-            ))
-        })
 }

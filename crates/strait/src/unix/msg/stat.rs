@@ -1,6 +1,6 @@
 //! What the kernel says of queues, of all of them, and of their limits; and what may be changed.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use strait_sys::Errno;
 use strait_sys::sysv_msg::{self, Info};
@@ -8,7 +8,7 @@ use strait_sys::sysv_msg::{self, Info};
 use super::Queue;
 use super::fail::{self, Doing};
 use crate::error::{Error, Result};
-use crate::unix::ipc::{Key, Permissions};
+use crate::unix::ipc::{Change, Key, Permissions, facts};
 
 /// What a queue is like at this moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -43,7 +43,7 @@ pub struct Stat {
     /// When the last message was received, in whole seconds.
     #[doc(alias = "msg_rtime")]
     pub received: Option<SystemTime>,
-    /// When it was made, or last changed by [`Queue::set`].
+    /// When it was made, or last changed.
     #[doc(alias = "msg_ctime")]
     pub changed: Option<SystemTime>,
 }
@@ -57,63 +57,12 @@ impl Stat {
             messages: stat.messages,
             bytes: stat.bytes,
             bytes_max: Some(stat.bytes_max),
-            last_sender: pid(stat.last_sender.into()),
-            last_receiver: pid(stat.last_receiver.into()),
-            sent: time(stat.sent_s),
-            received: time(stat.received_s),
-            changed: time(stat.changed_s),
+            last_sender: facts::pid(stat.last_sender),
+            last_receiver: facts::pid(stat.last_receiver),
+            sent: facts::time(stat.sent_s),
+            received: facts::time(stat.received_s),
+            changed: facts::time(stat.changed_s),
         }
-    }
-}
-
-fn pid(number: i64) -> Option<u32> {
-    u32::try_from(number).ok().filter(|pid| *pid != 0)
-}
-
-fn time(seconds: i64) -> Option<SystemTime> {
-    let seconds = u64::try_from(seconds).ok().filter(|s| *s != 0)?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// What [`Queue::set`] changes; what is not said stays.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-#[must_use]
-pub struct Change {
-    uid: Option<u32>,
-    gid: Option<u32>,
-    mode: Option<u32>,
-    bytes_max: Option<u64>,
-}
-
-impl Change {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Another owner, by the number. The creator keeps an owner's powers.
-    pub fn owner(mut self, uid: u32) -> Self {
-        self.uid = Some(uid);
-        self
-    }
-
-    /// Another group, by its number.
-    pub fn group(mut self, gid: u32) -> Self {
-        self.gid = Some(gid);
-        self
-    }
-
-    /// Read (4, to receive and to look) and write (2, to send) for owner, group and others.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = Some(mode);
-        self
-    }
-
-    /// The most bytes of text, and the most messages. Above [`Limits::queue_bytes`] takes
-    /// CAP_SYS_RESOURCE. A queue that holds more already keeps it.
-    pub fn bytes_max(mut self, bytes: u64) -> Self {
-        self.bytes_max = Some(bytes);
-        self
     }
 }
 
@@ -229,11 +178,11 @@ fn row(line: &str) -> Option<Stat> {
         messages: u64::try_from(messages).ok()?,
         bytes: u64::try_from(bytes).ok()?,
         bytes_max: None,
-        last_sender: pid(sender),
-        last_receiver: pid(receiver),
-        sent: time(sent),
-        received: time(received),
-        changed: time(changed),
+        last_sender: facts::pid(i32::try_from(sender).ok()?),
+        last_receiver: facts::pid(i32::try_from(receiver).ok()?),
+        sent: facts::time(sent),
+        received: facts::time(received),
+        changed: facts::time(changed),
     })
 }
 
@@ -262,29 +211,33 @@ impl Queue {
         }
     }
 
-    /// Changes owner, group, mode and size. Of two that do so at once, the later one also undoes
-    /// what the earlier one changed and it did not mean to: the kernel sets all or nothing.
+    /// Changes owner, group and mode. Of two that do so at once, the later one also undoes what the
+    /// earlier one changed and it did not mean to: the kernel sets all or nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] for others than owner, creator and CAP_SYS_ADMIN, and for more than
-    /// [`Limits::queue_bytes`] without CAP_SYS_RESOURCE; [`ErrorKind::InvalidInput`] for a mode
-    /// with other bits than read and write; [`ErrorKind::Removed`].
+    /// [`ErrorKind::Denied`] for others than owner, creator and CAP_SYS_ADMIN;
+    /// [`ErrorKind::InvalidInput`] for a user or group that there is not, and a mode with other
+    /// bits than read and write; [`ErrorKind::Removed`].
     #[doc(alias = "IPC_SET")]
     pub fn set(&self, change: Change) -> Result<()> {
-        let now = self
-            .look()
-            .map_err(|errno| fail::of(self, errno, Doing::Set))?;
-        let mode = match change.mode {
-            Some(mode) => super::checked_mode("change", || fail::subject(self), mode)?,
-            None => now.perm.mode & 0o777,
-        };
-        let owner = (
-            change.uid.unwrap_or(now.perm.uid),
-            change.gid.unwrap_or(now.perm.gid),
-        );
-        let bytes_max = change.bytes_max.unwrap_or(now.bytes_max);
-        let result = self.raw.set(owner, mode, bytes_max);
-        result.map_err(|errno| fail::of(self, errno, Doing::Set))
+        let wrong = |errno| fail::of(self, errno, Doing::Set);
+        let now = self.look().map_err(wrong)?;
+        let owner = change.over(&now.perm, || fail::subject(self))?;
+        self.raw.set(owner, now.bytes_max).map_err(wrong)
+    }
+
+    /// Changes the most bytes of text, and the most messages, that it takes. One that holds more
+    /// already keeps it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] as for [`set`](Self::set), and for more than [`Limits::queue_bytes`]
+    /// without CAP_SYS_RESOURCE; [`ErrorKind::Removed`].
+    #[doc(alias = "msg_qbytes")]
+    pub fn set_bytes_max(&self, bytes: u64) -> Result<()> {
+        let wrong = |errno| fail::of(self, errno, Doing::Set);
+        let now = self.look().map_err(wrong)?;
+        let owner = Change::new().over(&now.perm, || fail::subject(self))?;
+        self.raw.set(owner, bytes).map_err(wrong)
     }
 }
 

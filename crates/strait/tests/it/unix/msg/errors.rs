@@ -1,8 +1,8 @@
 //! What is refused, to whom, and in which words.
 
 use strait::ErrorKind;
-use strait::unix::ipc::Key;
-use strait::unix::msg::{self, Buffer, Change, Queue, Select};
+use strait::unix::ipc::{Change, Key};
+use strait::unix::msg::{self, Buffer, Queue, Select};
 use strait_sys::{Errno, seccomp};
 
 use super::{Gone, until_blocked};
@@ -191,12 +191,10 @@ fn another_users_queue_is_denied() {
 pub(super) fn owner(args: &[String]) {
     let queue = Queue::from_id(args[0].parse().unwrap()).unwrap();
     let most = msg::limits().unwrap().queue_bytes;
-    let error = refused(
-        queue.set(Change::new().bytes_max(most + 1)),
-        ErrorKind::Denied,
-    );
+    let error = refused(queue.set_bytes_max(most + 1), ErrorKind::Denied);
     assert!(error.why().contains("CAP_SYS_RESOURCE"), "{error}");
-    queue.set(Change::new().bytes_max(most).mode(0)).unwrap();
+    queue.set_bytes_max(most).unwrap();
+    queue.set(Change::new().mode(0)).unwrap();
     // The owner may look at it, change and remove it, and not use it.
     refused(queue.send(1, b""), ErrorKind::Denied);
     assert_eq!(queue.stat().unwrap().permissions.mode, 0);
@@ -242,7 +240,7 @@ pub(super) fn long(_: &[String]) {
     }
     refused(queue.send(1, &vec![0; 100_001]), ErrorKind::InvalidInput);
     // A queue may be smaller than a message: waiting for room would last for ever.
-    queue.set(Change::new().bytes_max(10_000)).unwrap();
+    queue.set_bytes_max(10_000).unwrap();
     let never = queue.send_for(1, &[0; 10_001], std::time::Duration::MAX);
     refused(never, ErrorKind::InvalidInput);
     // There are as many queues as may be.

@@ -33,8 +33,7 @@ impl Gone {
     /// With room for so many bytes.
     fn of_bytes(bytes: u64) -> Self {
         let queue = Self::new();
-        let change = strait::unix::msg::Change::new().bytes_max(bytes);
-        queue.set(change).unwrap();
+        queue.set_bytes_max(bytes).unwrap();
         queue
     }
 

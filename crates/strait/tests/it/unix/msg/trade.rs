@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use strait::ErrorKind;
-use strait::unix::ipc::Key;
-use strait::unix::msg::{self, Buffer, Change, Queue, Select};
+use strait::unix::ipc::{Change, Key};
+use strait::unix::msg::{self, Buffer, Queue, Select};
 use strait_sys::interrupt;
 
 use super::{Gone, text, until_blocked};
@@ -206,7 +206,8 @@ fn a_queue_tells_of_itself() {
     assert!(stat.sent.is_some() && stat.received >= stat.sent && stat.changed <= stat.sent);
     let me = rustix::process::geteuid().as_raw();
     assert_eq!((stat.permissions.uid, stat.permissions.mode), (me, 0o600));
-    queue.set(Change::new().mode(0o640).bytes_max(64)).unwrap();
+    queue.set(Change::new().mode(0o640)).unwrap();
+    queue.set_bytes_max(64).unwrap();
     let now = queue.stat().unwrap();
     assert_eq!((now.permissions.mode, now.bytes_max), (0o640, Some(64)));
     assert_eq!((now.permissions.uid, now.messages), (me, 1));
