@@ -290,7 +290,7 @@ pub fn list() -> Result<Vec<String>> {
 const MQUEUE_MAGIC: i64 = 0x1980_0202;
 
 impl Queue {
-    /// Options to make or open a queue: for sending and receiving, with the default room, mode 0600.
+    /// Options to make or open a queue: to send and receive, with the default room, mode 0600.
     pub fn options() -> Options {
         Options {
             room: None,
@@ -349,8 +349,8 @@ impl Queue {
     ///
     /// # Errors
     /// [`ErrorKind::TooLong`] for more than [`bytes_max`](Self::bytes_max);
-    /// [`ErrorKind::InvalidInput`] for a higher priority; [`ErrorKind::Denied`] if it was opened for
-    /// receiving only.
+    /// [`ErrorKind::InvalidInput`] for a higher priority; [`ErrorKind::Denied`] if it was opened
+    /// for receiving only.
     #[doc(alias = "mq_send")]
     #[inline]
     pub fn send(&self, priority: u32, bytes: &[u8]) -> Result<()> {

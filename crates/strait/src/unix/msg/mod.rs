@@ -27,7 +27,7 @@
 //!   (`kernel.msgmax` above its `bytes_max`), sending such a one waits for room that never comes.
 //! - **Reused ids.** An id is a place in the kernel's table and a count of its uses, so that the id
 //!   of a removed queue is not soon another's: calls with it fail with
-//!   [`ErrorKind::Removed`](crate::ErrorKind::Removed), also where a new queue has the same key.
+//!   [`ErrorKind::Removed`], also where a new queue has the same key.
 //!   After 65,536 queues in one place (or 128, with `ipcmni_extend`) an id comes again.
 //! - **Killed receivers.** What a process has received dies with it.
 //! - **Gone at logout.** systemd removes the queues of users who log out, unless `RemoveIPC=no`.

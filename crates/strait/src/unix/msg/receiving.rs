@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use strait_sys::Errno;
 use strait_sys::sysv_msg::{Flags, TYPE_LEN};
 use strait_sys::time::Deadline;
+use strait_sys::{Errno, fork};
 
 use super::fail::{self, Doing};
 use super::{Buffer, Message, Queue, Select};
@@ -36,6 +36,8 @@ struct Shared {
     number: i64,
     flags: Flags,
     takes: bool,
+    /// In which process, counted by forks.
+    born: u32,
     /// Taken from the queue and not handed out yet: what a wait has won, and empty ones.
     held: Mutex<VecDeque<Message>>,
 }
@@ -66,6 +68,7 @@ impl Queue {
             number,
             flags,
             takes,
+            born: fork::generation(),
             held: Mutex::default(),
         });
         let source: Arc<dyn Source> = shared.clone();
@@ -200,6 +203,10 @@ impl Source for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // After a fork it is the parent that holds the messages.
+        if self.born != fork::generation() {
+            return;
+        }
         for message in std::mem::take(&mut *self.held()) {
             // Nobody is left to be told that there was no room, or no queue any more.
             let _ = self.queue.try_send(message.kind, &message.bytes);

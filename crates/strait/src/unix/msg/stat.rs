@@ -85,7 +85,7 @@ pub struct Limits {
 /// The limits of this IPC namespace.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] of a kernel without System V IPC.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) of a kernel without System V IPC.
 pub fn limits() -> Result<Limits> {
     let info = sysv_msg::info().map_err(|errno| list_failed("read limits of", errno))?;
     let count = |number: i32| u64::try_from(number).unwrap_or(0);
@@ -102,7 +102,7 @@ pub fn limits() -> Result<Limits> {
 /// `/proc/sysvipc/msg`.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] of a kernel without System V IPC.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) of a kernel without System V IPC.
 pub fn list() -> Result<Vec<Stat>> {
     let info = sysv_msg::info();
     if let Ok(Info {
@@ -191,7 +191,8 @@ impl Queue {
     /// (Linux before 4.17, or a seccomp filter).
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`]; [`ErrorKind::Denied`], as above.
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed);
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied), as above.
     pub fn stat(&self) -> Result<Stat> {
         let stat = self
             .look()
@@ -215,9 +216,10 @@ impl Queue {
     /// earlier one changed and it did not mean to: the kernel sets all or nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] for others than owner, creator and CAP_SYS_ADMIN;
-    /// [`ErrorKind::InvalidInput`] for a user or group that there is not, and a mode with other
-    /// bits than read and write; [`ErrorKind::Removed`].
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) for others than owner, creator and
+    /// CAP_SYS_ADMIN; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a user or
+    /// group that there is not, and a mode with other bits than read and write;
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed).
     #[doc(alias = "IPC_SET")]
     pub fn set(&self, change: Change) -> Result<()> {
         let wrong = |errno| fail::of(self, errno, Doing::Set);
@@ -230,8 +232,9 @@ impl Queue {
     /// already keeps it.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] as for [`set`](Self::set), and for more than [`Limits::queue_bytes`]
-    /// without CAP_SYS_RESOURCE; [`ErrorKind::Removed`].
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) as for [`set`](Self::set), and for more than
+    /// [`Limits::queue_bytes`] without CAP_SYS_RESOURCE;
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed).
     #[doc(alias = "msg_qbytes")]
     pub fn set_bytes_max(&self, bytes: u64) -> Result<()> {
         let wrong = |errno| fail::of(self, errno, Doing::Set);

@@ -233,6 +233,12 @@ fn stranger(args: &[String]) {
     // An ordinary user has limits.
     let huge = Queue::options().room(60_000, 8192).create(&own);
     refused(huge, ErrorKind::InvalidInput);
+    // So many bytes in all queues, which is RLIMIT_MSGQUEUE.
+    let make = |number| Queue::options().create(&format!("{own}-{number}"));
+    let made: Vec<_> = (0..300).map(make).take_while(Result::is_ok).collect();
+    let error = refused(make(made.len()), ErrorKind::Exhausted);
+    assert!(error.why().contains("ulimit -q"), "{error}");
+    (0..made.len()).for_each(|number| mqueue::unlink(&format!("{own}-{number}")).unwrap());
     say("done");
 }
 

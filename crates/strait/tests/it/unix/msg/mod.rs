@@ -16,6 +16,7 @@ use crate::world::until;
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("msg.worker", peers::worker),
     ("msg.birth", peers::birth),
+    ("msg.racer", peers::racer),
     ("msg.stranger", errors::stranger),
     ("msg.owner", errors::owner),
     ("msg.long", errors::long),

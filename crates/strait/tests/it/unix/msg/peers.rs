@@ -1,7 +1,7 @@
 //! What the other processes do.
 
 use strait::unix::ipc::Key;
-use strait::unix::msg::{Buffer, Queue};
+use strait::unix::msg::{Buffer, Queue, Select};
 use strait::{Birth, wait};
 
 use super::{select, text};
@@ -63,5 +63,23 @@ pub(super) fn birth(args: &[String]) {
             "opened"
         };
         say(format!("{born} {}", queue.id()));
+    }
+}
+
+/// Takes numbers from the queue `args[0]` by waits until it gets none, and says how many and their
+/// sum.
+pub(super) fn racer(args: &[String]) {
+    let queue = Queue::from_id(args[0].parse().unwrap()).unwrap();
+    let receiving = queue.receiving(Select::Lowest(9)).unwrap();
+    let (mut count, mut sum) = (0, 0);
+    say("ready");
+    loop {
+        wait::any(&[&receiving]).unwrap();
+        let message = receiving.take().unwrap().unwrap();
+        if message.bytes.is_empty() {
+            return say(format!("{count} {sum}"));
+        }
+        count += 1;
+        sum += message.value::<u64>().unwrap();
     }
 }

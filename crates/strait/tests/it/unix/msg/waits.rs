@@ -7,6 +7,7 @@ use strait::unix::msg::Select;
 use strait::wait;
 
 use super::{Gone, text, until_blocked};
+use crate::peer::Peer;
 use crate::world::GUARD;
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -161,4 +162,29 @@ fn a_set_holds_a_queue() {
         assert_eq!(set.wait_for(GUARD).unwrap().unwrap().key, of_event);
     }
     assert_eq!(queue.texts().len(), 0);
+}
+
+#[test]
+fn of_many_who_wait_one_gets_each_message() {
+    let queue = Gone::new();
+    let id = queue.id().to_string();
+    let mut racers: Vec<Peer> = (0..4).map(|_| Peer::start("msg.racer", &[&id])).collect();
+    for racer in &mut racers {
+        assert_eq!(racer.hear().as_deref(), Some("ready"));
+    }
+    let numbers = 1..=1000_u64;
+    for number in numbers.clone() {
+        queue.send_value(1, &number).unwrap();
+    }
+    // An empty message goes to the wait itself; they come behind all others by their type.
+    racers.iter().for_each(|_| queue.send(9, b"").unwrap());
+    let mut total = (0, 0);
+    for racer in &mut racers {
+        let said = racer.hear().unwrap();
+        let (count, sum) = said.split_once(' ').unwrap();
+        total.0 += count.parse::<u64>().unwrap();
+        total.1 += sum.parse::<u64>().unwrap();
+    }
+    assert_eq!(total, (1000, numbers.sum()));
+    assert_eq!(queue.stat().unwrap().messages, 0);
 }
