@@ -2,13 +2,20 @@
 //! raw call that it wraps.
 
 mod fifo;
+mod mqueue;
+mod msg;
 mod pipe;
 
 use crate::mechanism::{Entry, entry};
 use crate::{Against, Goal, Job, Limit, Placement};
 
 /// The rows.
-pub const TABLE: &[Entry] = &[entry::<pipe::Pipe>(), entry::<fifo::Fifo>()];
+pub const TABLE: &[Entry] = &[
+    entry::<pipe::Pipe>(),
+    entry::<fifo::Fifo>(),
+    entry::<msg::Msg>(),
+    entry::<mqueue::Mqueue>(),
+];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip
 /// where that says something, both on one CPU.

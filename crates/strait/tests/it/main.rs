@@ -23,6 +23,8 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::mqueue::ROLES,
+    unix::msg::ROLES,
     unix::pipe::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,

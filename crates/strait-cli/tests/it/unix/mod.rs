@@ -1,6 +1,8 @@
 //! The verbs of Linux and System V.
 
 mod fifo;
+mod mqueue;
+mod msg;
 
 use crate::world::{Ran, World};
 
