@@ -7,7 +7,7 @@
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
-//! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
+//! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -37,6 +37,8 @@ pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
 pub mod signal;
+pub mod sockaddr;
+pub mod sockopt;
 pub mod spawn;
 #[cfg(feature = "test-kit")]
 pub mod step;
