@@ -8,7 +8,8 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`],
+//!   [`sysv_sem`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
 
@@ -42,6 +43,7 @@ pub mod sockopt;
 pub mod spawn;
 #[cfg(feature = "test-kit")]
 pub mod step;
+pub mod sysv;
 pub mod sysv_msg;
 pub mod sysv_sem;
 pub mod thread;

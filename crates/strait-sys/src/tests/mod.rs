@@ -15,6 +15,7 @@ mod pass;
 #[cfg(feature = "test-kit")]
 mod seccomp;
 mod slots;
+mod thread;
 mod uring;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -5,3 +5,4 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod socket;
