@@ -119,8 +119,8 @@ pub fn bind_to_device(socket: BorrowedFd<'_>, device: &[u8]) -> Result<()> {
     set_bytes(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, device)
 }
 
-/// Who connected, listened or made the pair (`SO_PEERCRED`), as it was then. The process id is 0 for
-/// one outside of this pid namespace, the ids -1 where there is no peer.
+/// Who connected, listened or made the pair (`SO_PEERCRED`), as it was then. The process id is 0
+/// for one outside of this pid namespace, the ids -1 where there is no peer.
 ///
 /// # Errors
 ///

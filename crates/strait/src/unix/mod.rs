@@ -5,4 +5,7 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod pipe;
 pub mod socket;
+
+pub use self::pipe::fifo;

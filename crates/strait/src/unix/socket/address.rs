@@ -28,8 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Host names are not looked up: that is `std::net::ToSocketAddrs`'s.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Address {
-    /// A Unix socket without a name. Bound to, the kernel draws an abstract name of five hexadecimal
-    /// digits (autobind).
+    /// A Unix socket without a name. Bound to, the kernel draws an abstract name of five
+    /// hexadecimal digits (autobind).
     Unnamed,
     /// A Unix socket in the file system.
     Path(PathBuf),

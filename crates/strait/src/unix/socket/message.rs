@@ -40,8 +40,8 @@ impl<'a> Ancillary<'a> {
     }
 }
 
-/// What came beside the bytes of a message. It can be used for one message after the other; what was
-/// not taken out of it is closed by the next, and with the value.
+/// What came beside the bytes of a message. It can be used for one message after the other; what
+/// was not taken out of it is closed by the next, and with the value.
 #[derive(Debug)]
 pub struct Received {
     beside: Beside,

@@ -4,10 +4,11 @@
 //! descriptors to another process, and where the kernel is to vouch for who speaks. Between two
 //! processes of one machine that exchange many small messages, shared memory costs less.
 //!
-//! [`Stream`] carries bytes, [`Seqpacket`] messages over a connection, [`Datagram`] messages without
-//! one. An [`Address`] is a path, an abstract name, an internet address or a vsock port, and the same
-//! calls serve them all; TCP is a stream, UDP datagrams at an internet address. `read`, `write`,
-//! `send`, `recv` and `accept` wait; `try_x` never does, and `x_for` for a limited time.
+//! [`Stream`] carries bytes, [`Seqpacket`] messages over a connection, [`Datagram`] messages
+//! without one. An [`Address`] is a path, an abstract name, an internet address or a vsock port,
+//! and the same calls serve them all; TCP is a stream, UDP datagrams at an internet address.
+//! `read`, `write`, `send`, `recv` and `accept` wait; `try_x` never does, and `x_for` for a limited
+//! time.
 //! [`send_message`](Socket::send_message) and [`recv_message`](Socket::recv_message) carry
 //! descriptors, credentials and pidfds beside the bytes.
 //!
@@ -48,12 +49,12 @@
 //! poll(2), or for connecting to a Unix socket a timeout of the socket itself). What is sent never
 //! raises SIGPIPE; every descriptor is close-on-exec from birth.
 //!
-//! A listener at a path makes its file with its mode (0600 unless said; neither more at first nor less
-//! because of the umask), binds, and listens. A file whose socket is gone is reclaimed: see
-//! [`Options::listen`]. That is asked and done under a lock (flock) on the directory, and a datagram
-//! socket asks, whom no stream listener hears, so that of any number of processes one has the path,
-//! and none that lives is displaced. The file is removed with the listener, if it is its own still;
-//! after kill -9 it stays until the next one reclaims it.
+//! A listener at a path makes its file with its mode (0600 unless said; neither more at first nor
+//! less because of the umask), binds, and listens. A file whose socket is gone is reclaimed: see
+//! [`Options::listen`]. That is asked and done under a lock (flock) on the directory, and a
+//! datagram socket asks, whom no stream listener hears, so that of any number of processes one has
+//! the path, and none that lives is displaced. The file is removed with the listener, if it is its
+//! own still; after kill -9 it stays until the next one reclaims it.
 //!
 //! | Faithful | Differs |
 //! | --- | --- |
@@ -76,8 +77,8 @@
 //! - A queue of datagrams holds 11 messages by default; then senders wait.
 //! - Two processes that only write, and never read, wait for each other for ever once the buffers
 //!   are full (212,992 bytes by default).
-//! - Descriptors of Unix sockets that were sent in a circle are found by the kernel's collector only
-//!   once none of them can be reached.
+//! - Descriptors of Unix sockets that were sent in a circle are found by the kernel's collector
+//!   only once none of them can be reached.
 //! - A port of a listener that was closed with connections open is taken at once by the next
 //!   listener, as by every server that sets SO_REUSEADDR.
 //!
@@ -85,9 +86,9 @@
 //!
 //! - MSG_OOB: one byte that overtakes others, with different meanings for TCP and Unix sockets, and
 //!   on Unix only as the kernel is built; a second connection is what is meant.
-//! - MSG_ZEROCOPY: the kernel copies on loopback and for Unix sockets, and elsewhere reads the memory
-//!   after the call returned, which safe code cannot promise to leave alone. For memory without
-//!   copies there are sections.
+//! - MSG_ZEROCOPY: the kernel copies on loopback and for Unix sockets, and elsewhere reads the
+//!   memory after the call returned, which safe code cannot promise to leave alone. For memory
+//!   without copies there are sections.
 //! - Timestamps (SO_TIMESTAMPING): those of the hardware take an interface's cooperation, and
 //!   nothing here needs them.
 //! - vsock datagrams: no common transport has them; the kernel says so.

@@ -178,14 +178,14 @@ ints! {
     /// Each UDP message that is sent is cut into datagrams of so many bytes, at most 64
     /// (UDP_SEGMENT); 0 is off.
     Segment(u32), UDP_SEGMENT, SECOND, "UDP_SEGMENT";
-    /// UDP datagrams of one sender may arrive joined; [`Received::segment`](super::Received::segment)
-    /// says where to cut (UDP_GRO).
+    /// UDP datagrams of one sender may arrive joined;
+    /// [`Received::segment`](super::Received::segment) says where to cut (UDP_GRO).
     Coalesce(bool), UDP_GRO, SECOND, "UDP_GRO";
 }
 
-/// Closing waits until what was written is acknowledged, for so long, in whole seconds; `Some(ZERO)`
-/// resets the connection instead; `None`, as sockets are born, sends it in the background
-/// (SO_LINGER).
+/// Closing waits until what was written is acknowledged, for so long, in whole seconds;
+/// `Some(ZERO)` resets the connection instead; `None`, as sockets are born, sends it in the
+/// background (SO_LINGER).
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Linger(pub Option<Duration>);
 

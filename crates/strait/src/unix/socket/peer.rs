@@ -82,7 +82,8 @@ impl<K: Kind> Socket<K> {
     /// that has its id now.
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) if it has exited and was waited for;
+    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) if it has exited and was waited for,
+    /// before Linux 6.16; from then on it is a descriptor that is ready.
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there is no peer.
     pub fn peer_process(&self) -> Result<PeerProcess> {
         let verb = "open the peer of";
