@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFlags, poll};
 use rustix::io::ioctl_fionread;
-use rustix::net::{RecvFlags, ReturnFlags, SendFlags, SocketType, recv, recvfrom, send, sendto};
+use rustix::net::{
+    RecvFlags, ReturnFlags, SendFlags, SocketType, connect, recv, recvfrom, send, sendto,
+};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, pass};
 
@@ -57,7 +59,8 @@ impl Socket<Bytes> {
     /// [`recv_message`](Self::recv_message).
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`]: the peer closed without reading all that was written to it.
+    /// [`ErrorKind::PeerGone`], once: the peer closed without reading all that was written to it.
+    /// What a Unix peer had sent before can be read after that.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         self.read_until(buffer, Patience::Forever).map(whole)
     }
@@ -228,7 +231,8 @@ impl<K: Messages> Socket<K> {
     /// [`recv_message`](Self::recv_message).
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`]: the peer closed without receiving all that was sent to it.
+    /// [`ErrorKind::PeerGone`], once: the peer closed without receiving all that was sent to it.
+    /// What it had sent before can be received after that.
     ///
     /// # Differences
     /// A seqpacket socket gives 0 bytes for an empty message as for its end. Here they differ;
@@ -324,6 +328,16 @@ impl Socket<Datagrams> {
     /// As for [`Options::bind`](super::Options::bind).
     pub fn bind(at: &Address) -> Result<Self> {
         Self::options().bind(at)
+    }
+
+    /// Connects it: it then sends to that address, and receives from there only. Again to change
+    /// that.
+    ///
+    /// # Errors
+    /// As for [`Options::connect`](super::Options::connect).
+    pub fn connect_to(&self, to: &Address) -> Result<()> {
+        let connected = to.reach().and_then(|reach| connect(self, &reach.address));
+        connected.map_err(|errno| fail(errno, "connect socket to", to.to_string()))
     }
 
     /// Sends one message to an address; waits for room in the queue of its socket.
