@@ -8,6 +8,7 @@
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,11 +16,13 @@ use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
+use crate::unix::socket;
 use crate::value;
 
 /// What was written.
@@ -31,6 +34,7 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
+    Socket(Address),
     /// A signal by its name: known, and not built yet.
     Signal,
 }
@@ -64,11 +68,17 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
+        "socket" => match rest.parse() {
+            Ok(at @ (Address::Path(_) | Address::Abstract(_))) => Ok(Written::Socket(at)),
+            Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
+            Err(error) => Err(error.why().to_owned()),
+        },
         "signal" => Ok(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd, \
+                 socket"
             )),
         },
     }
@@ -96,6 +106,7 @@ impl Context {
             Written::Object(Kind::Event, name) => {
                 objects::event::to_wait(self, name).map(Member::Event)
             }
+            Written::Socket(at) => socket::to_wait(at).map(Member::Event),
             other => self.member(other),
         }
     }
@@ -115,6 +126,9 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Socket(_) => {
+                return Err(Failure::new("a socket's address can only be waited for"));
+            }
             Written::Signal => {
                 return Err(Failure::new(
                     "waiting for signals is not built yet (a shell's `trap` can set an event)",
@@ -195,6 +209,9 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
+        let named = Address::Abstract(b"a:b".into());
+        assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
+        assert!(read("socket:tcp:127.0.0.1:80").is_err());
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
         for wrong in [
             "event",

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::net::{AddressFamily, SocketAddrAny};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, connect, socket_with};
 use strait_sys::Errno;
 use strait_sys::sockaddr::{Name, UNIX_MAX, VSOCK_CID_ANY, VSOCK_PORT_ANY, decode};
 
+use super::failure::fail;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The address of a socket.
@@ -52,6 +53,24 @@ impl Address {
     #[must_use]
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Self {
         Self::Abstract(name.as_ref().to_vec())
+    }
+
+    /// Whether a socket has this Unix address now. Its owner does not notice the question, and
+    /// nothing is connected: a datagram socket asks, whom no stream listener hears.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`]: no write permission for the path; [`ErrorKind::InvalidInput`]: not a
+    /// Unix address, or [`Address::Unnamed`].
+    pub fn is_bound(&self) -> Result<bool> {
+        let verb = "look for socket";
+        if !matches!(self, Self::Path(_) | Self::Abstract(_)) {
+            return Err(Error::new(ErrorKind::InvalidInput, verb, self.to_string())
+                .because("only of paths and abstract names can that be asked"));
+        }
+        match self.reach().and_then(|reach| reach.is_bound()) {
+            Err(Errno::NOENT) => Ok(false),
+            other => other.map_err(|errno| fail(errno, verb, self.to_string())),
+        }
     }
 
     pub(super) fn family(&self) -> AddressFamily {
@@ -115,6 +134,18 @@ impl Reach {
             address: Name::Path(path.as_bytes()).encode()?,
             _file: Some(file),
         })
+    }
+
+    /// Whether a socket is bound to this very Unix address.
+    pub(super) fn is_bound(&self) -> std::result::Result<bool, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let probe = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        match connect(&probe, &self.address) {
+            // EPERM: a datagram socket that is connected to somebody else.
+            Ok(()) | Err(Errno::PROTOTYPE | Errno::PERM) => Ok(true),
+            Err(Errno::CONNREFUSED) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, openat,
     statat, unlinkat,
 };
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::bind;
 use strait_sys::Errno;
 use strait_sys::sockaddr::{Name, UNIX_MAX};
 use strait_sys::time::Deadline;
@@ -161,7 +161,7 @@ fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
             "what is there is no socket, and stays",
         );
     }
-    match is_bound(file) {
+    match Reach::through(file).and_then(|reach| reach.is_bound()) {
         Ok(true) => return refuse(ErrorKind::Exists, "another socket has this path, and lives"),
         Ok(false) => {}
         Err(errno) => return Err(failed(errno).because("whether its socket lives cannot be asked")),
@@ -171,18 +171,6 @@ fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
         return refuse(ErrorKind::Exists, "another program is taking this path");
     }
     unlinkat(directory, name, AtFlags::empty()).map_err(failed)
-}
-
-/// Whether a socket is bound to this very file.
-fn is_bound(file: OwnedFd) -> std::result::Result<bool, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
-    match connect(&probe, &Reach::through(file)?.address) {
-        // EPERM: a datagram socket that is connected to somebody else.
-        Ok(()) | Err(Errno::PROTOTYPE | Errno::PERM) => Ok(true),
-        Err(Errno::CONNREFUSED) => Ok(false),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// Gives our new file the bits that the umask took: through the file itself, not through its name.

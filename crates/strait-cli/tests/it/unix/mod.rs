@@ -1,0 +1,3 @@
+//! The verbs of Linux and System V.
+
+mod socket;
