@@ -136,7 +136,10 @@ fn udp(site: &Site<'_>) -> Outcome<Datagram> {
 const ALL: &[Job] = &[Job::RTT, Job::ONEWAY, Job::BANDWIDTH];
 
 macro_rules! ways {
-    ($($name:ident, $socket:ty, $id:literal, $about:literal, $raw:literal, $jobs:expr, $open:expr;)*) => {$(
+    ($(
+        $name:ident, $socket:ty, $id:literal, $about:literal,
+        $raw:literal, $jobs:expr, $open:expr;
+    )*) => {$(
         #[doc = $about]
         pub(super) enum $name {}
 

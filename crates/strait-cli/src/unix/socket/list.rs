@@ -34,10 +34,7 @@ struct Seen<'a> {
 
 impl List {
     pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        const FILE: &str = "/proc/net/unix";
-        let bytes =
-            std::fs::read(FILE).map_err(|error| Failure::new(format!("{FILE}: {error}")))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = table()?;
         // A connection has the name of its listener: such lines are shown once.
         let seen: BTreeSet<Seen<'_>> = text.lines().skip(1).filter_map(read).collect();
         let shown = seen
@@ -60,6 +57,24 @@ impl List {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn table() -> Result<String, Failure> {
+    const FILE: &str = "/proc/net/unix";
+    let bytes = std::fs::read(FILE).map_err(|error| Failure::new(format!("{FILE}: {error}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether a socket is bound to that abstract name. The table shows a NUL in it as `@`, and so does
+/// not tell the two apart.
+pub(super) fn has(name: &[u8]) -> Result<bool, Failure> {
+    let shown: Vec<u8> = name
+        .iter()
+        .map(|byte| if *byte == 0 { b'@' } else { *byte })
+        .collect();
+    let shown = format!("@{}", String::from_utf8_lossy(&shown));
+    let is_it = |seen: Seen<'_>| seen.name == shown && seen.state != "connected";
+    Ok(table()?.lines().filter_map(read).any(is_it))
 }
 
 /// A line: address, references, protocol, flags, type, state, inode, and a name if it has one.

@@ -327,10 +327,10 @@ impl Recv {
 /// How often is looked whether there is a socket: its birth announces nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// An event that is set once a socket has that address. It is looked for every 10 ms; its owner does
-/// not notice.
+/// An event that is set once a socket has that address. It is looked for every 10 ms; its owner
+/// does not notice.
 pub(crate) fn to_wait(at: &Address) -> Result<Event, Failure> {
-    let there = at.is_bound().map_err(Failure::of)?;
+    let there = is_there(at)?;
     let options = || Event::options().reset(nt::Reset::Manual);
     if there {
         return options().set().create().map_err(Failure::of);
@@ -341,7 +341,7 @@ pub(crate) fn to_wait(at: &Address) -> Result<Event, Failure> {
     let at = at.clone();
     let watch = move || {
         // A path that is forbidden meanwhile may be allowed again.
-        while !at.is_bound().unwrap_or(false) {
+        while !is_there(&at).unwrap_or(false) {
             // sleep: see above
             std::thread::sleep(LOOK_EVERY);
         }
@@ -352,4 +352,11 @@ pub(crate) fn to_wait(at: &Address) -> Result<Event, Failure> {
         .spawn(watch);
     started.map_err(|error| Failure::new(format!("start a thread: {error}")))?;
     Ok(event)
+}
+
+fn is_there(at: &Address) -> Result<bool, Failure> {
+    match at {
+        Address::Abstract(name) => list::has(name),
+        other => other.is_bound().map_err(Failure::of),
+    }
 }

@@ -5,6 +5,7 @@
 //! standard output any more. Each way has a thread, so that two sides that only write do not wait
 //! for each other.
 
+use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read, Stdin, Write};
 use std::os::fd::AsFd;
 
@@ -114,7 +115,7 @@ pub(super) fn relay(socket: &impl Carrier) -> Result<(), Failure> {
 /// Only the way in: nothing is sent but the end.
 pub(super) fn take_all(socket: &impl Carrier) -> Result<(), Failure> {
     socket.close(Half::Sending);
-    receive(socket).map(drop)
+    copy_in(socket).map(drop)
 }
 
 fn send(socket: &impl Carrier) -> Result<(), Failure> {
@@ -149,6 +150,15 @@ enum End {
 }
 
 fn receive(socket: &impl Carrier) -> Result<End, Failure> {
+    let end = copy_in(socket)?;
+    // Whoever reads standard output reads the end too, though the other way may go on.
+    let null = File::options().write(true).open("/dev/null");
+    let ended = null.and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?));
+    ended.map_err(|error| Failure::new(format!("close standard output: {error}")))?;
+    Ok(end)
+}
+
+fn copy_in(socket: &impl Carrier) -> Result<End, Failure> {
     let mut output = std::io::stdout().lock();
     let mut buffer = vec![0; CHUNK];
     while let Some(len) = socket.take(&mut buffer)? {

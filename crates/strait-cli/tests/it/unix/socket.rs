@@ -5,7 +5,9 @@ use crate::world::{Ran, World};
 /// A directory that goes with the script that is run in it.
 fn sh(world: &World, script: &str) -> Ran {
     world.sh(&format!(
-        "D=$(mktemp -d) && cd \"$D\" && trap 'rm -rf \"$D\"' EXIT\n{script}"
+        "D=$(mktemp -d) && cd \"$D\" || exit 99
+         trap 'kill $(jobs -p) 2> /dev/null; rm -rf \"$D\"' EXIT
+         {script}"
     ))
 }
 
@@ -145,7 +147,7 @@ fn wrong_addresses_are_explained() {
         ("socket recv tcp:127.0.0.1:1", "TCP has no datagrams"),
         ("socket connect /no/such/path", "no such"),
         ("wait socket:tcp:127.0.0.1:1", "only a socket at"),
-        ("run --pass a=socket:@a -- true", "can only be waited for"),
+        ("run --pass a=socket:@a -- true", "can be passed"),
     ] {
         let ran = world.strait(line);
         assert_eq!(ran.status, Some(125), "{line}: {ran:?}");

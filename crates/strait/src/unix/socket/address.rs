@@ -35,7 +35,7 @@ pub enum Address {
     /// A Unix socket in the file system.
     Path(PathBuf),
     /// A Unix socket with a name of any bytes in the network namespace, without permissions: every
-    /// process there may connect, and the first to take a name has it.
+    /// process there may connect, and the first to take a name has it, for each kind of socket.
     Abstract(Vec<u8>),
     /// IPv4 or IPv6.
     Inet(SocketAddr),
@@ -55,17 +55,18 @@ impl Address {
         Self::Abstract(name.as_ref().to_vec())
     }
 
-    /// Whether a socket has this Unix address now. Its owner does not notice the question, and
-    /// nothing is connected: a datagram socket asks, whom no stream listener hears.
+    /// Whether a socket has this path now. Its owner does not notice the question, and nothing is
+    /// connected: a datagram socket asks, whom no stream listener hears. (Abstract names are taken
+    /// by each kind of socket for itself, so that they cannot be asked in this way.)
     ///
     /// # Errors
     /// [`ErrorKind::Denied`]: no write permission for the path; [`ErrorKind::InvalidInput`]: not a
-    /// Unix address, or [`Address::Unnamed`].
+    /// path.
     pub fn is_bound(&self) -> Result<bool> {
         let verb = "look for socket";
-        if !matches!(self, Self::Path(_) | Self::Abstract(_)) {
-            return Err(Error::new(ErrorKind::InvalidInput, verb, self.to_string())
-                .because("only of paths and abstract names can that be asked"));
+        if !matches!(self, Self::Path(_)) {
+            let error = Error::new(ErrorKind::InvalidInput, verb, self.to_string());
+            return Err(error.because("only of paths can that be asked"));
         }
         match self.reach().and_then(|reach| reach.is_bound()) {
             Err(Errno::NOENT) => Ok(false),

@@ -62,6 +62,7 @@ fn of_eight_that_race_for_a_stale_path_one_wins() {
         assert_eq!(dead.hear().as_deref(), Some("listening"));
         dead.kill();
         refused(Stream::connect(&at), ErrorKind::PeerGone);
+        assert!(!at.is_bound().unwrap());
         for racer in &mut racers {
             racer.tell("go");
         }
@@ -73,6 +74,7 @@ fn of_eight_that_race_for_a_stale_path_one_wins() {
         let winner = winner.unwrap_or_else(|| panic!("round {round}: {answers:?}"));
         let exists = answers.iter().filter(|answer| *answer == "Exists").count();
         assert_eq!(exists, 7, "round {round}: {answers:?}");
+        assert!(at.is_bound().unwrap());
         let client = Stream::connect(&at).unwrap();
         for racer in &mut racers {
             racer.tell("end");
