@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::{fifo, mqueue, msg};
+use crate::unix::{fifo, mqueue, msg, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
 /// Events, mutants, semaphores, shared memory and timers between processes, from the shell.
@@ -65,6 +65,9 @@ pub(crate) enum Verb {
     /// POSIX message queues: messages with a priority
     #[command(subcommand)]
     Mqueue(mqueue::Verb),
+    /// Sockets: streams, packets and datagrams, here and far away
+    #[command(subcommand)]
+    Socket(socket::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -88,6 +91,7 @@ impl Verb {
             Self::Fifo(verb) => verb.run(context),
             Self::Msg(verb) => verb.run(context),
             Self::Mqueue(verb) => verb.run(context),
+            Self::Socket(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

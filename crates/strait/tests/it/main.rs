@@ -26,6 +26,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     unix::mqueue::ROLES,
     unix::msg::ROLES,
     unix::pipe::ROLES,
+    unix::socket::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];
