@@ -11,9 +11,10 @@
 //! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
 //! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
+//! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,12 +23,13 @@ use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
 use strait::unix::mqueue::Queue as PosixQueue;
 use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
+use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::{fifo, key, mqueue, msg};
+use crate::unix::{fifo, key, mqueue, msg, socket};
 use crate::value;
 
 /// What was written.
@@ -44,6 +46,7 @@ pub(crate) enum Written {
     Msg(key::Written, i64),
     /// A POSIX queue by its name.
     Mqueue(String),
+    Socket(Address),
     /// A signal by its name: known, and not built yet.
     Signal,
 }
@@ -69,8 +72,10 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         },
         "pid" => rest
             .parse()
+            .ok()
+            .filter(|number| *number > 0)
             .map(Written::Process)
-            .map_err(|_| "write pid:N with the number of a process".into()),
+            .ok_or_else(|| "write pid:N with the number of a process".into()),
         "fd" => rest
             .parse()
             .ok()
@@ -80,12 +85,17 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         "fifo" => Ok(Written::Fifo(rest.into())),
         "msg" => queue(rest),
         "mqueue" => Ok(Written::Mqueue(rest.into())),
+        "socket" => match rest.parse() {
+            Ok(at @ (Address::Path(_) | Address::Abstract(_))) => Ok(Written::Socket(at)),
+            Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
+            Err(error) => Err(error.why().to_owned()),
+        },
         "signal" => Ok(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
                 "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
-                 fd, fifo, msg, mqueue"
+                 fd, fifo, msg, mqueue, socket"
             )),
         },
     }
@@ -126,6 +136,7 @@ impl Context {
             Written::Object(Kind::Event, name) => {
                 objects::event::to_wait(self, name).map(Member::Event)
             }
+            Written::Socket(at) => socket::to_wait(at).map(Member::Event),
             other => self.member(other),
         }
     }
@@ -148,6 +159,9 @@ impl Context {
             Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
             Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
+            Written::Socket(_) => {
+                return Err(Failure::new("a socket's address can only be waited for"));
+            }
             Written::Signal => {
                 return Err(Failure::new(
                     "waiting for signals is not built yet (a shell's `trap` can set an event)",
@@ -173,17 +187,13 @@ impl Context {
 }
 
 fn descriptor(number: i32) -> Result<OwnedFd, Failure> {
-    let fail = |why: String| Failure::new(format!("descriptor {number}: {why}"));
-    if number > 2 {
-        return strait::inherited_descriptor(number)
-            .map_err(|_| fail("not open (open it in the shell: `3<file`)".into()));
-    }
-    let copied = match number {
-        0 => std::io::stdin().as_fd().try_clone_to_owned(),
-        1 => std::io::stdout().as_fd().try_clone_to_owned(),
-        _ => std::io::stderr().as_fd().try_clone_to_owned(),
-    };
-    copied.map_err(|error| fail(error.to_string()))
+    strait::inherited_descriptor(number).map_err(|error| {
+        if error.kind() == strait::ErrorKind::NotFound {
+            let why = "not open (open it in the shell: `3<file`)";
+            return Failure::new(format!("descriptor {number}: {why}"));
+        }
+        Failure::of(error)
+    })
 }
 
 impl Member {
@@ -234,6 +244,9 @@ mod tests {
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
         assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
+        let named = Address::Abstract(b"a:b".into());
+        assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
+        assert!(read("socket:tcp:127.0.0.1:80").is_err());
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
         let msg = |key, kind| Ok(Written::Msg(key, kind));
         assert_eq!(
@@ -257,6 +270,7 @@ mod tests {
             "msg:orders",
             "mqueue:",
             "pid:x",
+            "pid:0",
             "fd:-1",
             "timer:@",
             "timer:soon",

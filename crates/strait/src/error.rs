@@ -29,7 +29,7 @@ pub enum ErrorKind {
     PathNotFound,
     /// An argument is outside its documented range.
     InvalidInput,
-    /// A semaphore or a mutant is at its limit; nothing was changed.
+    /// A semaphore or a mutant would pass its limit; nothing was changed.
     LimitExceeded,
     /// The calling thread does not own the mutant.
     NotOwner,
@@ -101,6 +101,12 @@ impl Error {
 
     pub(crate) fn because(mut self, why: impl Into<String>) -> Self {
         self.0.why = why.into();
+        self
+    }
+
+    /// The same, of a kind that the mechanism's own table names.
+    pub(crate) fn classed(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 
@@ -179,7 +185,7 @@ impl ErrorKind {
             Self::InvalidName => "not a valid name",
             Self::PathNotFound => "no such directory in the name",
             Self::InvalidInput => "invalid argument",
-            Self::LimitExceeded => "at its limit",
+            Self::LimitExceeded => "beyond its limit",
             Self::NotOwner => "the calling thread does not own it",
             Self::Busy => "busy",
             Self::Broken => "broken by a peer",

@@ -19,6 +19,7 @@ use crate::mechanism::{Entry, entry};
 /// The reference lines.
 pub const TABLE: &[Entry] = &[
     entry::<memory::Spin>(),
+    entry::<memory::Two>(),
     entry::<memory::Futex>(),
     entry::<memory::Waitv>(),
     entry::<stream::Eventfd>(),
@@ -26,7 +27,9 @@ pub const TABLE: &[Entry] = &[
     entry::<stream::Pipe>(),
     entry::<stream::UnixStream>(),
     entry::<stream::UnixSeqpacket>(),
+    entry::<stream::UnixDgram>(),
     entry::<stream::Tcp>(),
+    entry::<stream::Udp>(),
     entry::<kernel::Msg>(),
     entry::<kernel::Sem>(),
     entry::<kernel::Mqueue>(),

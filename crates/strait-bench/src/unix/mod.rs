@@ -5,6 +5,7 @@ mod fifo;
 mod mqueue;
 mod msg;
 mod pipe;
+mod socket;
 
 use crate::mechanism::{Entry, entry};
 use crate::{Against, Goal, Job, Limit, Placement};
@@ -15,6 +16,11 @@ pub const TABLE: &[Entry] = &[
     entry::<fifo::Fifo>(),
     entry::<msg::Msg>(),
     entry::<mqueue::Mqueue>(),
+    entry::<socket::OfBytes<socket::Streams>>(),
+    entry::<socket::OfMessages<socket::Datagrams>>(),
+    entry::<socket::OfMessages<socket::Packets>>(),
+    entry::<socket::OfBytes<socket::Tcp>>(),
+    entry::<socket::OfMessages<socket::Udp>>(),
 ];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip

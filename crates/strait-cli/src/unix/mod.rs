@@ -4,4 +4,5 @@ pub(crate) mod fifo;
 pub(crate) mod key;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
+pub(crate) mod socket;
 mod text;

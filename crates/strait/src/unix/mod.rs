@@ -10,5 +10,6 @@ pub mod msg;
 pub mod pipe;
 pub mod sem;
 pub mod shm;
+pub mod socket;
 
 pub use self::pipe::fifo;

@@ -17,6 +17,7 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     death::ROLES,
+    death::seats::ROLES,
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
@@ -25,13 +26,13 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     unix::mqueue::ROLES,
     unix::msg::ROLES,
     unix::pipe::ROLES,
+    unix::socket::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
-    ("seats.taker", death::seats::taker),
     ("world.nothing", world::nothing),
 ];
 

@@ -4,3 +4,4 @@ mod fifo;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
 pub(crate) mod pipe;
+pub(crate) mod socket;
