@@ -7,7 +7,7 @@
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
-//! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
+//! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`vmsplice`], [`sysv`], [`sysv_msg`],
 //!   [`sysv_sem`].
 //! - Files: [`umask`].
@@ -32,6 +32,7 @@ pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
+pub mod mmsg;
 pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;
