@@ -8,14 +8,21 @@
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `fifo:PATH` | something to read in a FIFO; nothing is read |
+//! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
+//! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
 //! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::mqueue::Queue as PosixQueue;
+use strait::unix::msg::Receiving;
+use strait::unix::pipe::Reader;
 use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
@@ -23,6 +30,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
 use crate::unix::socket;
+use crate::unix::{fifo, key, mqueue, msg};
 use crate::value;
 
 /// What was written.
@@ -34,6 +42,11 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
+    Fifo(PathBuf),
+    /// A System V queue, and which messages, as msgrcv(2) has it.
+    Msg(key::Written, i64),
+    /// A POSIX queue by its name.
+    Mqueue(String),
     Socket(Address),
     /// A signal by its name: known, and not built yet.
     Signal,
@@ -60,14 +73,19 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         },
         "pid" => rest
             .parse()
+            .ok()
+            .filter(|number| *number > 0)
             .map(Written::Process)
-            .map_err(|_| "write pid:N with the number of a process".into()),
+            .ok_or_else(|| "write pid:N with the number of a process".into()),
         "fd" => rest
             .parse()
             .ok()
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
+        "fifo" => Ok(Written::Fifo(rest.into())),
+        "msg" => queue(rest),
+        "mqueue" => Ok(Written::Mqueue(rest.into())),
         "socket" => match rest.parse() {
             Ok(at @ (Address::Path(_) | Address::Abstract(_))) => Ok(Written::Socket(at)),
             Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
@@ -77,11 +95,21 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd, \
-                 socket"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
+                 fd, fifo, msg, mqueue, socket"
             )),
         },
     }
+}
+
+/// A queue's key, and a type after it. The last part is a type where what is left is a key.
+fn queue(text: &str) -> Result<Written, String> {
+    if let Some((key, kind)) = text.rsplit_once(':')
+        && let (Ok(key), Ok(kind)) = (key::read(key), kind.parse())
+    {
+        return Ok(Written::Msg(key, kind));
+    }
+    key::read(text).map(|key| Written::Msg(key, 0))
 }
 
 /// What stands behind it.
@@ -97,6 +125,9 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    Fifo(Reader),
+    Msg(Receiving),
+    Mqueue(PosixQueue),
 }
 
 impl Context {
@@ -126,6 +157,9 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
+            Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
+            Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
             Written::Socket(_) => {
                 return Err(Failure::new("a socket's address can only be waited for"));
             }
@@ -154,17 +188,13 @@ impl Context {
 }
 
 fn descriptor(number: i32) -> Result<OwnedFd, Failure> {
-    let fail = |why: String| Failure::new(format!("descriptor {number}: {why}"));
-    if number > 2 {
-        return strait::inherited_descriptor(number)
-            .map_err(|_| fail("not open (open it in the shell: `3<file`)".into()));
-    }
-    let copied = match number {
-        0 => std::io::stdin().as_fd().try_clone_to_owned(),
-        1 => std::io::stdout().as_fd().try_clone_to_owned(),
-        _ => std::io::stderr().as_fd().try_clone_to_owned(),
-    };
-    copied.map_err(|error| fail(error.to_string()))
+    strait::inherited_descriptor(number).map_err(|error| {
+        if error.kind() == strait::ErrorKind::NotFound {
+            let why = "not open (open it in the shell: `3<file`)";
+            return Failure::new(format!("descriptor {number}: {why}"));
+        }
+        Failure::of(error)
+    })
 }
 
 impl Member {
@@ -183,13 +213,18 @@ impl Member {
             Self::Timer(timer) => Box::new(timer),
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
+            Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
+            Self::Msg(looking) => Box::new(looking),
+            Self::Mqueue(queue) => Box::new(queue),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use strait::unix::ipc::Key;
+
     use super::*;
 
     #[test]
@@ -209,15 +244,34 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
+        assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
         let named = Address::Abstract(b"a:b".into());
         assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
         assert!(read("socket:tcp:127.0.0.1:80").is_err());
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
+        let msg = |key, kind| Ok(Written::Msg(key, kind));
+        assert_eq!(
+            read("msg:0x5100"),
+            msg(key::Written::Key(Key::new(0x5100)), 0)
+        );
+        assert_eq!(
+            read("msg:0x5100:-8"),
+            msg(key::Written::Key(Key::new(0x5100)), -8)
+        );
+        assert_eq!(read("msg:id:7"), msg(key::Written::Id(7), 0));
+        assert_eq!(read("msg:id:7:3"), msg(key::Written::Id(7), 3));
+        let path = key::Written::Path("/a".into(), std::num::NonZeroU8::MIN);
+        assert_eq!(read("msg:/a:1"), msg(path.clone(), 0));
+        assert_eq!(read("msg:/a:1:5"), msg(path, 5));
+        assert_eq!(read("mqueue:/a"), Ok(Written::Mqueue("/a".into())));
         for wrong in [
             "event",
             "event:",
             "queue:a",
+            "msg:orders",
+            "mqueue:",
             "pid:x",
+            "pid:0",
             "fd:-1",
             "timer:@",
             "timer:soon",

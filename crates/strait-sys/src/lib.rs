@@ -8,8 +8,8 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`vmsplice`], [`sysv`], [`sysv_msg`],
-//!   [`sysv_sem`].
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`], [`sysv_sem`],
+//!   [`sysv_shm`], [`vmsplice`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -48,6 +48,7 @@ pub mod step;
 pub mod sysv;
 pub mod sysv_msg;
 pub mod sysv_sem;
+pub mod sysv_shm;
 pub mod thread;
 pub mod time;
 pub mod timerfd;

@@ -2,6 +2,8 @@
 //! raw call that it wraps.
 
 mod fifo;
+mod mqueue;
+mod msg;
 mod pipe;
 mod socket;
 
@@ -12,6 +14,8 @@ use crate::{Against, Goal, Job, Limit, Placement};
 pub const TABLE: &[Entry] = &[
     entry::<pipe::Pipe>(),
     entry::<fifo::Fifo>(),
+    entry::<msg::Msg>(),
+    entry::<mqueue::Mqueue>(),
     entry::<socket::OfBytes<socket::Streams>>(),
     entry::<socket::OfMessages<socket::Datagrams>>(),
     entry::<socket::OfMessages<socket::Packets>>(),

@@ -1,3 +1,8 @@
 //! The verbs of the mechanisms of Linux and System V: one file each.
 
+pub(crate) mod fifo;
+pub(crate) mod key;
+pub(crate) mod mqueue;
+pub(crate) mod msg;
 pub(crate) mod socket;
+mod text;

@@ -17,11 +17,14 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     death::ROLES,
+    death::seats::ROLES,
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::mqueue::ROLES,
+    unix::msg::ROLES,
     unix::pipe::ROLES,
     unix::socket::ROLES,
     waits::ROLES,
@@ -30,7 +33,6 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
-    ("seats.taker", death::seats::taker),
     ("world.nothing", world::nothing),
 ];
 
