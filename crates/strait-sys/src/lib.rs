@@ -7,9 +7,9 @@
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
+//! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`], [`sysv_sem`],
 //!   [`sysv_shm`], [`vmsplice`].
-//! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -32,6 +32,7 @@ pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
+pub mod mmsg;
 pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;

@@ -20,8 +20,8 @@ const ABANDONED: usize = 64;
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
 /// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), fd:N (readable,
-/// opened by the shell as in `3<fifo`), msg:KEY or msg:KEY:TYPE (a message in a System V queue) or
-/// mqueue:NAME (in a POSIX queue).
+/// opened by the shell as in `3<fifo`), msg:KEY or msg:KEY:TYPE (a message in a System V queue),
+/// mqueue:NAME (in a POSIX queue) or socket:PATH (a socket is there; nothing is connected).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less; a message stays in its queue, and what is in a FIFO there. With a
