@@ -8,8 +8,9 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`],
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`vmsplice`], [`sysv`], [`sysv_msg`],
 //!   [`sysv_sem`], [`sysv_shm`].
+//! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
 
@@ -48,7 +49,9 @@ pub mod sysv_shm;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
+pub mod umask;
 pub mod uring;
+pub mod vmsplice;
 
 mod guard;
 mod slots;

@@ -9,6 +9,7 @@ mod peer;
 mod smoke;
 mod transfer;
 mod trust;
+mod unix;
 mod waits;
 mod world;
 
@@ -21,6 +22,9 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::pipe::ROLES,
+    unix::sem::ROLES,
+    unix::shm::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];

@@ -88,6 +88,11 @@ impl<'a> Member<'a> {
         Self(Inner::Object(object, core))
     }
 
+    /// A descriptor that is looked at.
+    pub(crate) fn descriptor(fd: BorrowedFd<'a>, interest: PollFlags) -> Self {
+        Self(Inner::Descriptor(fd, interest))
+    }
+
     /// What has no descriptor.
     pub(crate) fn source(source: &'a Arc<dyn source::Source>) -> Self {
         Self(Inner::Source(source))
