@@ -80,7 +80,10 @@ fn user(args: &[String]) {
                 }
                 Err(error) => say(format!("{:?}", error.kind())),
             },
-            "detach" => say(views.pop().is_some()),
+            "detach" => {
+                drop(views.pop());
+                say("detached");
+            }
             "add" => say(views[0].word::<u64>(0).unwrap().fetch_add(1, SeqCst)),
             "fork" => {
                 // A child of a fork, as a shell makes it, inherits what is attached until it execs.
@@ -128,7 +131,7 @@ fn attachments_are_counted_and_end_with_their_process() {
     assert_eq!(stat.creator, Some(std::process::id()));
     assert!(stat.attached_at.is_some() && stat.detached_at.is_none());
     assert_eq!(one.ask("fork"), "true");
-    assert_eq!(one.ask("detach"), "true");
+    assert_eq!(one.ask("detach"), "detached");
     assert_eq!(segment.attached(), 2);
     one.kill();
     assert_eq!(segment.attached(), 1);

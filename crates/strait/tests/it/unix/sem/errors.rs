@@ -145,7 +145,7 @@ pub(crate) fn crowded(_: &[String]) {
     assert_eq!((limits.per_set, limits.semaphores), (4, 5));
     assert_eq!((limits.ops, limits.sets), (3, 2));
     let set = Set::create(key, 1, 0o600).unwrap();
-    let error = refused(Set::create(key, 5, 0o600), ErrorKind::Exists);
+    let error = refused(Set::create(key, 1, 0o600), ErrorKind::Exists);
     assert_eq!(error.operation(), "create");
     let large = refused(
         Set::create(super::key(7), 5, 0o600),

@@ -39,7 +39,9 @@ impl Own {
     }
 
     fn worker(&self) -> Peer {
-        Peer::start("sem.worker", &[&self.id().to_string()])
+        let mut peer = Peer::start("sem.worker", &[&self.id().to_string()]);
+        assert_eq!(peer.hear().as_deref(), Some("here"));
+        peer
     }
 
     /// Waits until so many calls wait for units of the semaphore, and for its zero.
@@ -92,6 +94,7 @@ fn read_op(text: &str) -> Op {
 fn worker(args: &[String]) {
     let set = Set::from_id(args[0].parse().unwrap()).unwrap();
     let mut held = Vec::new();
+    say("here");
     while let Some(line) = told() {
         let mut words = line.split(' ');
         let verb = words.next().unwrap();
