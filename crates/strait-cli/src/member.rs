@@ -8,6 +8,7 @@
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `sem:KEY:N` | a unit of semaphore N of a System V set |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,11 +16,13 @@ use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::sem::{self, Acquiring};
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
+use crate::unix::key;
 use crate::value;
 
 /// What was written.
@@ -33,6 +36,27 @@ pub(crate) enum Written {
     Descriptor(i32),
     /// A signal by its name: known, and not built yet.
     Signal,
+    /// A unit of a System V semaphore, which comes back with the end of this program, or not.
+    Unit(key::Written, u16, Undo),
+}
+
+/// What becomes of a unit when this program ends.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Undo {
+    /// It stays taken.
+    Never,
+    /// The kernel gives it back.
+    AtEnd,
+}
+
+impl Written {
+    /// The same, to be held only while a command runs.
+    pub(crate) fn held(self) -> Self {
+        match self {
+            Self::Unit(key, number, _) => Self::Unit(key, number, Undo::AtEnd),
+            other => other,
+        }
+    }
 }
 
 /// Reads one.
@@ -65,10 +89,14 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
         "signal" => Ok(Written::Signal),
+        "sem" => match rest.rsplit_once(':').map(|(set, at)| (set, at.parse())) {
+            Some((set, Ok(number))) => Ok(Written::Unit(key::read(set)?, number, Undo::Never)),
+            _ => Err("write sem:KEY:N with the number of a semaphore, the first being 0".into()),
+        },
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, sem, pid, fd"
             )),
         },
     }
@@ -87,6 +115,7 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    Unit(Acquiring),
 }
 
 impl Context {
@@ -115,6 +144,14 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Unit(key, number, undo) => {
+                let op = match undo {
+                    Undo::Never => sem::down(*number),
+                    Undo::AtEnd => sem::down(*number).undo(),
+                };
+                let unit = crate::unix::sem::find(key)?.acquiring(&[op]);
+                Member::Unit(unit.map_err(Failure::of)?)
+            }
             Written::Signal => {
                 return Err(Failure::new(
                     "waiting for signals is not built yet (a shell's `trap` can set an event)",
@@ -170,6 +207,7 @@ impl Member {
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
+            Self::Unit(unit) => Box::new(unit),
         })
     }
 }
@@ -196,6 +234,8 @@ mod tests {
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
+        let set = key::Written::Id(7);
+        assert_eq!(read("sem:id:7:2"), Ok(Written::Unit(set, 2, Undo::Never)));
         for wrong in [
             "event",
             "event:",
@@ -204,6 +244,10 @@ mod tests {
             "fd:-1",
             "timer:@",
             "timer:soon",
+            "sem:7",
+            "sem:0x7:",
+            "sem:0x7:x",
+            "sem:nokey:0",
             "",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");

@@ -19,13 +19,14 @@ const ABANDONED: usize = 64;
 /// Wait for any of several objects, or for all of them at once
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
-/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process) or fd:N
-/// (readable, opened by the shell as in `3<fifo`).
+/// timer:5s (a delay), timer:@NAME (a timer object), sem:KEY:N (a unit of semaphore N of a System V
+/// set), pid:N (the end of a process) or fd:N (readable, opened by the shell as in `3<fifo`).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less. With a command it is held while that runs, and then given back:
 /// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
-/// a mutant's last owner died.
+/// a mutant's last owner died. The unit of sem:KEY:N the kernel gives back, also if this program is
+/// killed; --all only looks at it, and takes nothing of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's; 124 when time ran out; 125 on \
@@ -76,6 +77,10 @@ impl Arguments {
             {
                 return Err(of_it("say what to run while it is held: -- CMD".into()));
             }
+            let written = match self.command.is_empty() {
+                true => written,
+                false => written.held(),
+            };
             members.push(context.waited_for(&written)?);
         }
         let waitables: Vec<Box<dyn Waitable + '_>> = members

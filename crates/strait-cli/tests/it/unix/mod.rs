@@ -1,0 +1,4 @@
+//! The verbs of the mechanisms of Linux and System V.
+
+mod sem;
+mod shm;
