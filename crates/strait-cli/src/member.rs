@@ -8,21 +8,24 @@
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `sem:KEY:N` | a unit of semaphore N of a System V set |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::pipe::Reader;
 use strait::unix::sem::{self, Acquiring};
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::key;
+use crate::unix::{fifo, key};
 use crate::value;
 
 /// What was written.
@@ -34,6 +37,7 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
+    Fifo(PathBuf),
     /// A signal by its name: known, and not built yet.
     Signal,
     /// A unit of a System V semaphore, which comes back with the end of this program, or not.
@@ -88,6 +92,7 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
+        "fifo" => Ok(Written::Fifo(rest.into())),
         "signal" => Ok(Written::Signal),
         "sem" => match rest.rsplit_once(':').map(|(set, at)| (set, at.parse())) {
             Some((set, Ok(number))) => Ok(Written::Unit(key::read(set)?, number, Undo::Never)),
@@ -96,7 +101,7 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, sem, pid, fd"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, sem, pid, fd, fifo"
             )),
         },
     }
@@ -115,6 +120,7 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    Fifo(Reader),
     Unit(Acquiring),
 }
 
@@ -152,6 +158,7 @@ impl Context {
                 let unit = crate::unix::sem::find(key)?.acquiring(&[op]);
                 Member::Unit(unit.map_err(Failure::of)?)
             }
+            Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Signal => {
                 return Err(Failure::new(
                     "waiting for signals is not built yet (a shell's `trap` can set an event)",
@@ -206,6 +213,7 @@ impl Member {
             Self::Timer(timer) => Box::new(timer),
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
+            Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
             Self::Unit(unit) => Box::new(unit),
         })
@@ -233,6 +241,7 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
+        assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
         let set = key::Written::Id(7);
         assert_eq!(read("sem:id:7:2"), Ok(Written::Unit(set, 2, Undo::Never)));

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::{sem, shm};
+use crate::unix::{fifo, sem, shm};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
 /// Every way two processes can talk, from the shell.
@@ -54,6 +54,9 @@ pub(crate) enum Verb {
     /// Timers: ready at a time, once or again and again
     #[command(subcommand)]
     Timer(timer::Verb),
+    /// FIFOs: pipes with a name in the file system
+    #[command(subcommand)]
+    Fifo(fifo::Verb),
     /// System V semaphores: sets of counters that change together
     #[command(subcommand)]
     Sem(sem::Verb),
@@ -80,6 +83,7 @@ impl Verb {
             Self::Semaphore(verb) => verb.run(context),
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
+            Self::Fifo(verb) => verb.run(context),
             Self::Sem(verb) => verb.run(context),
             Self::Shm(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),

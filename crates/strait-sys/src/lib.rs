@@ -8,8 +8,8 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`vmsplice`], [`sysv`], [`sysv_msg`],
-//!   [`sysv_sem`], [`sysv_shm`].
+//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`], [`sysv_sem`],
+//!   [`sysv_shm`], [`vmsplice`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
