@@ -29,6 +29,7 @@ pub const TABLE: &[Entry] = &[
     entry::<stream::Tcp>(),
     entry::<kernel::Msg>(),
     entry::<kernel::Sem>(),
+    entry::<kernel::Shm>(),
     entry::<kernel::Mqueue>(),
     entry::<kernel::Signals>(),
     entry::<memory::Ring>(),
