@@ -101,7 +101,8 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, sem, pid, fd, fifo"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, \
+                 sem, pid, fd, fifo"
             )),
         },
     }

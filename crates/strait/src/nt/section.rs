@@ -1,8 +1,8 @@
 //! Sections: shared memory with a name, in which a hostile peer can harm nothing but the bytes.
 //!
 //! A view gives [`Word`](crate::Word)s (atomics) and bounded copies, never a reference: another
-//! process may be writing at any moment. Where that can be excluded, [`Section::freeze`] gives honest
-//! `&[u8]`.
+//! process may be writing at any moment. Where that can be excluded, [`Section::freeze`] gives
+//! honest `&[u8]`.
 //!
 //! | NT | here |
 //! | --- | --- |

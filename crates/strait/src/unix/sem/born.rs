@@ -40,11 +40,11 @@ impl Set {
     /// Makes a set with these values, or finds the set of this key once its values are there.
     ///
     /// The kernel makes a set of zeros that everybody can find at once, so that a second process
-    /// could take it for finished (W. R. Stevens, *UNIX Network Programming* 2, 11.4). Therefore the
-    /// maker publishes all values by *one* operation, the set's first: what the kernel notes as the
-    /// time of the last operation is "never" until then. Whoever opens waits for that time, at most
-    /// [`PUBLISHING_MAX`]. A maker that is killed in between leaves a set which nobody takes for
-    /// finished.
+    /// could take it for finished (W. R. Stevens, *UNIX Network Programming* 2, 11.4). Therefore
+    /// the maker publishes all values by *one* operation, the set's first: what the kernel notes as
+    /// the time of the last operation is "never" until then. Whoever opens waits for that time, at
+    /// most [`PUBLISHING_MAX`]. A maker that is killed in between leaves a set which nobody takes
+    /// for finished.
     ///
     /// Other programs can take part if they do the same. A set whose values were only *set*
     /// (`semctl` with `SETVAL`), never operated on, looks unfinished: [`open`](Self::open) it.

@@ -147,7 +147,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Points that a test of their own hits.
-pub(super) const ELSEWHERE: &[&str] = &["name.reborn", "name.filled"];
+pub(super) const ELSEWHERE: &[&str] = &["name.reborn", "name.filled", "sem.created"];
 
 /// One world, and the processes in it.
 pub(super) struct Stage {

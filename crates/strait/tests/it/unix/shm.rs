@@ -85,8 +85,7 @@ fn user(args: &[String]) {
                 say("detached");
             }
             "add" => say(views[0].word::<u64>(0).unwrap().fetch_add(1, SeqCst)),
-            "fork" => {
-                // A child of a fork, as a shell makes it, inherits what is attached until it execs.
+            "spawn" => {
                 let child = std::process::Command::new("true").status().unwrap();
                 say(child.success());
             }
@@ -130,7 +129,9 @@ fn attachments_are_counted_and_end_with_their_process() {
     assert_eq!((stat.attached, stat.last), (3, Some(two.child.id())));
     assert_eq!(stat.creator, Some(std::process::id()));
     assert!(stat.attached_at.is_some() && stat.detached_at.is_none());
-    assert_eq!(one.ask("fork"), "true");
+    // A child that runs a program has nothing attached.
+    assert_eq!(one.ask("spawn"), "true");
+    assert_eq!(segment.attached(), 3);
     assert_eq!(one.ask("detach"), "detached");
     assert_eq!(segment.attached(), 2);
     one.kill();
