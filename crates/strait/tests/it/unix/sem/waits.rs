@@ -80,17 +80,21 @@ fn all_only_looks() {
 }
 
 #[test]
-fn a_set_of_waits_takes_units_one_by_one() {
+fn a_long_lived_wait_takes_units_one_by_one() {
     let set = Own::of(&[0]);
     let unit = set.acquiring(&[down(0)]).unwrap();
+    let many = wait::Set::new().unwrap();
+    let key = many.add(&unit).unwrap();
+    assert!(many.wait_for(Duration::ZERO).unwrap().is_none());
     let mut worker = set.worker();
     for _ in 0..20 {
         worker.tell("op 0:+1");
-        let won = wait::any_for(&[&unit], GUARD).unwrap();
-        assert!(won.is_some());
+        assert_eq!(many.wait_for(GUARD).unwrap().unwrap().key, key);
         assert_eq!(worker.hear().unwrap(), "true");
     }
     assert_eq!(set.value(0).unwrap(), 0);
+    drop(many);
+    set.waited_for(0, 0, 0);
 }
 
 #[test]
