@@ -88,8 +88,12 @@ fn a_creator_that_dies_is_named_and_its_set_never_taken_for_finished() {
         assert!(error.subject().contains(&set.id().to_string()), "{error}");
     }
     set.remove().unwrap();
-    let (_, birth) = Set::create_or_open_for(key, &VALUES, 0o600, Duration::ZERO).unwrap();
-    assert_eq!(birth, Birth::Created);
+    let (fresh, birth) = Set::create_or_open_for(key, &VALUES, 0o600, Duration::ZERO).unwrap();
+    let fresh = Own(fresh);
+    assert_eq!(
+        (birth, fresh.values().unwrap()),
+        (Birth::Created, VALUES.to_vec())
+    );
 }
 
 #[test]
@@ -97,18 +101,19 @@ fn openers_wait_for_a_creator_that_is_slow() {
     let key = key(3);
     let mut slow = unfinished(key, "STOP");
     until("it has made the set", || Set::open(key).is_ok());
-    let mut opener = racers(1).remove(0);
-    opener.tell(&key.number().to_string());
     let pid = Pid::from_raw(slow.child.id().cast_signed()).unwrap();
     until("it stands still", || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", slow.child.id()));
         stat.unwrap().contains(") T ")
     });
+    let mut opener = racers(1).remove(0);
+    opener.tell(&key.number().to_string());
     assert_eq!(Set::open(key).unwrap().values().unwrap(), [0; 4]);
     kill_process(pid, Signal::CONT).unwrap();
     assert!(slow.hear().unwrap().starts_with("Created"));
     let heard = opener.hear().unwrap();
     assert!(heard.starts_with("Opened"), "{heard}");
+    assert!(heard.ends_with(&format!("{VALUES:?}")), "{heard}");
     Set::open(key).unwrap().remove().unwrap();
 }
 
