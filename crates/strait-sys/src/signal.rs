@@ -1,4 +1,5 @@
-//! Signals taken by asking for them, never by handlers: `sigtimedwait(2)`, `pthread_sigmask(3)`.
+//! Signals taken by asking for them, never by handlers: `sigtimedwait(2)`, `pthread_sigmask(3)`,
+//! `sigaction(2)`.
 //!
 //! A signal to be waited for must be blocked in every thread: block it before starting any. What
 //! is sent twice before it is taken comes once (realtime signals excepted).
@@ -24,8 +25,10 @@ pub struct Set(libc::sigset_t);
 pub struct Taken {
     /// Its number.
     pub number: i32,
-    /// Who sent it: 0 if the kernel did.
+    /// Who sent it: 0 if the kernel did, or a process outside this PID namespace.
     pub sender: i32,
+    /// The kernel sent it, as it does for the keys of a terminal.
+    pub from_kernel: bool,
 }
 
 impl Set {
@@ -48,19 +51,42 @@ impl Set {
         Ok(Self(set))
     }
 
-    /// Blocks them in the calling thread and those it starts later.
+    /// Blocks them, too, in the calling thread and those it starts later. What was blocked before.
     ///
     /// # Errors
     ///
     /// None that Linux documents for a valid set.
-    pub fn block(&self) -> Result<()> {
-        // SAFETY: the set is valid; the old one is not asked for.
-        let error =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.0, null_mut()) };
-        match error {
-            0 => Ok(()),
-            error => Err(Errno::from_raw_os_error(error)),
+    pub fn block(&self) -> Result<Self> {
+        self.mask(libc::SIG_BLOCK)
+    }
+
+    /// Blocks them and no others in the calling thread and those it starts later. What was blocked
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// None that Linux documents for a valid set.
+    pub fn block_only(&self) -> Result<Self> {
+        self.mask(libc::SIG_SETMASK)
+    }
+
+    /// Async-signal-safe.
+    fn mask(&self, how: c_int) -> Result<Self> {
+        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the set is valid, and `before` may be written.
+        let error = unsafe { libc::pthread_sigmask(how, &raw const self.0, before.as_mut_ptr()) };
+        if error != 0 {
+            return Err(Errno::from_raw_os_error(error));
         }
+        // SAFETY: the call succeeded, so it stored the previous mask.
+        Ok(Self(unsafe { before.assume_init() }))
+    }
+
+    /// Whether the signal is one of them.
+    #[must_use]
+    pub fn has(&self, signal: Signal) -> bool {
+        // SAFETY: the set is valid.
+        unsafe { libc::sigismember(&raw const self.0, signal.as_raw()) == 1 }
     }
 
     /// Takes a pending signal of the set; waits for one, at most `wait` if that is given.
@@ -82,7 +108,11 @@ impl Set {
         // SAFETY: every code with which a signal can come from kill(2), tgkill(2) or sigqueue(3)
         // fills in the sender; for others the field is zero or an integer of another meaning.
         let sender = unsafe { info.si_pid() };
-        Ok(Taken { number, sender })
+        Ok(Taken {
+            number,
+            sender,
+            from_kernel: info.si_code == libc::SI_KERNEL,
+        })
     }
 }
 
@@ -99,6 +129,34 @@ impl core::fmt::Debug for Set {
 /// `ESRCH`: there is no such process. `EPERM`: not for this user.
 pub fn send(pid: Pid, signal: Signal) -> Result<()> {
     kill_process(pid, signal)
+}
+
+/// Whether this process ignores the signal. Those of a shell's background commands ignore
+/// interrupts, and `nohup` has its command ignore hang-ups: what was ignored at birth stays so.
+///
+/// # Errors
+///
+/// None that the kernel documents for a signal that has a name.
+pub fn is_ignored(signal: Signal) -> Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is changed, and `action` may be written.
+    let result = unsafe { libc::sigaction(signal.as_raw(), null(), action.as_mut_ptr()) };
+    checked(result.into())?;
+    // SAFETY: the call succeeded, so it stored the present action.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
+}
+
+/// Gives the signal its default action in this process.
+///
+/// # Errors
+///
+/// `EINVAL`: the action of KILL and STOP cannot be changed.
+pub fn reset(signal: Signal) -> Result<()> {
+    // SAFETY: all zeroes is a valid sigaction: default action, no flags, empty mask.
+    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the default action runs no code of this process.
+    checked(unsafe { libc::sigaction(signal.as_raw(), &raw const action, null_mut()) }.into())
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -127,5 +185,26 @@ mod tests {
         let taken = set.wait(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(taken.number, libc::SIGURG);
         assert_eq!(taken.sender, std::process::id().cast_signed());
+        assert!(!taken.from_kernel);
+    }
+
+    #[test]
+    fn what_is_blocked_is_told_and_put_back() {
+        let (one, two) = (Set::new(&[Signal::IO]), Set::new(&[Signal::POWER]));
+        let first = one.unwrap().block().unwrap();
+        let both = two.unwrap().block_only().unwrap();
+        assert!(both.has(Signal::IO) && !both.has(Signal::POWER));
+        let after = first.block_only().unwrap();
+        assert!(!after.has(Signal::IO) && after.has(Signal::POWER));
+    }
+
+    #[test]
+    fn an_ignored_signal_is_known_until_it_is_reset() {
+        // What the runtime of Rust ignores in every program.
+        assert_eq!(is_ignored(Signal::PIPE), Ok(true));
+        assert_eq!(is_ignored(Signal::WINCH), Ok(false));
+        reset(Signal::WINCH).unwrap();
+        assert_eq!(is_ignored(Signal::WINCH), Ok(false));
+        assert!(reset(Signal::KILL).is_err());
     }
 }

@@ -9,7 +9,7 @@ use strait::unix::sem::{self, Op, Semaphore, Set, Stat, VALUE_MAX, down, up, zer
 
 use super::key::{self, Written};
 use super::owned::{self, Owned};
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
@@ -79,8 +79,9 @@ pub(crate) struct Operate {
 
 /// Take units of a semaphore
 ///
-/// With a command they are held while it runs, and given back then; the kernel gives them back if
-/// this program is killed, though the command may run on.
+/// With a command they are held while it runs, and given back then. Signals sent to this program are
+/// passed on to the command. If this program is killed by SIGKILL the kernel gives them back, though
+/// the command may run on.
 #[derive(Args, Debug)]
 #[command(
     after_help = "KEY is 0x5100, 20736, PATH:PROJECT (ftok), name:NAME, or id:N.\n\
@@ -258,7 +259,7 @@ fn held(set: &Set, ops: &[Op], limit: Limit, command: &[OsString]) -> Result<Exi
         return Ok(ExitCode::SUCCESS);
     }
     // What was done is undone by the kernel when this program ends, which is after the command.
-    child::run(&mut child::command(command)?)
+    Hold::begin().run(&mut child::command(command)?)
 }
 
 impl Look {

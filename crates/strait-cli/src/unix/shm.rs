@@ -39,7 +39,7 @@ pub(crate) struct Create {
     #[arg(value_parser = key::read, allow_negative_numbers = true)]
     key: Written,
     /// Its length, such as 4096, 64K or 1M
-    #[arg(long, value_parser = value::size)]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true)]
     size: u64,
     /// Permission bits in octal: read to look, write for everything
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
@@ -63,10 +63,10 @@ pub(crate) struct ReadOut {
     #[arg(value_parser = key::read, allow_negative_numbers = true)]
     key: Written,
     /// Where to begin
-    #[arg(long, value_parser = value::size, default_value = "0")]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
     /// How many bytes; all to the end if not given
-    #[arg(long, value_parser = value::size)]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true)]
     len: Option<u64>,
     /// As hexadecimal and text; lines that repeat are left out
     #[arg(long)]
@@ -80,7 +80,7 @@ pub(crate) struct WriteIn {
     #[arg(value_parser = key::read, allow_negative_numbers = true)]
     key: Written,
     /// Where to begin
-    #[arg(long, value_parser = value::size, default_value = "0")]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
 }
 

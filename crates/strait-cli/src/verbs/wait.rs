@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use strait::wait::{self, Waitable};
 
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::member::{self, Member, Written};
@@ -25,23 +25,25 @@ const ABANDONED: usize = 64;
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less. With a command it is held while that runs, and then given back:
 /// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
-/// a mutant's last owner died. The unit of sem:KEY:N the kernel gives back, also if this program is
-/// killed; --all only looks at it, and takes nothing of it.
+/// a mutant's last owner died. Signals sent to this program are then passed on to the command. The
+/// unit of sem:KEY:N the kernel gives back, also if this program is killed; --all only looks at it,
+/// and takes nothing of it.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 when satisfied, or the command's; 124 when time ran out; 125 on \
-                  an error, wrong arguments included. With --index it is the index of what was \
-                  won: 0 to 63, and 64 more if it was abandoned.\n\
+    after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
+                  killed it); 124 when time ran out; 125 on an error, wrong arguments included; \
+                  126 if the command cannot be run, 127 if it does not exist. With --index it is \
+                  the index of what was won: 0 to 63, and 64 more if it was abandoned.\n\
                   Example: strait wait --any event:build-done timer:10m"
 )]
 pub(crate) struct Arguments {
-    /// One of them, the first that is ready in this order
+    /// One of them: the first, in this order, that is ready
     #[arg(long, conflicts_with = "all")]
     any: bool,
-    /// All of them, in one step, or none
+    /// All of them in one step, when all are ready; none before
     #[arg(long)]
     all: bool,
-    /// End with the index of what was won
+    /// Exit with the index of what was won, counted from 0
     #[arg(long, conflicts_with = "all")]
     index: bool,
     #[command(flatten)]
@@ -99,11 +101,13 @@ impl Arguments {
             }
             return Ok(TIMED_OUT.into());
         };
-        self.report(context, &won)?;
         if self.command.is_empty() {
+            self.report(context, &won)?;
             return Ok(self.status(&won, ExitCode::SUCCESS));
         }
-        let status = self.run_command(context, &won);
+        let mut hold = Hold::begin();
+        let reported = self.report(context, &won);
+        let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);
         status.map(|status| self.status(&won, status))
     }
@@ -160,7 +164,12 @@ impl Arguments {
         context.out.finish()
     }
 
-    fn run_command(&self, context: &Context, won: &Won) -> Result<ExitCode, Failure> {
+    fn run_command(
+        &self,
+        context: &Context,
+        won: &Won,
+        hold: &mut Hold,
+    ) -> Result<ExitCode, Failure> {
         let mut command = child::command(&self.command)?;
         let names: Vec<&str> = won
             .indices
@@ -171,7 +180,8 @@ impl Arguments {
         if !won.abandoned.is_empty() {
             command.env("STRAIT_ABANDONED", "1");
         }
-        child::run(&mut command).inspect_err(|_| context.note("the command was not run"))
+        hold.run(&mut command)
+            .inspect_err(|_| context.note("the command was not run"))
     }
 
     fn status(&self, won: &Won, otherwise: ExitCode) -> ExitCode {

@@ -15,6 +15,7 @@ mod pass;
 #[cfg(feature = "test-kit")]
 mod seccomp;
 mod slots;
+mod spawn;
 mod sysv;
 mod thread;
 mod uring;
