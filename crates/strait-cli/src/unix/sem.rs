@@ -79,9 +79,9 @@ pub(crate) struct Operate {
 
 /// Take units of a semaphore
 ///
-/// With a command they are held while it runs, and given back then. Signals sent to this program are
-/// passed on to the command. If this program is killed by SIGKILL the kernel gives them back, though
-/// the command may run on.
+/// With a command they are held while it runs, and given back then. Signals sent to this program
+/// are passed on to the command. If this program is killed by SIGKILL the kernel gives them back,
+/// though the command may run on.
 #[derive(Args, Debug)]
 #[command(
     after_help = "KEY is 0x5100, 20736, PATH:PROJECT (ftok), name:NAME, or id:N.\n\

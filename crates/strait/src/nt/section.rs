@@ -279,8 +279,9 @@ impl Section {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the offset is no multiple of [`GRANULARITY`] or the part is
-    /// not within the section; [`ErrorKind::Denied`] for a [`Write`](crate::nt::Write) view of a handle without
-    /// [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the mapping.
+    /// not within the section; [`ErrorKind::Denied`] for a [`Write`](crate::nt::Write) view of a
+    /// handle without [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the
+    /// mapping.
     pub fn map_part<M: Mapping>(&self, offset: u64, len: u64) -> Result<View<M>> {
         let fail = |status: NtStatus, why: &str| {
             let kind = match status {
