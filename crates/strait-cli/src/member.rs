@@ -12,6 +12,7 @@
 //! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
 //! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
 //! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
+//! | `sem:KEY:N` | a unit of semaphore N of a System V set |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::OwnedFd;
@@ -23,6 +24,7 @@ use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
 use strait::unix::mqueue::Queue as PosixQueue;
 use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
+use strait::unix::sem::{self, Acquiring};
 use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
@@ -49,6 +51,27 @@ pub(crate) enum Written {
     Socket(Address),
     /// A signal by its name: known, and not built yet.
     Signal,
+    /// A unit of a System V semaphore, which comes back with the end of this program, or not.
+    Unit(key::Written, u16, Undo),
+}
+
+/// What becomes of a unit when this program ends.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Undo {
+    /// It stays taken.
+    Never,
+    /// The kernel gives it back.
+    AtEnd,
+}
+
+impl Written {
+    /// The same, to be held only while a command runs.
+    pub(crate) fn held(self) -> Self {
+        match self {
+            Self::Unit(key, number, _) => Self::Unit(key, number, Undo::AtEnd),
+            other => other,
+        }
+    }
 }
 
 /// Reads one.
@@ -91,11 +114,15 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             Err(error) => Err(error.why().to_owned()),
         },
         "signal" => Ok(Written::Signal),
+        "sem" => match rest.rsplit_once(':').map(|(set, at)| (set, at.parse())) {
+            Some((set, Ok(number))) => Ok(Written::Unit(key::read(set)?, number, Undo::Never)),
+            _ => Err("write sem:KEY:N with the number of a semaphore, the first being 0".into()),
+        },
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
                 "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
-                 fd, fifo, msg, mqueue, socket"
+                 fd, fifo, msg, sem, mqueue, socket"
             )),
         },
     }
@@ -127,6 +154,7 @@ pub(crate) enum Member {
     Fifo(Reader),
     Msg(Receiving),
     Mqueue(PosixQueue),
+    Unit(Acquiring),
 }
 
 impl Context {
@@ -156,6 +184,14 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Unit(key, number, undo) => {
+                let op = match undo {
+                    Undo::Never => sem::down(*number),
+                    Undo::AtEnd => sem::down(*number).undo(),
+                };
+                let unit = crate::unix::sem::find(key)?.acquiring(&[op]);
+                Member::Unit(unit.map_err(Failure::of)?)
+            }
             Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
             Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
@@ -216,6 +252,7 @@ impl Member {
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
             Self::Msg(looking) => Box::new(looking),
             Self::Mqueue(queue) => Box::new(queue),
+            Self::Unit(unit) => Box::new(unit),
         })
     }
 }
@@ -263,6 +300,8 @@ mod tests {
         assert_eq!(read("msg:/a:1"), msg(path.clone(), 0));
         assert_eq!(read("msg:/a:1:5"), msg(path, 5));
         assert_eq!(read("mqueue:/a"), Ok(Written::Mqueue("/a".into())));
+        let set = key::Written::Id(7);
+        assert_eq!(read("sem:id:7:2"), Ok(Written::Unit(set, 2, Undo::Never)));
         for wrong in [
             "event",
             "event:",
@@ -274,6 +313,10 @@ mod tests {
             "fd:-1",
             "timer:@",
             "timer:soon",
+            "sem:7",
+            "sem:0x7:",
+            "sem:0x7:x",
+            "sem:nokey:0",
             "",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");

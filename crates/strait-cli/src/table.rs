@@ -8,10 +8,10 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::{fifo, mqueue, msg, socket};
+use crate::unix::{fifo, mqueue, msg, sem, shm, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
-/// Events, mutants, semaphores, shared memory and timers between processes, from the shell.
+/// How processes talk, from the shell: NT objects, FIFOs, System V IPC, sockets, signals.
 #[derive(Debug, Parser)]
 #[command(
     name = "strait",
@@ -68,6 +68,12 @@ pub(crate) enum Verb {
     /// Sockets: streams, packets and datagrams, here and far away
     #[command(subcommand)]
     Socket(socket::Verb),
+    /// System V semaphores: sets of counters that change together
+    #[command(subcommand)]
+    Sem(sem::Verb),
+    /// System V shared memory: segments found by a key
+    #[command(subcommand)]
+    Shm(shm::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -92,6 +98,8 @@ impl Verb {
             Self::Msg(verb) => verb.run(context),
             Self::Mqueue(verb) => verb.run(context),
             Self::Socket(verb) => verb.run(context),
+            Self::Sem(verb) => verb.run(context),
+            Self::Shm(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

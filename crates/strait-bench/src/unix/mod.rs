@@ -5,6 +5,8 @@ mod fifo;
 mod mqueue;
 mod msg;
 mod pipe;
+mod sem;
+mod shm;
 mod socket;
 
 use crate::mechanism::{Entry, entry};
@@ -21,6 +23,8 @@ pub const TABLE: &[Entry] = &[
     entry::<socket::OfMessages<socket::Packets>>(),
     entry::<socket::OfBytes<socket::Tcp>>(),
     entry::<socket::OfMessages<socket::Udp>>(),
+    entry::<sem::Sem>(),
+    entry::<shm::Shm>(),
 ];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip

@@ -4,5 +4,8 @@ pub(crate) mod fifo;
 pub(crate) mod key;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
+pub(crate) mod owned;
+pub(crate) mod sem;
+pub(crate) mod shm;
 pub(crate) mod socket;
 mod text;

@@ -16,6 +16,7 @@ mod pass;
 mod seccomp;
 mod slots;
 mod spawn;
+mod sysv;
 mod thread;
 mod uring;
 

@@ -27,6 +27,8 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     unix::msg::ROLES,
     unix::pipe::ROLES,
     unix::socket::ROLES,
+    unix::sem::ROLES,
+    unix::shm::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];

@@ -3,6 +3,8 @@
 mod fifo;
 mod mqueue;
 mod msg;
+mod sem;
+mod shm;
 mod socket;
 
 use crate::world::{Ran, World};
