@@ -8,7 +8,8 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv_msg`], [`sysv_sem`].
+//! - Signals: [`signal`], [`sigsend`], [`sigaction`], [`signalfd`]. Children: [`spawn`].
+//! - Mechanisms of the kernel: [`mqueue`], [`sysv_msg`], [`sysv_sem`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
 
@@ -36,7 +37,10 @@ pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
+pub mod sigaction;
 pub mod signal;
+pub mod signalfd;
+pub mod sigsend;
 pub mod spawn;
 #[cfg(feature = "test-kit")]
 pub mod step;

@@ -13,7 +13,7 @@ use std::{env, fs, panic, thread};
 
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
-use strait_sys::signal;
+use strait_sys::signal::{self, Change, Set};
 
 use super::drive::Driver;
 use super::load::involuntary_switches;
@@ -45,7 +45,7 @@ pub fn peer_main(table: &[&[Entry]]) -> Option<ExitCode> {
 fn play(table: &[&[Entry]]) -> Outcome<()> {
     let (mut control, mut link) = connections()?;
     // In every thread to come: the mechanism that is signals must not kill its own process.
-    signal::Set::new(&[raw::SIGNAL])?.block()?;
+    signal::change_mask(Change::Block, Set::new([raw::SIGNAL]))?;
     let mut lines = BufReader::new(control.try_clone()?);
     let mut line = String::new();
     lines.read_line(&mut line)?;
