@@ -54,7 +54,7 @@ macro_rules! signals {
     ($($name:ident = $number:ident, $action:ident, $about:literal;)*) => {
         impl Signal {
             $(#[doc = $about]
-            pub const $name: Self = Self(libc::$number as u8);)*
+            pub const $name: Self = Self(libc::$number.to_le_bytes()[0]);)*
         }
 
         /// Names without `SIG`, and default actions.
@@ -431,6 +431,58 @@ pub enum Fields {
     Nothing,
 }
 
+/// How a signal came to be sent: si_code by name.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Code {
+    /// SI_USER: kill(2), or pidfd_send_signal(2) without a value.
+    Kill,
+    /// SI_TKILL: tgkill(2), to one thread.
+    Thread,
+    /// SI_QUEUE: sigqueue(3), with a value.
+    Queue,
+    /// SI_TIMER: a POSIX timer.
+    Timer {
+        /// Expirations beyond this one.
+        overrun: i32,
+    },
+    /// SI_MESGQ: a message came to an empty POSIX queue.
+    MessageQueue,
+    /// SI_ASYNCIO: asynchronous input or output is done.
+    AsyncIo,
+    /// CLD_*: a child changed its state. The sender is the child.
+    Child(ChildChange),
+    /// POLL_*, SI_SIGIO: a descriptor is ready (fcntl(2), F_SETSIG).
+    Poll {
+        /// Events, as poll(2) has them.
+        band: i64,
+        /// The descriptor.
+        fd: i32,
+    },
+    /// SI_KERNEL.
+    Kernel,
+    /// Any other.
+    Other(i32),
+}
+
+/// What became of a child, with its exit status or the number of the signal.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ChildChange {
+    /// It ended by itself.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(i32),
+    /// A signal ended it, and its core was dumped.
+    Dumped(i32),
+    /// Its tracer was told something.
+    Trapped(i32),
+    /// A signal stopped it.
+    Stopped(i32),
+    /// A signal continued it.
+    Continued(i32),
+}
+
 impl Info {
     const EMPTY: Self = Self {
         number: 0,
@@ -469,11 +521,28 @@ impl Info {
         Signal::new(self.number).ok()
     }
 
-    /// si_code: how it came to be sent.
-    #[inline]
+    /// How it came to be sent.
     #[must_use]
-    pub const fn code(&self) -> i32 {
-        self.code
+    pub fn code(&self) -> Code {
+        match (self.code, self.fields()) {
+            (libc::SI_USER, _) => Code::Kill,
+            (libc::SI_TKILL, _) => Code::Thread,
+            (libc::SI_QUEUE, _) => Code::Queue,
+            (libc::SI_MESGQ, _) => Code::MessageQueue,
+            (libc::SI_ASYNCIO, _) => Code::AsyncIo,
+            (libc::SI_KERNEL, _) => Code::Kernel,
+            (_, Fields::Timer { overrun, .. }) => Code::Timer { overrun },
+            (_, Fields::Poll { band, fd }) => Code::Poll { band, fd },
+            (code, Fields::Child { status, .. }) => match code {
+                libc::CLD_EXITED => Code::Child(ChildChange::Exited(status)),
+                libc::CLD_KILLED => Code::Child(ChildChange::Killed(status)),
+                libc::CLD_DUMPED => Code::Child(ChildChange::Dumped(status)),
+                libc::CLD_TRAPPED => Code::Child(ChildChange::Trapped(status)),
+                libc::CLD_STOPPED => Code::Child(ChildChange::Stopped(status)),
+                _ => Code::Child(ChildChange::Continued(status)),
+            },
+            (code, _) => Code::Other(code),
+        }
     }
 
     /// What the other fields mean: siginfo_layout of the kernel's signal.c.

@@ -8,7 +8,7 @@ use rustix::process::{getpid, getuid};
 use rustix::thread::gettid;
 
 use crate::sigaction::{self, Action, Bell};
-use crate::signal::{self, Change, Fields, NotASignal, Set, Signal};
+use crate::signal::{self, Change, Code, Fields, NotASignal, Set, Signal};
 use crate::sigsend::{self, Scope, Target};
 use crate::{Errno, signalfd};
 
@@ -74,8 +74,9 @@ fn what_was_taken_is_told_by_its_code() {
     assert_eq!(info.signal(), Some(first), "the lower number first");
     let value = u64::MAX - 1;
     assert_eq!(info.fields(), Fields::Queued { pid, uid, value });
+    assert_eq!(info.code(), Code::Queue);
     let info = signal::take(&set, GUARD).unwrap();
-    assert_eq!((info.signal(), info.code()), (Some(second), libc::SI_TKILL));
+    assert_eq!((info.signal(), info.code()), (Some(second), Code::Thread));
     assert_eq!(info.fields(), Fields::Sent { pid, uid });
     assert_eq!(poll(&mut fds, Some(&now)), Ok(0));
 }

@@ -5,3 +5,5 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod process;
+pub mod signal;

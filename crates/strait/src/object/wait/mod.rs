@@ -85,6 +85,11 @@ impl<'a> Member<'a> {
     pub(crate) fn object(object: &'a Arc<Object>, core: usize) -> Self {
         Self(Inner::Object(object, core))
     }
+
+    /// A descriptor that is ready when it is readable.
+    pub(crate) fn descriptor(fd: BorrowedFd<'a>) -> Self {
+        Self(Inner::Descriptor(fd, PollFlags::IN))
+    }
 }
 
 impl<T: Waitable + ?Sized> Waitable for &T {
@@ -176,6 +181,17 @@ impl Process {
     /// As [`Process::open`].
     pub fn of(child: &std::process::Child) -> Result<Self> {
         Self::open(child.id())
+    }
+
+    /// A process whose pidfd is at hand, or that cannot have one here.
+    pub(crate) fn known(pid: rustix::process::Pid, pidfd: Option<OwnedFd>) -> Self {
+        Self { pid, pidfd }
+    }
+
+    /// Its pidfd, to signal it for one; `None` where the kernel refused one.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
     }
 }
 
