@@ -9,7 +9,7 @@
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Signals: [`signal`], [`sigsend`], [`sigaction`], [`signalfd`]. Children: [`spawn`].
-//! - Mechanisms of the kernel: [`mqueue`], [`sysv_msg`], [`sysv_sem`].
+//! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
 
@@ -44,6 +44,7 @@ pub mod sigsend;
 pub mod spawn;
 #[cfg(feature = "test-kit")]
 pub mod step;
+pub mod sysv;
 pub mod sysv_msg;
 pub mod sysv_sem;
 pub mod thread;

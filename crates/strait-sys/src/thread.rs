@@ -9,9 +9,13 @@
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+use std::time::Duration;
 
-use crate::{Errno, Result};
+use crate::{Errno, Result, fork};
 
 /// What an instruction raises.
 const FAULTS: [c_int; 5] = [
@@ -88,4 +92,107 @@ pub fn spawn_scoped_quiet<'scope, T: Send + 'scope>(
         .name(name.into())
         .spawn_scoped(scope, run)
         .map_err(|error| errno_of(&error))
+}
+
+// ---- a thread that can be called out of a system call --------------------------------------
+
+/// What interrupts a thread of [`Interruptible`]: ignored by default, so that one which arrives
+/// late does no harm.
+const INTERRUPT: c_int = libc::SIGURG;
+/// Between two attempts to interrupt: the first may come before the thread is in its system call.
+const AGAIN: Duration = Duration::from_micros(200);
+
+/// A quiet thread whose blocking system call ends with `EINTR` when it is to stop: one of those that
+/// are never restarted (`signal(7)`), such as msgrcv(2), semop(2), poll(2).
+///
+/// It is interrupted by SIGURG, which it alone does not block and for which a handler that does
+/// nothing is installed unless the program has one of its own.
+#[derive(Debug)]
+pub struct Interruptible {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    generation: u32,
+}
+
+extern "C" fn nothing(_signal: c_int) {}
+
+/// Has SIGURG interrupt: ignored or defaulted, it would not.
+fn accept_interrupts() {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: only asks; `now` may be written.
+    let result = unsafe { libc::sigaction(INTERRUPT, core::ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: the kernel filled it in, and zero is a valid sigaction besides.
+    let mut action = unsafe { now.assume_init() };
+    let unhandled = [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction);
+    if result != 0 || !unhandled {
+        return;
+    }
+    action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the handler does nothing, which is async-signal-safe.
+    unsafe { libc::sigaction(INTERRUPT, &raw const action, null_mut()) };
+}
+
+fn set_interrupts(how: c_int) {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set is initialised.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), INTERRUPT) };
+    // SAFETY: the set is initialised; the old one is not asked for.
+    unsafe { libc::pthread_sigmask(how, set.as_ptr(), null_mut()) };
+}
+
+impl Interruptible {
+    /// Starts `run`, which must return soon after its argument has become true, and look at it
+    /// whenever a call ended with `EINTR`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`: no more threads.
+    pub fn spawn(name: &str, run: impl FnOnce(&AtomicBool) + Send + 'static) -> Result<Self> {
+        accept_interrupts();
+        let stop = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&stop);
+        let thread = spawn_quiet(name, move || {
+            set_interrupts(libc::SIG_UNBLOCK);
+            run(&theirs);
+        })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+            generation: fork::generation(),
+        })
+    }
+
+    /// Wakes it from [`std::thread::park`].
+    pub fn unpark(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        self.stop.store(true, Ordering::SeqCst);
+        // It stayed behind in the process that this one was forked from.
+        if self.generation != fork::generation() {
+            core::mem::forget(thread);
+            return;
+        }
+        thread.thread().unpark();
+        while !thread.is_finished() {
+            accept_interrupts();
+            // SAFETY: the thread was not joined or detached, so that its handle is valid.
+            unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPT) };
+            // sleep: the signal may have come just before its system call; then another must.
+            std::thread::sleep(AGAIN);
+        }
+        // A panic in it was told when it happened; it holds nothing of ours.
+        let _ = thread.join();
+    }
 }

@@ -16,6 +16,7 @@ mod pass;
 mod seccomp;
 mod signal;
 mod slots;
+mod thread;
 mod uring;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

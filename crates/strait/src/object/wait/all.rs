@@ -27,8 +27,8 @@ pub struct AllWon {
 /// Waits until all of `members` are ready at once, and takes all of them in one step that no other
 /// process sees half done.
 ///
-/// Objects of one namespace and private objects can be mixed. Descriptors, processes and delays are
-/// looked at in the moment of commitment, and not taken. A pulse counts if the other members are
+/// Objects of one namespace and private objects can be mixed. Descriptors, processes, delays and
+/// what System V has are looked at in the moment of commitment, and not taken. A pulse counts if the other members are
 /// ready when the waiter has woken.
 ///
 /// # Errors
@@ -205,7 +205,7 @@ impl<'a> Plan<'a> {
     /// The first of those that are only looked at which is not ready.
     fn unready(&self, since: Since<'_>) -> Result<Option<usize>> {
         for (index, inner) in &self.looked_at {
-            if member::take(inner, since(*index), &mut Steps::until(None))?.is_none() {
+            if !member::is_ready(inner, since(*index), &mut Steps::until(None))? {
                 return Ok(Some(*index));
             }
         }

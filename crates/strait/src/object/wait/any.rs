@@ -1,7 +1,9 @@
 //! Waiting for any of several.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::event::PollFlags;
 use strait_sys::futex::Sleep;
 use strait_sys::kill;
 use strait_sys::time::Deadline;
@@ -11,6 +13,7 @@ use crate::object::commit::txn::{self, Place, Watched};
 use crate::object::spot::Quick;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
+use crate::object::wait::source::Watcher;
 use crate::object::wait::timer::Due;
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
 
@@ -99,6 +102,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) inner: Inner<'a>,
     /// The generation when the wait began: a later one means that a pulse was for us.
     pub(crate) since: Option<u32>,
+    /// Who watches what has no descriptor.
+    watcher: Option<Watcher>,
     _ticket: Option<Ticket<'a>>,
 }
 
@@ -149,7 +154,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Prepares to sleep on all members. False: one may be ready by now.
-    fn prepare(&self, blocking: &mut Blocking<'a>, deadline: Option<Deadline>) -> Result<bool> {
+    fn prepare<'s>(
+        &'s self,
+        blocking: &mut Blocking<'s>,
+        deadline: Option<Deadline>,
+    ) -> Result<bool> {
         for entry in &self.entries {
             if let Prepared::LookAgain = entry.prepare(blocking, deadline)? {
                 return Ok(false);
@@ -188,9 +197,14 @@ impl<'a> Entry<'a> {
     /// round, a pulse between the two could be taken from a waiter that it was meant for.
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
+            let watcher = match &inner {
+                Inner::Source(source) => Some(Watcher::new(source)?),
+                _ => None,
+            };
             return Ok(Self {
                 inner,
                 since: None,
+                watcher,
                 _ticket: None,
             });
         };
@@ -202,16 +216,20 @@ impl<'a> Entry<'a> {
         Ok(Self {
             inner,
             since,
+            watcher: None,
             _ticket: ticket,
         })
     }
 
     /// Arms the member and adds what wakes us to `blocking`.
-    pub(crate) fn prepare(
-        &self,
-        blocking: &mut Blocking<'a>,
+    pub(crate) fn prepare<'s>(
+        &'s self,
+        blocking: &mut Blocking<'s>,
         deadline: Option<Deadline>,
-    ) -> Result<Prepared> {
+    ) -> Result<Prepared>
+    where
+        'a: 's,
+    {
         let (object, core) = match &self.inner {
             Inner::Object(object, core) => (*object, *core),
             Inner::Descriptor(fd, interest) => {
@@ -220,6 +238,13 @@ impl<'a> Entry<'a> {
             }
             Inner::Until(moment) => {
                 blocking.at_latest(*moment);
+                return Ok(Prepared::Asleep);
+            }
+            Inner::Source(_) => {
+                if let Some(watcher) = &self.watcher {
+                    watcher.arm()?;
+                    blocking.add_descriptor(watcher.as_fd(), PollFlags::IN);
+                }
                 return Ok(Prepared::Asleep);
             }
             Inner::Process(_) => return Ok(Prepared::Asleep),

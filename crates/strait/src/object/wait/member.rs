@@ -167,9 +167,18 @@ pub(crate) fn take(
         }
         Inner::Descriptor(fd, interest) => descriptor_ready(*fd, *interest)?,
         Inner::Until(deadline) => deadline.passed(),
+        Inner::Source(source) => source.take()?,
         Inner::Process(pid) => !process_runs(*pid),
     };
     Ok(ready.then_some(Taken { abandoned: false }))
+}
+
+/// Whether the member is ready, for one that is only looked at.
+pub(crate) fn is_ready(inner: &Inner<'_>, since: Option<u32>, steps: &mut Steps) -> Result<bool> {
+    match inner {
+        Inner::Source(source) => source.is_ready(),
+        _ => Ok(take(inner, since, steps)?.is_some()),
+    }
 }
 
 fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result<Option<Taken>> {

@@ -25,6 +25,7 @@ mod member;
 pub(crate) mod ring;
 mod set;
 pub(crate) mod signal;
+pub(crate) mod source;
 pub(crate) mod timer;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,6 +78,7 @@ pub(crate) enum Inner<'a> {
     Object(&'a Arc<Object>, usize),
     Descriptor(BorrowedFd<'a>, PollFlags),
     Until(Deadline),
+    Source(&'a Arc<dyn source::Source>),
     /// A process without a pidfd: looked at now and then.
     Process(rustix::process::Pid),
 }
@@ -89,6 +91,11 @@ impl<'a> Member<'a> {
     /// A descriptor that is ready when it is readable.
     pub(crate) fn descriptor(fd: BorrowedFd<'a>) -> Self {
         Self(Inner::Descriptor(fd, PollFlags::IN))
+    }
+
+    /// What has no descriptor.
+    pub(crate) fn source(source: &'a Arc<dyn source::Source>) -> Self {
+        Self(Inner::Source(source))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::object::spot::Object;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps, Taken};
 use crate::object::wait::ring::{self, Ringer};
+use crate::object::wait::source::Watcher;
 use crate::object::wait::{Inner, Waitable, timer};
 
 /// Names a member of a [`Set`], from [`Set::add`] until [`Set::remove`].
@@ -70,6 +71,7 @@ enum Kept {
     Object(Arc<Object>, usize),
     Descriptor(OwnedFd, PollFlags),
     Until(Deadline),
+    Source(Watcher),
     Process(rustix::process::Pid),
 }
 
@@ -79,6 +81,7 @@ impl Kept {
             Self::Object(object, core) => Inner::Object(object, *core),
             Self::Descriptor(fd, interest) => Inner::Descriptor(fd.as_fd(), *interest),
             Self::Until(moment) => Inner::Until(*moment),
+            Self::Source(watcher) => Inner::Source(watcher.source()),
             Self::Process(pid) => Inner::Process(*pid),
         }
     }
@@ -149,6 +152,7 @@ impl Set {
                 Kept::Descriptor(fd, interest)
             }
             Inner::Until(moment) => Kept::Until(moment),
+            Inner::Source(source) => Kept::Source(Watcher::new(source)?),
             Inner::Process(pid) => Kept::Process(pid),
         };
         self.insert(kept)
@@ -173,6 +177,11 @@ impl Set {
                 events.set(EventFlags::OUT, interest.contains(PollFlags::OUT));
                 epoll::add(&self.0.epoll, fd, EventData::new_u64(at as u64), events)
                     .map_err(fail)?;
+            }
+            Kept::Source(watcher) => {
+                let data = EventData::new_u64(at as u64);
+                epoll::add(&self.0.epoll, watcher, data, EventFlags::IN).map_err(fail)?;
+                watcher.arm()?;
             }
             Kept::Until(_) | Kept::Process(_) => {}
         }
@@ -286,7 +295,8 @@ impl Shared {
                 // It also leaves with its last descriptor.
                 let _ = epoll::delete(&self.epoll, fd);
             }
-            Kept::Until(_) | Kept::Process(_) => {}
+            // Its descriptor, of which there is one, goes with it.
+            Kept::Source(_) | Kept::Until(_) | Kept::Process(_) => {}
         }
     }
 
@@ -342,14 +352,13 @@ impl Shared {
     /// Arms every object. False: one may be ready by now.
     pub(crate) fn arm(&self) -> bool {
         let members = self.members();
-        let mut objects = members
-            .iter()
-            .flatten()
-            .filter_map(|entry| match &entry.kept {
-                Kept::Object(object, core) => Some((object, *core)),
-                _ => None,
-            });
-        objects.all(|(object, core)| is_quiet(object, core))
+        let mut kept = members.iter().flatten().map(|entry| &entry.kept);
+        kept.all(|kept| match kept {
+            Kept::Object(object, core) => is_quiet(object, *core),
+            // Its thread was started when it was added: nothing can fail.
+            Kept::Source(watcher) => watcher.arm().is_ok(),
+            _ => true,
+        })
     }
 
     fn announce_all(&self) {
