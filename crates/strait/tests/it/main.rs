@@ -9,6 +9,7 @@ mod peer;
 mod smoke;
 mod transfer;
 mod trust;
+mod unix;
 mod waits;
 mod world;
 
@@ -21,6 +22,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];
