@@ -267,10 +267,19 @@ impl Set {
         Self(signals.into_iter().fold(0, |bits, one| bits | one.bit()))
     }
 
-    /// The set that the kernel writes as these bits: signal 1 is the lowest.
+    /// The set that the kernel writes as these bits: signal 1 is the lowest. Without those that the
+    /// C library keeps.
     #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+    pub fn from_bits(bits: u64) -> Self {
+        let all = Self::new(Signal::all());
+        Self(bits & all.0)
+    }
+
+    /// Whether a thread with this mask is inside the C library, which blocks everything for a
+    /// moment, its own signals too: nobody else can block those.
+    #[must_use]
+    pub fn is_passing(mask: u64) -> bool {
+        mask & !Self::new(Signal::all()).0 != 0
     }
 
     /// Whether the signal is one of them.

@@ -9,11 +9,15 @@ use strait_sys::signal::{self, Change, Fields, Info, Set as Bits};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, fork, signalfd};
 
+use super::look::{field, is_zombie, mask};
 use super::{Code, Set, Signal, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::wait::{Member, Waitable};
 
 const VERB: &str = "receive signals";
+/// How often a thread is looked at that the C library lets block everything for a moment, as while
+/// it starts another.
+const PASSING: u32 = 1000;
 
 /// A signal that was taken.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -140,14 +144,21 @@ fn open_elsewhere(set: Bits) -> Option<(String, Set)> {
         if task.file_name().to_str() == Some(&own) {
             continue;
         }
-        // One that has ended meanwhile takes no signals.
-        let Ok(status) = std::fs::read_to_string(task.path().join("status")) else {
-            continue;
-        };
-        let open = set.without(super::look::bits(&status, "SigBlk:").unwrap_or(set));
-        if !open.is_empty() && !super::look::is_zombie(&status) {
-            let name = super::look::field(&status, "Name:").unwrap_or_default();
-            return Some((name.to_owned(), Set(open)));
+        let status = task.path().join("status");
+        for _ in 0..PASSING {
+            // One that has ended meanwhile takes no signals.
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let Some(mask) = mask(&status, "SigBlk:").filter(|_| !is_zombie(&status)) else {
+                break;
+            };
+            let open = set.without(Bits::from_bits(mask));
+            if !open.is_empty() {
+                return Some((field(&status, "Name:")?.to_owned(), Set(open)));
+            }
+            if !Bits::is_passing(mask) {
+                break;
+            }
+            std::thread::yield_now();
         }
     }
     None

@@ -12,5 +12,6 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("unix.sender", signal::sender),
     ("unix.latecomer", signal::latecomer),
     ("unix.forker", signal::forker),
+    ("unix.parent", signal::parent),
     ("unix.inheritor", process::inheritor),
 ];

@@ -1,6 +1,7 @@
 //! Signals between processes: order, values, senders, limits, and what is refused.
 
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, setrlimit};
@@ -11,6 +12,7 @@ use strait::unix::signal::{
 };
 use strait::wait::{self, Process, Waitable};
 use strait::{ErrorKind, Result};
+use strait_sys::spawn::{Signals, Start};
 
 use crate::peer::{Peer, command, say, told};
 use crate::world::{GUARD, USERS, as_user, is_root, no_users, refused, skip};
@@ -98,6 +100,18 @@ pub(crate) fn prober(args: &[String]) {
     say(format!("{} {sent}", kind(signal::probe(pid))));
 }
 
+/// Starts a process that blocks these from its start, in every thread: the harness runs roles
+/// beside its own.
+fn blocking(command: &mut Command, signals: &[Signal]) -> Peer {
+    let blocked = strait_sys::signal::Set::new(signals.iter().copied());
+    let signals = Signals {
+        blocked,
+        ..Signals::default()
+    };
+    let _start = Start::prepare(command, signals).unwrap();
+    Peer::of(command)
+}
+
 struct Target {
     peer: Peer,
     pid: u32,
@@ -106,10 +120,12 @@ struct Target {
 
 impl Target {
     fn start(signals: &[&str]) -> Self {
-        Self::of(Peer::start("unix.receiver", signals))
+        Self::of(&mut command("unix.receiver", signals), signals)
     }
 
-    fn of(mut peer: Peer) -> Self {
+    fn of(command: &mut Command, signals: &[&str]) -> Self {
+        let signals: Vec<_> = signals.iter().map(|name| name.parse().unwrap()).collect();
+        let mut peer = blocking(command, &signals);
         let thread = peer.hear().unwrap().parse().unwrap();
         let pid = peer.child.id();
         Self { peer, pid, thread }
@@ -173,8 +189,11 @@ fn standard_signals_coalesce_and_keep_the_first_value() {
 
 #[test]
 fn a_thread_a_group_and_a_pidfd_are_reached() {
-    let mut peer = command("unix.receiver", &["USR1", "USR2", "RTMIN+4"]);
-    let mut to = Target::of(Peer::of(peer.process_group(0)));
+    let signals = ["USR1", "USR2", "RTMIN+4"];
+    let mut to = Target::of(
+        command("unix.receiver", &signals).process_group(0),
+        &signals,
+    );
     let (own, uid) = (own(), uid());
     signal::send_thread(to.pid, to.thread, Signal::USR1).unwrap();
     assert_eq!(to.peer.ask("recv"), format!("SIGUSR1 Thread {own}/{uid} -"));
@@ -203,13 +222,14 @@ fn a_thread_a_group_and_a_pidfd_are_reached() {
 #[test]
 fn a_full_queue_refuses_and_loses_nothing() {
     let name = "a_full_queue_refuses_and_loses_nothing";
-    let mut peer = command("unix.receiver", &["RTMIN+1", "RTMIN+2"]);
+    let signals = ["RTMIN+1", "RTMIN+2"];
+    let mut peer = command("unix.receiver", &signals);
     // The queue is counted for all processes of a user: a user of its own, where that can be.
     match no_users() {
         None => drop(as_user(&mut peer, USERS[0])),
         Some(why) => skip(name, format!("{why}: with the queue of this user")),
     }
-    let mut to = Target::of(Peer::of(&mut peer));
+    let mut to = Target::of(&mut peer, &signals);
     let limit = 8 + signal::look(to.pid).unwrap().queue.queued;
     assert_eq!(to.peer.ask(&format!("limit {limit}")), "limited");
     let mut sent = 0;
@@ -302,44 +322,42 @@ fn what_cannot_be_blocked_is_refused() {
     refused(Set::new([]).block(), ErrorKind::InvalidInput);
 }
 
-/// Blocks after a thread has started, and before another.
+/// Has a thread that does not block what all others do.
 pub(crate) fn latecomer(_: &[String]) {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (tell, unblocked) = std::sync::mpsc::channel();
     let early = std::thread::Builder::new().name("early".into());
-    let early = early.spawn(move || stopped.recv()).unwrap();
-    let error = refused(Set::new([Signal::TERM]).block(), ErrorKind::InvalidInput);
+    let early = early.spawn(move || {
+        let _open = Mask::unblock([Signal::TERM]).unwrap();
+        tell.send(()).unwrap();
+        stopped.recv().unwrap_err();
+    });
+    unblocked.recv().unwrap();
+    let both = || Set::new([Signal::TERM, Signal::USR1]);
+    let error = refused(both().block(), ErrorKind::InvalidInput);
     say(error.why());
     drop(stop);
-    early.join().unwrap().unwrap_err();
-    let signals = Set::new([Signal::TERM]).block().unwrap();
+    early.unwrap().join().unwrap();
+    let signals = both().block().unwrap();
     let inherited = std::thread::spawn(|| signal::blocked().unwrap().contains(Signal::TERM));
     assert!(inherited.join().unwrap());
     // It may be received elsewhere than where it was blocked.
     let taken = std::thread::spawn(move || {
-        let taken = signals.recv_for(GUARD).unwrap().unwrap().signal;
-        drop(signals);
-        taken
+        say("ready");
+        signals.recv_for(GUARD).unwrap().unwrap().signal
     });
-    say("ready");
-    let taken = taken.join().unwrap();
-    say(format!(
-        "{taken} {}",
-        signal::blocked().unwrap().contains(Signal::TERM)
-    ));
+    say(taken.join().unwrap());
 }
 
 #[test]
-fn blocking_after_threads_have_started_is_refused() {
-    let mut peer = Peer::start("unix.latecomer", &[]);
+fn blocking_is_refused_while_a_thread_does_not_block() {
+    let mut late = command("unix.latecomer", &[]);
+    let mut peer = blocking(&mut late, &[Signal::TERM, Signal::USR1]);
     let why = peer.hear().unwrap();
-    assert!(why.contains("\"early\" does not block SIGTERM"), "{why}");
+    assert!(why.contains("\"early\" does not block SIGTERM,"), "{why}");
     assert_eq!(peer.hear().unwrap(), "ready");
     signal::send(peer.child.id(), Signal::TERM).unwrap();
-    assert_eq!(
-        peer.hear().unwrap(),
-        "SIGTERM true",
-        "no other thread's mask was changed"
-    );
+    assert_eq!(peer.hear().unwrap(), "SIGTERM");
     assert!(peer.finish().success());
 }
 
@@ -360,7 +378,6 @@ pub(crate) fn forker(_: &[String]) {
         );
         assert_eq!(signal::blocked().unwrap(), before, "the mask is");
         drop(signals);
-        assert!(!signal::blocked().unwrap().contains(Signal::USR1));
         let mine = Set::new([Signal::USR1]).block().unwrap();
         assert!(mine.try_recv().unwrap().is_none());
         0
@@ -370,12 +387,14 @@ pub(crate) fn forker(_: &[String]) {
     say(format!("{:?}", ended.unwrap().unwrap().1.exit_status()));
     say(format!("{:?}", bell.take().unwrap()));
     signal::send(own(), Signal::USR2).unwrap();
+    // Any thread may be the one that is interrupted.
+    wait::any_for(&[&bell], GUARD).unwrap().unwrap();
     say(format!("{:?}", bell.take().unwrap()));
 }
 
 #[test]
 fn a_forked_child_has_its_own_signals() {
-    let mut peer = Peer::start("unix.forker", &[]);
+    let mut peer = blocking(&mut command("unix.forker", &[]), &[Signal::USR1]);
     assert_eq!(peer.hear().unwrap(), "Some(0)");
     assert_eq!(peer.hear().unwrap(), "None", "the child rang");
     assert_eq!(peer.hear().unwrap(), "Some(1)");
@@ -428,6 +447,7 @@ fn dispositions_come_back() {
     drop(default);
     drop(ignored);
     assert_eq!(now(), Disposition::Default);
+    assert_ne!(signal::queue().unwrap().limit, Some(0));
     // Rust's start-up has seen to that.
     assert_eq!(
         signal::disposition(Signal::PIPE).unwrap(),
@@ -449,27 +469,27 @@ fn a_bell_rings_and_wakes_a_wait() {
     assert_eq!(signal::disposition(rt(21)).unwrap(), Disposition::Default);
 }
 
+/// Has children and says how they ended.
+pub(crate) fn parent(_: &[String]) {
+    let signals = Set::new([Signal::CHLD]).block().unwrap();
+    for (script, change) in [
+        ("exit 3", ChildChange::Exited(3)),
+        ("kill -TERM $$", ChildChange::Killed(15)),
+    ] {
+        let mut child = Command::new("sh");
+        let mut child = child.args(["-c", script]).spawn().unwrap();
+        let told = signals.recv_for(GUARD).unwrap().unwrap();
+        assert_eq!(told.code, Code::Child(change));
+        assert_eq!(told.sender.unwrap().pid, child.id());
+        child.wait().unwrap();
+    }
+    say("right");
+}
+
 #[test]
 fn the_end_of_a_child_is_told_by_its_code() {
-    // In a process of its own: SIGCHLD goes to any thread that does not block it.
-    crate::world::alone(
-        "unix::signal::the_end_of_a_child_is_told_by_its_code",
-        || {
-            let signals = Set::new([Signal::CHLD]).block().unwrap();
-            for (script, change) in [
-                ("exit 3", ChildChange::Exited(3)),
-                ("kill -TERM $$", ChildChange::Killed(15)),
-            ] {
-                let mut child = std::process::Command::new("sh");
-                let mut child = child.args(["-c", script]).spawn().unwrap();
-                let told = signals.recv_for(GUARD).unwrap().unwrap();
-                assert_eq!(told.code, Code::Child(change));
-                assert_eq!(told.sender.unwrap().pid, child.id());
-                child.wait().unwrap();
-            }
-            assert!(signal::queue().unwrap().limit != Some(0));
-        },
-    );
+    let mut peer = blocking(&mut command("unix.parent", &[]), &[Signal::CHLD]);
+    assert_eq!(peer.hear().as_deref(), Some("right"));
 }
 
 // ---- in a wait, for every tier -------------------------------------------------------------
