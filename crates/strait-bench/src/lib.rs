@@ -42,6 +42,7 @@ pub mod nt;
 pub mod raw;
 mod report;
 mod survey;
+pub mod unix;
 
 pub use engine::role::peer_main;
 pub use link::Site;
@@ -54,4 +55,4 @@ pub use report::{Machine, Report, Row};
 pub use survey::{Options, Plain, Progress, Refusal, Silent, survey};
 
 /// Every mechanism that the survey knows: one line each.
-pub const TABLE: &[&[Entry]] = &[nt::TABLE, raw::TABLE];
+pub const TABLE: &[&[Entry]] = &[nt::TABLE, unix::TABLE, raw::TABLE];

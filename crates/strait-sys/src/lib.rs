@@ -9,7 +9,8 @@
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Signals: [`signal`], [`sigsend`], [`sigaction`], [`signalfd`]. Children: [`spawn`].
-//! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`].
+//! - Mechanisms of the kernel: [`mqueue`], [`vmsplice`], [`sysv`], [`sysv_msg`], [`sysv_sem`].
+//! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
 
@@ -50,7 +51,9 @@ pub mod sysv_sem;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
+pub mod umask;
 pub mod uring;
+pub mod vmsplice;
 
 mod guard;
 mod slots;

@@ -34,7 +34,7 @@ pub enum ErrorKind {
     LimitExceeded,
     /// The calling thread does not own the mutant.
     NotOwner,
-    /// Another process holds the name in transition and did not finish.
+    /// Somebody uses it in a way that forbids this now, such as holding the name in transition.
     Busy,
     /// A peer damaged the shared memory: it was truncated, or never settles.
     Broken,
@@ -157,6 +157,7 @@ fn kind_of(errno: Errno) -> ErrorKind {
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSPC | Errno::DQUOT | Errno::NOLCK => {
             ErrorKind::Exhausted
         }
+        Errno::BUSY => ErrorKind::Busy,
         Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
         Errno::PIPE | Errno::CONNRESET | Errno::SRCH => ErrorKind::PeerGone,
         _ => ErrorKind::Kernel,

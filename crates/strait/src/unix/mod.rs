@@ -5,5 +5,8 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod pipe;
 pub mod process;
 pub mod signal;
+
+pub use self::pipe::fifo;

@@ -22,7 +22,9 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
-    unix::ROLES,
+    unix::pipe::ROLES,
+    unix::process::ROLES,
+    unix::signal::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];

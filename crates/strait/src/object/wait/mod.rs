@@ -88,9 +88,9 @@ impl<'a> Member<'a> {
         Self(Inner::Object(object, core))
     }
 
-    /// A descriptor that is ready when it is readable.
-    pub(crate) fn descriptor(fd: BorrowedFd<'a>) -> Self {
-        Self(Inner::Descriptor(fd, PollFlags::IN))
+    /// A descriptor that is looked at.
+    pub(crate) fn descriptor(fd: BorrowedFd<'a>, interest: PollFlags) -> Self {
+        Self(Inner::Descriptor(fd, interest))
     }
 
     /// What has no descriptor.

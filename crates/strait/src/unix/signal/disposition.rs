@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::event::PollFlags;
 use strait_sys::sigaction::{self, Action};
 use strait_sys::{Errno, fork};
 
@@ -120,7 +121,7 @@ impl AsFd for Bell {
 /// Ready when it has rung. A wait takes nothing: [`Bell::take`] does.
 impl Waitable for Bell {
     fn member(&self) -> Member<'_> {
-        Member::descriptor(self.bell.as_fd())
+        Member::descriptor(self.bell.as_fd(), PollFlags::IN)
     }
 }
 

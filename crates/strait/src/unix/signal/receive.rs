@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use rustix::event::PollFlags;
 use rustix::thread::gettid;
 use strait_sys::signal::{self, Change, Fields, Info, Set as Bits};
 use strait_sys::time::Deadline;
@@ -249,7 +250,7 @@ impl AsFd for Receiver {
 /// Ready while a signal of the set is pending. A wait takes none: [`Receiver::try_recv`] does.
 impl Waitable for Receiver {
     fn member(&self) -> Member<'_> {
-        Member::descriptor(self.fd.as_fd())
+        Member::descriptor(self.fd.as_fd(), PollFlags::IN)
     }
 }
 

@@ -13,8 +13,12 @@ use strait::unix::signal::{self, Mask, Signal};
 use strait::wait::{self, Process};
 use strait::{ErrorKind, Pass};
 
+use crate::peer::{Role, command};
 use crate::waits::beside;
 use crate::world::{GUARD, alone, refused};
+
+/// The processes these tests start.
+pub(crate) const ROLES: &[(&str, Role)] = &[("process.inheritor", inheritor)];
 
 const ZERO: Duration = Duration::ZERO;
 
@@ -121,15 +125,15 @@ fn a_command_starts_again_and_keeps_nothing_of_the_first_time() {
 #[test]
 fn handles_are_passed_to_it() {
     let event = Event::options().shared().create().unwrap();
-    let mut command = crate::peer::command("unix.inheritor", &[]);
-    command.pass("event", &event).unwrap();
-    let mut child = process::start(&mut command).unwrap();
+    let mut heir = command("process.inheritor", &[]);
+    heir.pass("event", &event).unwrap();
+    let mut child = process::start(&mut heir).unwrap();
     assert!(child.wait_for(GUARD).unwrap().unwrap().success());
     assert!(event.query().unwrap().set);
 }
 
 /// Sets the event that it was passed.
-pub(crate) fn inheritor(_: &[String]) {
+fn inheritor(_: &[String]) {
     strait::inherited::<Event>("event").unwrap().set().unwrap();
 }
 

@@ -14,8 +14,18 @@ use strait::wait::{self, Process, Waitable};
 use strait::{ErrorKind, Result};
 use strait_sys::spawn::{Signals, Start};
 
-use crate::peer::{Peer, command, say, told};
+use crate::peer::{Peer, Role, command, say, told};
 use crate::world::{GUARD, USERS, as_user, is_root, no_users, refused, skip};
+
+/// The processes these tests start.
+pub(crate) const ROLES: &[(&str, Role)] = &[
+    ("signal.receiver", receiver),
+    ("signal.prober", prober),
+    ("signal.sender", sender),
+    ("signal.latecomer", latecomer),
+    ("signal.forker", forker),
+    ("signal.parent", parent),
+];
 
 const ZERO: Duration = Duration::ZERO;
 
@@ -41,7 +51,7 @@ fn shown(received: Option<Received>) -> String {
 // ---- processes -----------------------------------------------------------------------------
 
 /// Blocks the signals of `args`, and does as it is told.
-pub(crate) fn receiver(args: &[String]) {
+fn receiver(args: &[String]) {
     let set: Set = args.iter().map(|name| name.parse().unwrap()).collect();
     let signals = set.block().unwrap();
     let event = Event::options().create().unwrap();
@@ -83,7 +93,7 @@ fn in_row(signals: &Receiver, count: usize) -> String {
 }
 
 /// Sends `args[1]` to the process `args[0]` with the values 1 to `args[2]`, and stays.
-pub(crate) fn sender(args: &[String]) {
+fn sender(args: &[String]) {
     let pid = args[0].parse().unwrap();
     for value in 1..=args[2].parse::<i32>().unwrap() {
         signal::send_value(pid, args[1].parse().unwrap(), value).unwrap();
@@ -93,7 +103,7 @@ pub(crate) fn sender(args: &[String]) {
 }
 
 /// Says what came of signalling the process `args[0]`.
-pub(crate) fn prober(args: &[String]) {
+fn prober(args: &[String]) {
     let pid = args[0].parse().unwrap();
     let kind = |result: Result<()>| format!("{:?}", result.map_err(|error| error.kind()));
     let sent = kind(signal::send(pid, Signal::WINCH));
@@ -120,7 +130,7 @@ struct Target {
 
 impl Target {
     fn start(signals: &[&str]) -> Self {
-        Self::of(&mut command("unix.receiver", signals), signals)
+        Self::of(&mut command("signal.receiver", signals), signals)
     }
 
     fn of(command: &mut Command, signals: &[&str]) -> Self {
@@ -191,7 +201,7 @@ fn standard_signals_coalesce_and_keep_the_first_value() {
 fn a_thread_a_group_and_a_pidfd_are_reached() {
     let signals = ["USR1", "USR2", "RTMIN+4"];
     let mut to = Target::of(
-        command("unix.receiver", &signals).process_group(0),
+        command("signal.receiver", &signals).process_group(0),
         &signals,
     );
     let (own, uid) = (own(), uid());
@@ -223,7 +233,7 @@ fn a_thread_a_group_and_a_pidfd_are_reached() {
 fn a_full_queue_refuses_and_loses_nothing() {
     let name = "a_full_queue_refuses_and_loses_nothing";
     let signals = ["RTMIN+1", "RTMIN+2"];
-    let mut peer = command("unix.receiver", &signals);
+    let mut peer = command("signal.receiver", &signals);
     // The queue is counted for all processes of a user: a user of its own, where that can be.
     match no_users() {
         None => drop(as_user(&mut peer, USERS[0])),
@@ -260,7 +270,7 @@ fn a_full_queue_refuses_and_loses_nothing() {
 #[test]
 fn what_a_killed_sender_sent_arrives() {
     let mut to = Target::start(&["RTMIN+1"]);
-    let mut from = Peer::start("unix.sender", &[&to.pid.to_string(), "RTMIN+1", "10"]);
+    let mut from = Peer::start("signal.sender", &[&to.pid.to_string(), "RTMIN+1", "10"]);
     assert_eq!(from.hear().unwrap(), "sent");
     let pid = from.child.id();
     from.kill();
@@ -300,7 +310,7 @@ fn another_users_process_is_refused() {
     if let Some(why) = no_users() {
         return skip("another_users_process_is_refused", why);
     }
-    let mut peer = command("unix.prober", &[&own().to_string()]);
+    let mut peer = command("signal.prober", &[&own().to_string()]);
     let mut peer = Peer::of(as_user(&mut peer, USERS[0]));
     assert_eq!(peer.hear().unwrap(), expected);
 }
@@ -323,7 +333,7 @@ fn what_cannot_be_blocked_is_refused() {
 }
 
 /// Has a thread that does not block what all others do.
-pub(crate) fn latecomer(_: &[String]) {
+fn latecomer(_: &[String]) {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let (tell, unblocked) = std::sync::mpsc::channel();
     let early = std::thread::Builder::new().name("early".into());
@@ -351,7 +361,7 @@ pub(crate) fn latecomer(_: &[String]) {
 
 #[test]
 fn blocking_is_refused_while_a_thread_does_not_block() {
-    let mut late = command("unix.latecomer", &[]);
+    let mut late = command("signal.latecomer", &[]);
     let mut peer = blocking(&mut late, &[Signal::TERM, Signal::USR1]);
     let why = peer.hear().unwrap();
     assert!(why.contains("\"early\" does not block SIGTERM,"), "{why}");
@@ -362,7 +372,7 @@ fn blocking_is_refused_while_a_thread_does_not_block() {
 }
 
 /// Uses a receiver and a bell in a forked child.
-pub(crate) fn forker(_: &[String]) {
+fn forker(_: &[String]) {
     let signals = Set::new([Signal::USR1]).block().unwrap();
     let bell = Bell::new(Signal::USR2).unwrap();
     let before = signal::blocked().unwrap();
@@ -394,7 +404,7 @@ pub(crate) fn forker(_: &[String]) {
 
 #[test]
 fn a_forked_child_has_its_own_signals() {
-    let mut peer = blocking(&mut command("unix.forker", &[]), &[Signal::USR1]);
+    let mut peer = blocking(&mut command("signal.forker", &[]), &[Signal::USR1]);
     assert_eq!(peer.hear().unwrap(), "Some(0)");
     assert_eq!(peer.hear().unwrap(), "None", "the child rang");
     assert_eq!(peer.hear().unwrap(), "Some(1)");
@@ -470,7 +480,7 @@ fn a_bell_rings_and_wakes_a_wait() {
 }
 
 /// Has children and says how they ended.
-pub(crate) fn parent(_: &[String]) {
+fn parent(_: &[String]) {
     let signals = Set::new([Signal::CHLD]).block().unwrap();
     for (script, change) in [
         ("exit 3", ChildChange::Exited(3)),
@@ -488,7 +498,7 @@ pub(crate) fn parent(_: &[String]) {
 
 #[test]
 fn the_end_of_a_child_is_told_by_its_code() {
-    let mut peer = blocking(&mut command("unix.parent", &[]), &[Signal::CHLD]);
+    let mut peer = blocking(&mut command("signal.parent", &[]), &[Signal::CHLD]);
     assert_eq!(peer.hear().as_deref(), Some("right"));
 }
 
