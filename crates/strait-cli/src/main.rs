@@ -13,6 +13,7 @@ mod objects;
 mod output;
 mod seen;
 mod table;
+mod unix;
 mod value;
 mod verbs;
 

@@ -7,19 +7,23 @@
 //! | `timer:5s` | this much time |
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
+//! | `signal:TERM` | a signal to this program, by name or number; it is taken |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::signal::{Receiver, Set, Signal};
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
+use crate::unix::signal;
 use crate::value;
 
 /// What was written.
@@ -31,8 +35,7 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
-    /// A signal by its name: known, and not built yet.
-    Signal,
+    Signal(Signal),
 }
 
 /// Reads one.
@@ -64,11 +67,11 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
-        "signal" => Ok(Written::Signal),
+        "signal" => signal::named(rest).map(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, signal, fd"
             )),
         },
     }
@@ -87,6 +90,8 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    /// Blocked for good: what comes when the wait is over must not end this program instead.
+    Signal(ManuallyDrop<Receiver>),
 }
 
 impl Context {
@@ -115,10 +120,9 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
-            Written::Signal => {
-                return Err(Failure::new(
-                    "waiting for signals is not built yet (a shell's `trap` can set an event)",
-                ));
+            Written::Signal(signal) => {
+                let receiver = Set::new([*signal]).block().map_err(Failure::of)?;
+                Member::Signal(ManuallyDrop::new(receiver))
             }
         };
         Ok(opened)
@@ -170,7 +174,16 @@ impl Member {
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
+            Self::Signal(receiver) => Box::new(&**receiver),
         })
+    }
+
+    /// Takes what was won, where a wait only looks.
+    pub(crate) fn take(&self) -> Result<(), Failure> {
+        match self {
+            Self::Signal(receiver) => receiver.try_recv().map(drop).map_err(Failure::of),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -195,7 +208,7 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
-        assert_eq!(read("signal:INT"), Ok(Written::Signal));
+        assert_eq!(read("signal:INT"), Ok(Written::Signal(Signal::INT)));
         for wrong in [
             "event",
             "event:",
@@ -203,6 +216,7 @@ mod tests {
             "pid:x",
             "fd:-1",
             "timer:@",
+            "signal:NOSUCH",
             "timer:soon",
             "",
         ] {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
+use crate::unix::signal;
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
 /// Every way two processes can talk, from the shell.
@@ -53,6 +54,9 @@ pub(crate) enum Verb {
     /// Timers: ready at a time, once or again and again
     #[command(subcommand)]
     Timer(timer::Verb),
+    /// Signals: numbers that the kernel delivers
+    #[command(subcommand)]
+    Signal(signal::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -73,6 +77,7 @@ impl Verb {
             Self::Semaphore(verb) => verb.run(context),
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
+            Self::Signal(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

@@ -9,5 +9,6 @@ mod objects;
 mod section;
 mod shell;
 mod survey;
+mod unix;
 mod wait;
 mod world;

@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Look {
     /// Pending for the process or its main thread.
     pub pending: Set,
-    /// Blocked by its main thread.
+    /// Blocked by its main thread. While that sleeps in sigtimedwait(2) for a signal, as
+    /// [`Receiver::recv`](super::Receiver::recv) does, the kernel does not count it as blocked.
     pub blocked: Set,
     /// Ignored.
     pub ignored: Set,

@@ -96,8 +96,9 @@ impl Set {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for KILL, STOP, a fault or an empty set, and if another thread
     /// of this process does not block one of them: what is sent to the process would go there, and
-    /// kill. Block before threads start. Without /proc that is not checked; nor is a thread that
-    /// starts meanwhile. [`ErrorKind::Exhausted`] without a free descriptor.
+    /// kill. Block before threads start. A thread that is just receiving one of them counts as one
+    /// that does not block it. Without /proc that is not checked; nor is a thread that starts
+    /// meanwhile. [`ErrorKind::Exhausted`] without a free descriptor.
     pub fn block(self) -> Result<Receiver> {
         self.checked(VERB)?;
         if let Some((name, open)) = open_elsewhere(self.0) {

@@ -1,0 +1,3 @@
+//! The verbs of the mechanisms of Linux and System V: one file each.
+
+pub(crate) mod signal;
