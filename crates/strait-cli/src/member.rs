@@ -9,21 +9,24 @@
 //! | `pid:N` | the end of a process |
 //! | `signal:TERM` | a signal to this program, by name or number; it is taken |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
+//! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::pipe::Reader;
 use strait::unix::signal::{Receiver, Set, Signal};
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::signal;
+use crate::unix::{fifo, signal};
 use crate::value;
 
 /// What was written.
@@ -35,6 +38,7 @@ pub(crate) enum Written {
     Delay(Duration),
     Process(u32),
     Descriptor(i32),
+    Fifo(PathBuf),
     Signal(Signal),
 }
 
@@ -67,11 +71,13 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .filter(|number| *number >= 0)
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
+        "fifo" => Ok(Written::Fifo(rest.into())),
         "signal" => signal::named(rest).map(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, signal, fd"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
+                 signal, fd, fifo"
             )),
         },
     }
@@ -90,6 +96,7 @@ pub(crate) enum Member {
     Delay(Delay),
     Process(Process),
     Descriptor(OwnedFd),
+    Fifo(Reader),
     /// Blocked for good: what comes when the wait is over must not end this program instead.
     Signal(ManuallyDrop<Receiver>),
 }
@@ -120,6 +127,7 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Signal(signal) => {
                 let receiver = Set::new([*signal]).block().map_err(Failure::of)?;
                 Member::Signal(ManuallyDrop::new(receiver))
@@ -173,6 +181,7 @@ impl Member {
             Self::Timer(timer) => Box::new(timer),
             Self::Delay(delay) => Box::new(*delay),
             Self::Process(process) => Box::new(process),
+            Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
             Self::Signal(receiver) => Box::new(&**receiver),
         })
@@ -208,6 +217,7 @@ mod tests {
         assert_eq!(read("eventpair:a"), object(Kind::EventPair, "a"));
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
+        assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
         assert_eq!(read("signal:INT"), Ok(Written::Signal(Signal::INT)));
         for wrong in [
             "event",

@@ -73,6 +73,11 @@ impl Output {
         self.attempt(BufWriter::flush)
     }
 
+    /// Whether the reader has closed its end: what is written from now on goes nowhere.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     fn attempt(
         &mut self,
         write: impl FnOnce(&mut BufWriter<Stdout>) -> std::io::Result<()>,

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::signal;
+use crate::unix::{fifo, signal};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
 /// Every way two processes can talk, from the shell.
@@ -57,6 +57,9 @@ pub(crate) enum Verb {
     /// Signals: numbers that the kernel delivers
     #[command(subcommand)]
     Signal(signal::Verb),
+    /// FIFOs: pipes with a name in the file system
+    #[command(subcommand)]
+    Fifo(fifo::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -78,6 +81,7 @@ impl Verb {
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
             Self::Signal(verb) => verb.run(context),
+            Self::Fifo(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

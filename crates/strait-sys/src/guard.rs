@@ -1,7 +1,8 @@
 //! The guard against truncation: what becomes of a SIGBUS.
 //!
 //! Who may write a file may also truncate it, and a load from a page past the end of its file
-//! raises SIGBUS. One handler for the process, installed at the first shared map, turns that into a
+//! raises SIGBUS; so does the first touch of memory that was promised without a reservation and is
+//! not there. One handler for the process, installed at the first shared map, turns that into a
 //! fact that can be asked for: a zero page of our own takes the place of the lost one, the map is
 //! marked broken ([`Map::is_broken`](crate::map::Map::is_broken)), and the access goes on. A SIGBUS
 //! anywhere else, or sent by somebody, or for failing memory, goes to the handler that was there
@@ -18,9 +19,13 @@ use core::ptr::{from_ref, null, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Once, OnceLock};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use crate::slots::{Slot, Table};
+use crate::{Errno, Result};
+
+/// The largest huge pages that any machine has: 16 GiB, as a power of two.
+const HUGEST: u32 = 34;
 
 static SPANS: Table<Span> = Table::new();
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
@@ -82,8 +87,8 @@ impl Span {
             .store(sequence.wrapping_add(2), Ordering::Release);
     }
 
-    /// The end and the writability of this span, if `address` is in it.
-    fn find(&self, address: usize) -> Option<(usize, bool)> {
+    /// The start, the end and the writability of this span, if `address` is in it.
+    fn find(&self, address: usize) -> Option<(usize, usize, bool)> {
         let sequence = self.sequence.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Relaxed);
         let end = self.end.load(Ordering::Relaxed);
@@ -91,7 +96,7 @@ impl Span {
         fence(Ordering::Acquire);
         let still = self.sequence.load(Ordering::Relaxed) == sequence;
         let found = sequence.is_multiple_of(2) && still && (start..end).contains(&address);
-        found.then_some((end, writable))
+        found.then_some((start, end, writable))
     }
 }
 
@@ -152,17 +157,39 @@ fn mend(address: usize) -> bool {
     let found = SPANS
         .each()
         .find_map(|span| span.find(address).map(|found| (span, found)));
-    let Some((span, (end, writable))) = found else {
+    let Some((span, (from, end, writable))) = found else {
         return false;
     };
     // Before the zeros can be read: who reads one and then asks learns that the map is broken.
     span.broken.store(true, Ordering::SeqCst);
-    // The rest of the map where the page alone is refused: huge pages, or too many maps.
-    map_zeros(start, page, writable)
-        || map_zeros(start, end.next_multiple_of(page) - start, writable)
+    // The rest of the map where the page alone is refused: there may be too many maps.
+    map_zeros(start, page, writable).is_ok()
+        || map_zeros(start, end.next_multiple_of(page) - start, writable).is_ok()
+        || mend_huge(from, end.next_multiple_of(page), writable)
 }
 
-fn map_zeros(start: usize, len: usize, writable: bool) -> bool {
+/// Puts zeros in the place of a whole map of huge pages, which the kernel does not split: it
+/// answers EINVAL to every end that is not the end of a page, and changes nothing. So the smallest
+/// size of pages that it takes leads to the end of this map, and not beyond it.
+fn mend_huge(from: usize, end: usize, writable: bool) -> bool {
+    for shift in PAGE.load(Ordering::Relaxed).trailing_zeros()..=HUGEST {
+        let len = (end - from).next_multiple_of(1 << shift);
+        match map_zeros(from, len, writable) {
+            Ok(()) => {
+                let behind = core::ptr::with_exposed_provenance_mut(end);
+                let rest = len - (end - from);
+                // SAFETY: the map ended there for all who use it; what is behind was padding of
+                // its last page, and is now a map of zeros that only we know of.
+                return rest == 0 || unsafe { munmap(behind, rest) }.is_ok();
+            }
+            Err(Errno::INVAL) => {}
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+fn map_zeros(start: usize, len: usize, writable: bool) -> Result<()> {
     let mut protection = ProtFlags::READ;
     if writable {
         protection |= ProtFlags::WRITE;
@@ -172,8 +199,7 @@ fn map_zeros(start: usize, len: usize, writable: bool) -> bool {
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: the pages are in a registered map, which is unmapped only after it is unregistered
     // and which the interrupted access keeps alive; its memory is reached through atomics alone.
-    let mapped = unsafe { mmap_anonymous(at, len, protection, flags) };
-    mapped.is_ok()
+    unsafe { mmap_anonymous(at, len, protection, flags) }.map(drop)
 }
 
 /// What would have happened without us.

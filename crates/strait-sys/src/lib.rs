@@ -9,7 +9,8 @@
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Signals: [`signal`], [`sigsend`], [`sigaction`], [`signalfd`]. Children: [`spawn`].
-//! - Mechanisms of the kernel: [`mqueue`], [`vmsplice`], [`sysv`], [`sysv_msg`], [`sysv_sem`].
+//! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`], [`sysv_shm`],
+//!   [`vmsplice`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -48,6 +49,7 @@ pub mod step;
 pub mod sysv;
 pub mod sysv_msg;
 pub mod sysv_sem;
+pub mod sysv_shm;
 pub mod thread;
 pub mod time;
 pub mod timerfd;

@@ -5,6 +5,8 @@
 //! [`Map::shared`] for memory that processes share, [`Map::private`] for objects of one process
 //! that shall work by the same code, [`Map::copy_on_write`] for a snapshot to change in private.
 //!
+//! Segments of [`sysv_shm`](crate::sysv_shm) are attached as maps too.
+//!
 //! A clone is the same memory; the last one to go unmaps it. A forked child keeps the maps.
 //! `mmap(2)`.
 
@@ -52,6 +54,8 @@ pub struct Map {
 struct Region {
     base: *mut u8,
     len: usize,
+    /// It is a segment of System V's, whose pages may be of any size: only `shmdt` knows its end.
+    attached: bool,
     /// `None` for memory without a file, which nobody can truncate.
     guard: Option<Guard>,
 }
@@ -87,7 +91,7 @@ impl Map {
                 offset,
             )
         }?;
-        Self::guarded(base.cast(), len, access)
+        Self::guarded(base.cast(), len, access, false)
     }
 
     /// Maps `len` zeroed bytes that only this process (and a forked child, as a copy) can reach.
@@ -99,7 +103,13 @@ impl Map {
         let protection = Access::Write.protection();
         // SAFETY: as in `shared`.
         let base = unsafe { mmap_anonymous(null_mut(), len, protection, MapFlags::PRIVATE) }?;
-        Ok(Self::new(base.cast(), len, Access::Write, None))
+        let region = Region {
+            base: base.cast(),
+            len,
+            attached: false,
+            guard: None,
+        };
+        Ok(Self::new(region, Access::Write))
     }
 
     /// Maps `len` bytes of a file from `offset`; stores stay in this map and change no file.
@@ -113,24 +123,44 @@ impl Map {
         let protection = Access::Write.protection();
         // SAFETY: as in `shared`.
         let base = unsafe { mmap(null_mut(), len, protection, MapFlags::PRIVATE, fd, offset) }?;
-        Self::guarded(base.cast(), len, Access::Write)
+        Self::guarded(base.cast(), len, Access::Write, false)
     }
 
-    fn guarded(base: *mut u8, len: usize, access: Access) -> Result<Self> {
+    /// A segment of System V's that `shmat` has put at `base`; detached with the last clone.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: too many maps; it is detached again.
+    ///
+    /// # Safety
+    ///
+    /// The segment has at least `len` bytes and was attached for `access` at `base`, which this map
+    /// alone detaches.
+    pub(crate) unsafe fn attached(base: *mut u8, len: usize, access: Access) -> Result<Self> {
+        Self::guarded(base, len, access, true)
+    }
+
+    fn guarded(base: *mut u8, len: usize, access: Access, attached: bool) -> Result<Self> {
         let start = base.expose_provenance();
         let guard = Guard::new(start, len, access == Access::Write);
         let registered = guard.is_some();
-        let map = Self::new(base, len, access, guard);
+        let region = Region {
+            base,
+            len,
+            attached,
+            guard,
+        };
+        let map = Self::new(region, access);
         // Without a guard it is unmapped again: the table has room for more maps than the kernel.
         registered.then_some(map).ok_or(Errno::NOMEM)
     }
 
-    fn new(base: *mut u8, len: usize, access: Access, guard: Option<Guard>) -> Self {
+    fn new(region: Region, access: Access) -> Self {
         Self {
-            base,
-            len,
+            base: region.base,
+            len: region.len,
             access,
-            region: Arc::new(Region { base, len, guard }),
+            region: Arc::new(region),
         }
     }
 
@@ -266,8 +296,17 @@ impl Map {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        let broken = self.guard.as_ref().is_some_and(Guard::is_broken);
         // First: once unmapped, the addresses may be anybody's.
         drop(self.guard.take());
+        if self.attached && !broken {
+            // SAFETY: attached by `shmat` at this place, and borrowed by nobody any more.
+            let detached = unsafe { libc::shmdt(self.base.cast()) };
+            debug_assert_eq!(detached, 0, "detach what was attached");
+            return;
+        }
+        // Where the guard has put zeros into a segment too: both kinds of pages go, and a segment
+        // of which no page is left is detached.
         // SAFETY: mapped by this Region and borrowed by nobody any more.
         let unmapped = unsafe { munmap(self.base.cast(), self.len) };
         debug_assert_eq!(unmapped, Ok(()), "unmap what was mapped");

@@ -24,7 +24,7 @@ pub enum ErrorKind {
     WrongKind,
     /// The kernel, or the rights of this handle, forbid it.
     Denied,
-    /// Not a name that NT allows.
+    /// Not a name that the mechanism allows.
     InvalidName,
     /// The name leads through a directory that does not exist.
     PathNotFound,
@@ -46,6 +46,10 @@ pub enum ErrorKind {
     Unsupported,
     /// The other process is gone.
     PeerGone,
+    /// The object was removed for everybody, perhaps while this call waited for it.
+    Removed,
+    /// A message is longer than the room for it; nothing was lost.
+    TooLong,
     /// Any other answer of the kernel: see [`Error::errno`].
     Kernel,
 }
@@ -88,6 +92,12 @@ impl Error {
         let mut error = Self::new(kind_of(errno), operation, subject);
         error.0.errno = Some(errno);
         error
+    }
+
+    /// Another kind than the kernel's answer suggests.
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
     }
 
     pub(crate) fn because(mut self, why: impl Into<String>) -> Self {
@@ -160,6 +170,8 @@ fn kind_of(errno: Errno) -> ErrorKind {
         Errno::BUSY => ErrorKind::Busy,
         Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
         Errno::PIPE | Errno::CONNRESET | Errno::SRCH => ErrorKind::PeerGone,
+        Errno::IDRM => ErrorKind::Removed,
+        Errno::MSGSIZE => ErrorKind::TooLong,
         _ => ErrorKind::Kernel,
     }
 }
@@ -182,6 +194,8 @@ impl ErrorKind {
             Self::Exhausted => "out of resources",
             Self::Unsupported => "not supported here",
             Self::PeerGone => "the other process is gone",
+            Self::Removed => "it was removed",
+            Self::TooLong => "too long",
             Self::Kernel => "refused by the kernel",
         }
     }

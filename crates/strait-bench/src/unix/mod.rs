@@ -3,12 +3,19 @@
 
 mod fifo;
 mod pipe;
+mod signal;
+
+pub use self::signal::SIGNAL;
 
 use crate::mechanism::{Entry, entry};
 use crate::{Against, Goal, Job, Limit, Placement};
 
 /// The rows.
-pub const TABLE: &[Entry] = &[entry::<pipe::Pipe>(), entry::<fifo::Fifo>()];
+pub const TABLE: &[Entry] = &[
+    entry::<pipe::Pipe>(),
+    entry::<fifo::Fifo>(),
+    entry::<signal::Signals>(),
+];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip
 /// where that says something, both on one CPU.

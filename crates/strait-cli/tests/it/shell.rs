@@ -13,6 +13,7 @@ const VERBS: &[&str] = &[
     "semaphore",
     "section",
     "timer",
+    "fifo",
     "wait",
     "run",
     "ls",

@@ -153,10 +153,11 @@ use crate::object::wait::{self, Waitable, Won};
 pub use self::event::{Event, EventOptions, EventState};
 pub use self::event_pair::{EventPair, EventPairOptions, EventPairState, Half};
 pub use self::mutant::{Mutant, MutantGuard, MutantOptions, MutantState};
-pub use self::section::{Frozen, GRANULARITY, Mapping, Read, Section, SectionOptions, View, Write};
+pub use self::section::{Frozen, GRANULARITY, Section, SectionOptions};
 pub use self::semaphore::{LIMIT_MAX, Semaphore, SemaphoreOptions, SemaphoreState};
 pub use self::timer::{Timer, TimerOptions, TimerState};
 pub use crate::object::Reset;
+pub use crate::object::view::{Mapping, Read, View, Write};
 
 /// What [`signal_and_wait`] can signal: an event is set, a mutant and a semaphore are released
 /// once.

@@ -1,7 +1,8 @@
 //! Sections: shared memory with a name, in which a hostile peer can harm nothing but the bytes.
 //!
-//! A view gives [`Word`]s (atomics) and bounded copies, never a reference: another process may be
-//! writing at any moment. Where that can be excluded, [`Section::freeze`] gives honest `&[u8]`.
+//! A view gives [`Word`](crate::Word)s (atomics) and bounded copies, never a reference: another
+//! process may be writing at any moment. Where that can be excluded, [`Section::freeze`] gives honest
+//! `&[u8]`.
 //!
 //! | NT | here |
 //! | --- | --- |
@@ -30,14 +31,12 @@
 //! Source: Windows SDK, CreateFileMapping, MapViewOfFile; NtCreateSection.
 
 use std::ffi::OsStr;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Mode, OFlags};
-use strait_sys::cell::{ReadOnly, ReadWrite, Scalar, Word};
 use strait_sys::map::{Access, Map};
 use strait_sys::memfd;
 
@@ -47,58 +46,14 @@ use crate::object::handle::{Blueprint, Handle, Site};
 use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::{FLAG_FILE, PAGE};
 use crate::object::space::life;
+use crate::object::view::{Mapping, View};
 use crate::object::word::State;
+
+/// Why pages of a view may be missing.
+const TRUNCATED: &str = "a process with write access truncated it";
 
 /// What the offset of a view is a multiple of.
 pub const GRANULARITY: u64 = 64 * 1024;
-
-/// Views that read.
-#[derive(Debug)]
-pub enum Read {}
-
-/// Views that read and write.
-#[derive(Debug)]
-pub enum Write {}
-
-/// How a view is mapped: [`Read`] or [`Write`].
-pub trait Mapping: sealed::Sealed {
-    /// What a [`Word`] of such a view can do.
-    type Mode: strait_sys::cell::Mode;
-
-    #[doc(hidden)]
-    const RIGHTS: Rights;
-    #[doc(hidden)]
-    const ACCESS: Access;
-
-    #[doc(hidden)]
-    fn word<T: Scalar>(map: &Map, offset: usize) -> Option<Word<'_, T, Self::Mode>>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Read {}
-    impl Sealed for super::Write {}
-}
-
-impl Mapping for Read {
-    type Mode = ReadOnly;
-    const RIGHTS: Rights = Rights::LOOK;
-    const ACCESS: Access = Access::Read;
-
-    fn word<T: Scalar>(map: &Map, offset: usize) -> Option<Word<'_, T, ReadOnly>> {
-        map.look(offset)
-    }
-}
-
-impl Mapping for Write {
-    type Mode = ReadWrite;
-    const RIGHTS: Rights = Rights::MODIFY;
-    const ACCESS: Access = Access::Write;
-
-    fn word<T: Scalar>(map: &Map, offset: usize) -> Option<Word<'_, T, ReadWrite>> {
-        map.word(offset)
-    }
-}
 
 /// A section: memory that processes share.
 #[derive(Debug)]
@@ -357,11 +312,7 @@ impl Section {
         let map = self.map_bytes(offset, len, M::ACCESS);
         let map =
             map.map_err(|errno| Error::kernel(errno, "map section", self.handle.full_name()))?;
-        Ok(View {
-            map,
-            name: self.handle.full_name(),
-            _mapping: PhantomData,
-        })
+        Ok(View::new(map, self.handle.full_name(), TRUNCATED))
     }
 
     fn map_bytes(&self, offset: u64, len: usize, access: Access) -> strait_sys::Result<Map> {
@@ -476,74 +427,6 @@ fn reopen(handle: &Handle) -> Result<OwnedFd> {
         opened => opened.map_err(shown)?,
     };
     is_it(&file).map(|()| file)
-}
-
-/// A mapped part of a section. It keeps the memory, not the name.
-#[derive(Debug)]
-pub struct View<M> {
-    map: Map,
-    name: String,
-    _mapping: PhantomData<fn() -> M>,
-}
-
-impl<M: Mapping> View<M> {
-    /// Length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// Never: a view has at least one byte.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.map.len() == 0
-    }
-
-    fn check<T>(&self, found: Option<T>, offset: usize, len: usize) -> Result<T> {
-        if self.map.is_broken() {
-            return Err(
-                Error::new(ErrorKind::Broken, "access view", self.name.clone())
-                    .because("a process with write access truncated it"),
-            );
-        }
-        found.ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput, "access view", self.name.clone()).because(format!(
-                "{len} bytes at {offset} of {}, or misaligned",
-                self.map.len()
-            ))
-        })
-    }
-
-    /// An atomic number in the memory.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is misaligned or out of the view; [`ErrorKind::Broken`]
-    /// once a truncation was noticed (a load that meets it gives 0).
-    pub fn word<T: Scalar>(&self, offset: usize) -> Result<Word<'_, T, M::Mode>> {
-        self.check(M::word(&self.map, offset), offset, size_of::<T>())
-    }
-
-    /// Copies out of the memory. A peer may write meanwhile: then old and new bytes are mixed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is out of the view; [`ErrorKind::Broken`] if it was
-    /// truncated.
-    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        let len = bytes.len();
-        let read = self.map.read(offset, bytes);
-        self.check(read.then_some(()), offset, len)
-    }
-}
-
-impl View<Write> {
-    /// Copies into the memory.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
-        let written = self.map.write(offset, bytes);
-        self.check(written.then_some(()), offset, bytes.len())
-    }
 }
 
 /// The bytes of a section that nobody can change any more.

@@ -32,6 +32,7 @@ statuses! {
     NO_MEMORY = 0xC000_0017 => 8,
     INVALID_VIEW_SIZE = 0xC000_001F => 5,
     ACCESS_DENIED = 0xC000_0022 => 5,
+    BUFFER_TOO_SMALL = 0xC000_0023 => 122,
     OBJECT_TYPE_MISMATCH = 0xC000_0024 => 6,
     OBJECT_NAME_INVALID = 0xC000_0033 => 123,
     OBJECT_NAME_NOT_FOUND = 0xC000_0034 => 2,
@@ -39,6 +40,7 @@ statuses! {
     OBJECT_PATH_NOT_FOUND = 0xC000_003A => 3,
     MUTANT_NOT_OWNED = 0xC000_0046 => 288,
     SEMAPHORE_LIMIT_EXCEEDED = 0xC000_0047 => 298,
+    DELETE_PENDING = 0xC000_0056 => 5,
     INSUFFICIENT_RESOURCES = 0xC000_009A => 1450,
     NOT_SUPPORTED = 0xC000_00BB => 50,
     PIPE_DISCONNECTED = 0xC000_00B0 => 233,
@@ -93,6 +95,8 @@ impl Error {
             ErrorKind::Exhausted => NtStatus::INSUFFICIENT_RESOURCES,
             ErrorKind::Unsupported => NtStatus::NOT_SUPPORTED,
             ErrorKind::PeerGone => NtStatus::PIPE_DISCONNECTED,
+            ErrorKind::Removed => NtStatus::DELETE_PENDING,
+            ErrorKind::TooLong => NtStatus::BUFFER_TOO_SMALL,
             ErrorKind::Kernel => NtStatus::UNSUCCESSFUL,
         }
     }

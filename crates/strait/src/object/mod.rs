@@ -7,6 +7,7 @@ pub(crate) mod layout;
 pub(crate) mod space;
 pub(crate) mod spot;
 pub(crate) mod transfer;
+pub(crate) mod view;
 pub mod wait;
 pub(crate) mod word;
 

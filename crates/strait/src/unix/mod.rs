@@ -7,6 +7,8 @@
 pub mod ipc;
 pub mod pipe;
 pub mod process;
+pub mod sem;
+pub mod shm;
 pub mod signal;
 
 pub use self::pipe::fifo;

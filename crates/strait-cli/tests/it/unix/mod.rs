@@ -1,3 +1,13 @@
-//! The verbs of the mechanisms of Linux and System V.
+//! The verbs of Linux and System V.
 
+mod fifo;
 mod signal;
+
+use crate::world::{Ran, World};
+
+/// Runs lines of sh(1) in which `$DIR` is a directory that goes with them.
+fn sh(world: &World, script: &str) -> Ran {
+    world.sh(&format!(
+        "DIR=$(mktemp -d); trap 'rm -rf \"$DIR\"' EXIT\n{script}"
+    ))
+}

@@ -90,7 +90,10 @@ fn a_process_shows_its_signals() {
     world.until("it has blocked them", || told()["blocked"] == both);
     world.good(&format!("signal send RTMIN+1 {pid}"));
     let told = told();
-    assert_eq!((&told["pid"], &told["handled"]), (&json!(pid), &json!(["SIGBUS", "SIGSEGV"])));
+    assert_eq!(
+        (&told["pid"], &told["handled"]),
+        (&json!(pid), &json!(["SIGBUS", "SIGSEGV"]))
+    );
     assert_eq!(
         told["pending"],
         json!(["SIGRTMIN+1"]),

@@ -27,6 +27,8 @@
 //! # Ok::<(), strait::Error>(())
 //! ```
 
+pub(in crate::unix) mod facts;
+
 use std::fmt;
 use std::num::NonZeroU8;
 use std::os::unix::fs::MetadataExt;
@@ -35,6 +37,7 @@ use std::path::Path;
 use strait_sys::Errno;
 use strait_sys::sysv::Perm;
 
+pub use self::facts::Change;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What programs agree on to find a System V object.
