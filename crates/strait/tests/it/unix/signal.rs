@@ -15,13 +15,14 @@ use strait::{ErrorKind, Result};
 use strait_sys::spawn::{Signals, Start};
 
 use crate::peer::{Peer, Role, command, say, told};
-use crate::world::{GUARD, USERS, as_user, is_root, no_users, refused, skip};
+use crate::world::{GUARD, USERS, as_user, is_root, no_users, refused, skip, until};
 
 /// The processes these tests start.
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("signal.receiver", receiver),
     ("signal.prober", prober),
     ("signal.sender", sender),
+    ("signal.flood", flood),
     ("signal.latecomer", latecomer),
     ("signal.forker", forker),
     ("signal.parent", parent),
@@ -60,6 +61,7 @@ fn receiver(args: &[String]) {
         let words: Vec<&str> = line.split(' ').collect();
         match *words {
             ["recv"] => say(shown(signals.recv_for(GUARD).unwrap())),
+            ["drain", count] => say(drain(&signals, count.parse().unwrap())),
             ["recv", count] => say(in_row(&signals, count.parse().unwrap())),
             ["try"] => say(shown(signals.try_recv().unwrap())),
             ["wait"] => {
@@ -90,6 +92,32 @@ fn in_row(signals: &Receiver, count: usize) -> String {
             .map_or("-".into(), |value| value.int().to_string())
     });
     values.collect::<Vec<_>>().join(" ")
+}
+
+/// Takes the values from 0 up to a count, which must come in this order.
+fn drain(signals: &Receiver, count: i32) -> String {
+    for expected in 0..count {
+        let found = signals.recv_for(GUARD).unwrap().and_then(|one| one.value);
+        if found != Some(expected.into()) {
+            return format!("{found:?} in the place of {expected}");
+        }
+    }
+    "all in order".into()
+}
+
+/// Sends RTMIN+1 to the process `args[0]` with the values from 0 up to `args[1]`, and waits where
+/// its queue is full; says how often that was.
+fn flood(args: &[String]) {
+    let pid = args[0].parse().unwrap();
+    let mut full = 0_u64;
+    for value in 0..args[1].parse::<i32>().unwrap() {
+        while let Err(error) = signal::send_value(pid, rt(1), value) {
+            assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+            full += 1;
+            std::thread::yield_now();
+        }
+    }
+    say(full);
 }
 
 /// Sends `args[1]` to the process `args[0]` with the values 1 to `args[2]`, and stays.
@@ -265,6 +293,26 @@ fn a_full_queue_refuses_and_loses_nothing() {
     assert_eq!(to.peer.ask("try"), "nothing");
     signal::send_value(to.pid, rt(1), 99).unwrap();
     assert_eq!(to.peer.ask("recv 1"), "99");
+}
+
+/// `cargo xtask soak` has a million of them.
+#[test]
+fn a_flood_of_values_passes_in_order_through_a_full_queue() {
+    let count = std::env::var("STRAIT_SOAK_COUNT").unwrap_or_else(|_| "20000".into());
+    let mut to = Target::start(&["RTMIN+1"]);
+    let limit = 100 + signal::look(to.pid).unwrap().queue.queued;
+    assert_eq!(to.peer.ask(&format!("limit {limit}")), "limited");
+    let begin = std::time::Instant::now();
+    let mut from = Peer::start("signal.flood", &[&to.pid.to_string(), &count]);
+    // It takes none until the queue was full for the first time.
+    until("the queue is full", || {
+        signal::look(to.pid).unwrap().queue.queued >= limit
+    });
+    assert_eq!(to.peer.ask(&format!("drain {count}")), "all in order");
+    let full: u64 = from.hear().unwrap().parse().unwrap();
+    assert!(full > 0, "the queue was never full");
+    let took = begin.elapsed();
+    println!("{count} signals with values in {took:?}; the queue was full {full} times");
 }
 
 #[test]
