@@ -8,7 +8,8 @@
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
-//! - Signals: [`signal`], [`sigsend`], [`sigaction`], [`signalfd`]. Children: [`spawn`].
+//! - Signals: [`signal`], [`siginfo`], [`sigsend`], [`sigaction`], [`signalfd`]. Children:
+//!   [`spawn`].
 //! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`], [`sysv_shm`],
 //!   [`vmsplice`].
 //! - Files: [`umask`].
@@ -40,6 +41,7 @@ pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
 pub mod sigaction;
+pub mod siginfo;
 pub mod signal;
 pub mod signalfd;
 pub mod sigsend;

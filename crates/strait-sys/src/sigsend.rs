@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::process::{Pid, getpid, getuid};
 
-use crate::signal::{Info, Signal};
+use crate::siginfo::Info;
+use crate::signal::Signal;
 use crate::{Errno, Result, checked};
 
 /// Whom kill(2) reaches.

@@ -1,5 +1,6 @@
 //! `strait signal`: sending, waiting, and what a process does about signals.
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -63,8 +64,8 @@ pub(crate) struct Wait {
     #[arg(long)]
     ready: bool,
     /// Take so many, not one; the time is for all of them
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
+    #[arg(long, value_name = "N", default_value = "1")]
+    count: NonZeroU32,
     /// JSON instead of text
     #[arg(long)]
     json: bool,
@@ -148,9 +149,10 @@ impl Wait {
             context.out.line(&std::process::id().to_string())?;
             context.out.finish()?;
         }
+        let count = self.count.get() as usize;
         let begin = Instant::now();
         let mut all = Vec::new();
-        while all.len() < self.count as usize {
+        while all.len() < count {
             let received = match self.limit.timeout {
                 Some(limit) => signals.recv_for(limit.saturating_sub(begin.elapsed())),
                 None => signals.recv().map(Some),
@@ -166,7 +168,7 @@ impl Wait {
         }
         // What comes from now on is nobody's: unblocked, it would end this program.
         std::mem::forget(signals);
-        let timed_out = all.len() < self.count as usize;
+        let timed_out = all.len() < count;
         if self.json {
             let received: Vec<_> = all.iter().map(as_json).collect();
             let told = json!({ "timed_out": timed_out, "received": received });
@@ -235,7 +237,7 @@ impl List {
             .collect();
         if self.json {
             let entries = rows.iter().map(
-                |(number, name, action)| json!({ "number": number, "name": name, "default": action }),
+                |(number, name, does)| json!({ "number": number, "name": name, "default": does }),
             );
             context.out.json(&entries.collect::<Vec<_>>())?;
         } else {

@@ -19,8 +19,8 @@ const ABANDONED: usize = 64;
 /// Wait for any of several objects, or for all of them at once
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
-/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), signal:TERM (sent
-/// to this program) or fd:N (readable, opened by the shell as in `3<fifo`).
+/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), signal:TERM
+/// (sent to this program) or fd:N (readable, opened by the shell as in `3<fifo`).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less. With a command it is held while that runs, and then given back:

@@ -8,7 +8,8 @@ use rustix::process::{getpid, getuid};
 use rustix::thread::gettid;
 
 use crate::sigaction::{self, Action, Bell};
-use crate::signal::{self, Change, Code, Fields, NotASignal, Set, Signal};
+use crate::siginfo::{Code, Fields};
+use crate::signal::{self, Change, NotASignal, Set, Signal};
 use crate::sigsend::{self, Scope, Target};
 use crate::{Errno, signalfd};
 

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use rustix::process::{Pid, getpid};
 use strait_sys::map::Map;
-use strait_sys::signal::{self, Fields, Set, Signal};
+use strait_sys::siginfo::Fields;
+use strait_sys::signal::{self, Set, Signal};
 use strait_sys::sigsend::{self, Target};
 
 use crate::raw::{PAGE, number, offsets, put_number, word};

@@ -69,7 +69,8 @@ mod mask;
 mod receive;
 mod send;
 
-pub use strait_sys::signal::{ChildChange, Code, DefaultAction, NotASignal, Signal};
+pub use strait_sys::siginfo::{ChildChange, Code};
+pub use strait_sys::signal::{DefaultAction, NotASignal, Signal};
 
 pub use self::disposition::{Bell, Disposition, Override, default, disposition, ignore};
 pub use self::look::{Look, Queue, look, queue};

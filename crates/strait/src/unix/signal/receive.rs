@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::thread::gettid;
-use strait_sys::signal::{self, Change, Fields, Info, Set as Bits};
+use strait_sys::siginfo::{Fields, Info};
+use strait_sys::signal::{self, Change, Set as Bits};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, fork, signalfd};
 
