@@ -1,7 +1,7 @@
 //! `cargo xtask models`: the long forms of the models of the atomic protocols.
 //!
 //! The short forms are part of `cargo test --workspace`. The long ones follow more participants for
-//! longer, and take up to half an hour and 8 GiB on two cores. What follows `models` selects
+//! longer, and take about ten minutes and up to 6 GiB on two cores. What follows `models` selects
 //! tests by parts of their names: `cargo xtask models commit::tests::sleep`.
 
 use std::path::Path;

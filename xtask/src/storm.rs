@@ -1,4 +1,5 @@
-//! `cargo xtask storm [--kills N] [--seed N]`: what the tests of death do briefly, at length.
+//! `cargo xtask storm [--kills N] [--seed N] [--only TEXT]`: what the tests of death do briefly, at
+//! length.
 //!
 //! A storm of random kills, the whole table of kill points, kills at single instructions, and the
 //! same with one recovery removed. All of them are tests of `strait`, run here in release and with
@@ -35,6 +36,11 @@ const STAGES: &[Stage] = &[
         settings: &[("STRAIT_DEATH_HITS", "100")],
     },
     Stage {
+        test: "death::recovery::a_death_holds_nobody_up",
+        about: "times of recovery, 300 kills each",
+        settings: &[("STRAIT_RECOVERY_KILLS", "300")],
+    },
+    Stage {
         test: "death::steps::killed_at_an_instruction_it_leaves_nothing_undone",
         about: "kills at single instructions",
         settings: &[("STRAIT_STEPS", "all")],
@@ -56,6 +62,8 @@ const STAGES: &[Stage] = &[
 struct Order {
     kills: u64,
     seed: Option<u64>,
+    /// Only the stages whose description has this in it.
+    only: String,
 }
 
 impl Order {
@@ -63,21 +71,32 @@ impl Order {
         let mut order = Self {
             kills: KILLS,
             seed: None,
+            only: String::new(),
         };
         for pair in args.chunks(2) {
             let [name, value] = pair else {
-                return Err(format!("{} needs a number", pair[0]));
+                return Err(format!("{} needs a value", pair[0]));
             };
-            let number = value
-                .parse()
-                .map_err(|_| format!("{name} {value}: not a number"))?;
+            let number = || {
+                let number = value.parse();
+                number.map_err(|_| format!("{name} {value}: not a number"))
+            };
             match name.as_str() {
-                "--kills" => order.kills = number,
-                "--seed" => order.seed = Some(number),
-                _ => return Err(format!("{name}: only --kills N and --seed N are known")),
+                "--kills" => order.kills = number()?,
+                "--seed" => order.seed = Some(number()?),
+                "--only" => order.only.clone_from(value),
+                _ => return Err(format!("{name}: only --kills, --seed and --only are known")),
             }
         }
+        if order.stages().next().is_none() {
+            return Err(format!("no stage is about `{}`", order.only));
+        }
         Ok(order)
+    }
+
+    fn stages(&self) -> impl Iterator<Item = &'static Stage> {
+        let is_meant = |stage: &&Stage| stage.about.contains(&self.only);
+        STAGES.iter().filter(is_meant)
     }
 }
 
@@ -85,7 +104,7 @@ impl Order {
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let order = Order::of(args)?;
     let mut failed = Vec::new();
-    for stage in STAGES {
+    for stage in order.stages() {
         println!("storm: {}", stage.about);
         let begin = Instant::now();
         let mut cargo = Command::new("cargo");
@@ -135,7 +154,14 @@ mod tests {
         let given = order(&["--seed", "7", "--kills", "5"]).unwrap();
         assert_eq!((given.kills, given.seed), (5, Some(7)));
         assert_eq!(order(&[]).unwrap().seed, None);
-        for wrong in [&["--kills"][..], &["--kills", "x"], &["--what", "1"]] {
+        let only = order(&["--only", "recovery"]).unwrap();
+        assert_eq!(only.stages().count(), 1);
+        for wrong in [
+            &["--kills"][..],
+            &["--kills", "x"],
+            &["--what", "1"],
+            &["--only", "weather"],
+        ] {
             assert!(order(wrong).is_err(), "{wrong:?}");
         }
     }

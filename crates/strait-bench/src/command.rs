@@ -11,7 +11,8 @@ usage: strait-bench [--quick] [--goals] [--null] [--only REGEX] [--placement NAM
                     [--seconds N] [--json FILE] [--html FILE]
 
   --quick           one placement, at most 15 seconds, no verdicts
-  --goals           only rows with a goal, worst first; exit status 1 if one is not met
+  --goals           only rows with a goal, worst first; exit status 1 if one is not met;
+                    with the heavy ones (nt.names), which else run only by name
   --null            compare everything with a second instance of itself
   --only REGEX      only mechanisms whose id matches
   --placement NAME  split, same, free or one; may be repeated

@@ -41,6 +41,8 @@ mod message;
 pub mod nt;
 pub mod raw;
 mod report;
+#[cfg(feature = "rivals")]
+pub mod rival;
 mod survey;
 pub mod unix;
 
@@ -55,4 +57,10 @@ pub use report::{Machine, Report, Row};
 pub use survey::{Options, Plain, Progress, Refusal, Silent, survey};
 
 /// Every mechanism that the survey knows: one line each.
-pub const TABLE: &[&[Entry]] = &[nt::TABLE, unix::TABLE, raw::TABLE];
+pub const TABLE: &[&[Entry]] = &[
+    nt::TABLE,
+    unix::TABLE,
+    raw::TABLE,
+    #[cfg(feature = "rivals")]
+    rival::TABLE,
+];

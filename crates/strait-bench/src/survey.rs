@@ -24,6 +24,8 @@ const ROW_MAX: Duration = Duration::from_secs(3);
 const ROW_MAX_QUICK: Duration = Duration::from_millis(300);
 /// A side that says nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(5);
+/// And one that opens something heavy.
+const SILENCE_HEAVY: Duration = Duration::from_secs(60);
 const SILENCE_QUICK: Duration = Duration::from_secs(2);
 /// A chunk of what is measured.
 const CHUNK_US: u64 = 2000;
@@ -142,8 +144,9 @@ impl Progress for Plain {
 
 /// Measures every mechanism of `table` that `options` ask for, and writes the files they name.
 ///
-/// Takes at most three minutes, with `quick` at most fifteen seconds. A mechanism that fails is a
-/// row that says so, and no error.
+/// Takes at most three minutes, with `quick` at most fifteen seconds; heavy mechanisms, which are
+/// measured only for goals or by name, come on top. A mechanism that fails is a row that says so,
+/// and no error.
 ///
 /// # Errors
 /// Nothing was measured, for a reason that is the caller's to mend; or, at the very end, a file
@@ -225,13 +228,19 @@ impl Survey<'_> {
             .failures()
             .filter(|row| row.mechanism == planned.entry.id)
             .count();
-        let (silence, most) = if self.options.quick {
-            (SILENCE_QUICK, FAILURES_MAX_QUICK)
-        } else {
-            (SILENCE, FAILURES_MAX)
+        let (silence, most) = match self.options.quick {
+            true => (SILENCE_QUICK, FAILURES_MAX_QUICK),
+            false if planned.entry.heavy => (SILENCE_HEAVY, FAILURES_MAX),
+            false => (SILENCE, FAILURES_MAX),
         };
         let result = if failures < most {
-            pair::run(&self.plan(planned, budget), silence)
+            let begin = Instant::now();
+            let result = pair::run(&self.plan(planned, budget), silence);
+            if planned.entry.heavy {
+                // What opening took is not taken from the other rows.
+                self.end += begin.elapsed().saturating_sub(budget);
+            }
+            result
         } else {
             Err(Failure::new(format!(
                 "not tried: {failures} of its other rows failed"
@@ -271,12 +280,13 @@ fn key(pid: u32, row: usize) -> i32 {
     (0x5300_0000 | (pid & 0xFFF) << 12 | row << 4).cast_signed()
 }
 
-/// Rows that were compared with a second instance of themselves.
+/// Rows that were compared with a second instance of themselves. A goal is against something else:
+/// the same mechanism at another size.
 fn null_tests(report: &Report) -> Option<String> {
     let tests: Vec<String> = report
         .rows
         .iter()
-        .filter(|row| row.against.as_ref() == Some(&row.mechanism))
+        .filter(|row| row.against.as_ref() == Some(&row.mechanism) && row.goal.is_none())
         .filter_map(|row| Some(format!("{} {:.2}", row.title(), row.ratio?)))
         .collect();
     let text = format!(
@@ -349,8 +359,14 @@ fn planned(
         null: options.null,
         goals: options.goals,
     };
+    let heavy = options.goals || (options.only.is_some() && !options.quick);
+    if options.quick && picked.iter().all(|entry| entry.heavy) {
+        let why = "these mechanisms take longer than a quick survey may";
+        return Err(Refusal::Nothing(why.to_owned()));
+    }
     let planned: Vec<Planned> = picked
         .into_iter()
+        .filter(|entry| heavy || !entry.heavy)
         .flat_map(|entry| rows(table, entry, &wanted))
         .collect();
     if planned.is_empty() && !options.goals {

@@ -1,13 +1,46 @@
 //! Commands that are run while something is held.
 //!
-//! Their exit status becomes this program's, as env(1) and timeout(1) have it: 128 and the number
-//! for a signal, 126 if it cannot be run, 127 if it does not exist.
+//! What is held would be abandoned, though the command still works with it, if this program ended
+//! first. So from [`Hold::begin`] on it outlives the command. The keys of a terminal (INT, QUIT,
+//! TSTP) reach the command without its help, being in the same process group. What another process
+//! sends is passed on; whether it was sent to the command as well cannot be seen, so a signal to
+//! the whole group may reach the command twice. Before that, while it waits to acquire, signals do
+//! what they do to any program: one in the instant between the two abandons what was acquired.
+//!
+//! The exit status of the command becomes this program's, as env(1) and timeout(1) have it: 128
+//! and the number for a signal, 126 if it cannot be run, 127 if it does not exist.
 
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
-use crate::failure::{CANNOT_RUN, Failure, NOT_FOUND};
+use rustix::process::{Pid, getpid};
+use strait_sys::sigaction::{self, Action};
+use strait_sys::siginfo::{Code, Fields, Info};
+use strait_sys::signal::{self, Change, Set, Signal};
+use strait_sys::sigsend::{self, Target};
+use strait_sys::{Errno, spawn};
+
+use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND};
+
+/// What would end this program, but for faults and the signals of job control; and CONT, for a
+/// command that was stopped alone.
+const TAKEN: [Signal; 13] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALRM,
+    Signal::VTALRM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::PWR,
+    Signal::STKFLT,
+    Signal::CONT,
+];
 
 /// A command from its words, of which there is at least one.
 pub(crate) fn command(words: &[OsString]) -> Result<Command, Failure> {
@@ -21,15 +54,129 @@ pub(crate) fn command(words: &[OsString]) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Runs it to its end.
-pub(crate) fn run(command: &mut Command) -> Result<ExitCode, Failure> {
-    let status = command.status().map_err(|error| cannot(command, &error))?;
-    let code = match (status.code(), status.signal()) {
-        (Some(code), _) => code,
-        (None, Some(signal)) => 128 + signal,
-        (None, None) => 1,
-    };
-    Ok(u8::try_from(code).unwrap_or(1).into())
+/// Something is held for a command: signals are the command's.
+///
+/// Begin as soon as it is held, and let go of it before this value.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    taken: Set,
+    /// What was blocked before, and will be in the command.
+    before: Set,
+    /// The terminal has interrupted the command and us.
+    interrupted: bool,
+    /// That ended the command.
+    is_end: bool,
+}
+
+impl Hold {
+    /// From here on signals wait. Those that this program was born to ignore stay ignored.
+    pub(crate) fn begin() -> Self {
+        let heeded = |signal: &Signal| {
+            sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
+        };
+        let mut taken: Vec<Signal> = TAKEN.into_iter().filter(heeded).collect();
+        // A parent may have ignored it; then no child would announce its end, or leave a status.
+        let _ = sigaction::set(Signal::CHLD, Action::Default);
+        taken.push(Signal::CHLD);
+        let taken = Set::new(taken);
+        let before = block(taken);
+        Self {
+            taken,
+            before,
+            interrupted: false,
+            is_end: false,
+        }
+    }
+
+    /// The command shall begin with these signals blocked, not with what is blocked now.
+    pub(crate) fn with_mask(mut self, before: Set) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&mut self, command: &mut Command) -> Result<ExitCode, Failure> {
+        spawn::block_only(command, self.before);
+        let mut child = command.spawn().map_err(|error| cannot(command, &error))?;
+        let status = self.wait(&mut child).map_err(|error| Failure {
+            message: format!("wait for {}: {error}", command.get_program().display()),
+            status: ERROR,
+        })?;
+        let code = match (status.code(), status.signal()) {
+            (Some(code), _) => code,
+            (None, Some(signal)) => {
+                self.is_end = self.interrupted && signal == Signal::INT.number();
+                128 + signal
+            }
+            (None, None) => 1,
+        };
+        Ok(u8::try_from(code).unwrap_or(1).into())
+    }
+
+    fn wait(&mut self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = child.try_wait()? {
+                // What ended it was sent to this program before that, but may not be taken yet.
+                while let Ok(taken) = signal::take(&self.taken, Some(Duration::ZERO)) {
+                    self.interrupted |= is_key(&taken, Signal::INT);
+                }
+                return Ok(status);
+            }
+            match signal::take(&self.taken, None) {
+                Ok(taken) => self.pass_on(&taken, Pid::from_child(child)),
+                // This program was stopped and continued.
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    fn pass_on(&mut self, taken: &Info, command: Pid) {
+        self.interrupted |= is_key(taken, Signal::INT);
+        let is_known = is_key(taken, Signal::INT) || is_key(taken, Signal::QUIT);
+        // What the command sent it need not hear: it may have sent it to its whole group.
+        if is_known || sender(taken) == Some(command.as_raw_nonzero().get()) {
+            return;
+        }
+        let signal = taken.signal();
+        if let Some(signal) = signal.filter(|signal| *signal != Signal::CHLD) {
+            // Nobody else waits for it, so the number is still its own. It may have ended.
+            let _ = sigsend::kill(Target::Process(command), Some(signal));
+        }
+    }
+}
+
+/// Whether it came from that key of the terminal, and so to the command as well.
+fn is_key(taken: &Info, signal: Signal) -> bool {
+    taken.code() == Code::Kernel && taken.signal() == Some(signal)
+}
+
+/// The process that sent it.
+fn sender(taken: &Info) -> Option<i32> {
+    match taken.fields() {
+        Fields::Sent { pid, .. } | Fields::Queued { pid, .. } => Some(pid),
+        _ => None,
+    }
+}
+
+/// Blocks these too. What was blocked before.
+fn block(signals: Set) -> Set {
+    signal::change_mask(Change::Block, signals).expect("a set and a word are given")
+}
+
+/// What is blocked.
+pub(crate) fn mask() -> Set {
+    block(Set::default())
+}
+
+impl Drop for Hold {
+    /// A shell goes on with its script after a command that dealt with Ctrl-C and ended; one that
+    /// died of it ends the script. So that shells see it, this program dies of it as well.
+    fn drop(&mut self) {
+        if self.is_end && signal::change_mask(Change::Replace, self.before).is_ok() {
+            let _ = sigsend::kill(Target::Process(getpid()), Some(Signal::INT));
+        }
+    }
 }
 
 /// Becomes that command. Comes back only if it cannot.

@@ -6,6 +6,7 @@ use strait::{ErrorKind, Namespace};
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::value::quoted;
 
 /// What a verb works with.
 #[derive(Debug)]
@@ -33,12 +34,14 @@ impl Context {
         };
         Namespace::directory(path).map_err(|error| {
             let shown = path.display();
-            let why = Failure::reason(&error);
             let cure = match error.kind() {
-                ErrorKind::NotFound => format!("; `mkdir -m 700 {shown}` makes one"),
+                ErrorKind::NotFound => {
+                    let word = quoted(&path.to_string_lossy());
+                    format!(" (`mkdir -m 700 {word}` makes it)")
+                }
                 _ => String::new(),
             };
-            Failure::new(format!("{shown} is no namespace ({why}{cure})"))
+            Failure::new(format!("--ns {shown}: {}{cure}", Failure::reason(&error)))
         })
     }
 
@@ -55,7 +58,7 @@ impl Context {
     /// ` --ns DIR` as far as it was given, for commands that a message recommends.
     pub(crate) fn ns_words(&self) -> String {
         match &self.ns {
-            Some(path) => format!(" --ns {}", path.display()),
+            Some(path) => format!(" --ns {}", quoted(&path.to_string_lossy())),
             None => String::new(),
         }
     }

@@ -4,6 +4,7 @@ use strait::inspect::{self, Depth, Life};
 use strait::{Error, ErrorKind, Kind, Namespace};
 
 use crate::context::Context;
+use crate::value::quoted;
 
 /// Exit status of a verb that neither waits nor runs a command.
 pub(crate) const FAILED: u8 = 1;
@@ -40,7 +41,7 @@ impl Failure {
         }
         message.push_str(&error.kind().to_string());
         let reason = Self::reason(&error);
-        if !reason.is_empty() {
+        if !reason.is_empty() && reason != error.kind().to_string() {
             message.push_str(&format!(" ({reason})"));
         }
         Self::new(message)
@@ -88,8 +89,9 @@ impl Context {
                 "{name}: this machine has no Global namespace (`sudo strait doctor --fix` makes it)"
             )),
             ErrorKind::Exists => Failure::new(format!(
-                "{subject} exists already (`strait {kind} query {name}{ns}` shows it, \
-                 `--or-open` takes it as it is)"
+                "{subject} exists already (`strait {kind} query {}{ns}` shows it, `--or-open` \
+                 takes it as it is)",
+                quoted(name)
             )),
             ErrorKind::WrongKind => {
                 let found = self
@@ -101,10 +103,6 @@ impl Context {
                     format!("{subject} is {found}, not {}", with_article(kind))
                 })
             }
-            ErrorKind::LimitExceeded => Failure::new(format!(
-                "{subject} is at its limit, and was not changed (`strait {kind} query {name}{ns}` \
-                 shows it)"
-            )),
             _ => Failure::of(error),
         }
     }

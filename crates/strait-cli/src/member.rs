@@ -13,7 +13,7 @@
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,8 +63,10 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         },
         "pid" => rest
             .parse()
+            .ok()
+            .filter(|number| *number > 0)
             .map(Written::Process)
-            .map_err(|_| "write pid:N with the number of a process".into()),
+            .ok_or_else(|| "write pid:N with the number of a process".into()),
         "fd" => rest
             .parse()
             .ok()
@@ -152,17 +154,13 @@ impl Context {
 }
 
 fn descriptor(number: i32) -> Result<OwnedFd, Failure> {
-    let fail = |why: String| Failure::new(format!("descriptor {number}: {why}"));
-    if number > 2 {
-        return strait::inherited_descriptor(number)
-            .map_err(|_| fail("not open (open it in the shell: `3<file`)".into()));
-    }
-    let copied = match number {
-        0 => std::io::stdin().as_fd().try_clone_to_owned(),
-        1 => std::io::stdout().as_fd().try_clone_to_owned(),
-        _ => std::io::stderr().as_fd().try_clone_to_owned(),
-    };
-    copied.map_err(|error| fail(error.to_string()))
+    strait::inherited_descriptor(number).map_err(|error| {
+        if error.kind() == strait::ErrorKind::NotFound {
+            let why = "not open (open it in the shell: `3<file`)";
+            return Failure::new(format!("descriptor {number}: {why}"));
+        }
+        Failure::of(error)
+    })
 }
 
 impl Member {
@@ -224,6 +222,7 @@ mod tests {
             "event:",
             "queue:a",
             "pid:x",
+            "pid:0",
             "fd:-1",
             "timer:@",
             "signal:NOSUCH",

@@ -11,7 +11,7 @@ use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
 use crate::unix::{fifo, signal};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
-/// Every way two processes can talk, from the shell.
+/// Events, mutants, semaphores, shared memory and timers between processes, from the shell.
 #[derive(Debug, Parser)]
 #[command(
     name = "strait",
@@ -23,10 +23,12 @@ use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
                   Exit status: 0 if it did what was asked, 1 if not, 2 for wrong arguments. Verbs \
                   that wait or run a command end with 124 when time ran out and 125 on an error; \
                   `strait wait` also with 125 for wrong arguments.\n\
+                  A command that is run while something is held gets the signals that are sent to \
+                  strait, which ends after it.\n\
                   `strait man VERB` shows a page for each verb."
 )]
 pub(crate) struct Cli {
-    /// A directory as the namespace, instead of the user's own
+    /// Use the names of this directory, which is empty or a namespace, instead of the user's own
     #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub(crate) ns: Option<PathBuf>,
     #[command(subcommand)]
@@ -39,10 +41,10 @@ pub(crate) enum Verb {
     /// Events: a flag that processes wait for
     #[command(subcommand)]
     Event(event::Verb),
-    /// Event pairs: two processes that take turns
+    /// Event pairs: a low and a high event, for two processes that take turns
     #[command(subcommand, name = "eventpair")]
     EventPair(event_pair::Verb),
-    /// Mutants: what one process at a time may hold
+    /// Mutants: locks, each of which one process at a time can own
     #[command(subcommand)]
     Mutant(mutant::Verb),
     /// Semaphores: a count of units to take and give back

@@ -2,26 +2,47 @@
 
 use std::time::Duration;
 
-/// A duration such as `250ms`, `5s`, `10m`, `1.5h`; a bare number is seconds.
+/// What a duration looks like.
+const DURATION: &str = "write a number and a unit, such as 250ms, 5s, 10m or 1m30s";
+/// What a size looks like.
+const SIZE: &str = "write a whole number of bytes, such as 4096, 64K or 1M";
+/// The longest there is, 2^64 nanoseconds, in whole days.
+const DAYS_MAX: u64 = 213_503;
+
+/// A duration such as `250ms`, `5s`, `1.5h` or `1m30s`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds = match unit {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return Err(format!("`{unit}` is no unit: ns, us, ms, s, m, h, d")),
-    };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| "write a number and a unit, such as 250ms, 5s or 10m".to_owned())?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+    if text.starts_with('-') {
+        return Err("a time cannot be negative".into());
+    }
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut sum = Duration::ZERO;
+    let mut rest = text;
+    loop {
+        let (number, after) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+        let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
+        let number: f64 = number.parse().map_err(|_| DURATION.to_owned())?;
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            "" if rest == text => 1.0,
+            "" => return Err(format!("`{rest}` at its end has no unit")),
+            _ => return Err(format!("`{unit}` is no unit: ns, us, ms, s, m, h, d")),
+        };
+        sum = Duration::try_from_secs_f64(number * seconds)
+            .ok()
+            .and_then(|part| sum.checked_add(part))
+            .filter(|sum| sum.as_secs() <= DAYS_MAX * 86_400)
+            .ok_or_else(|| format!("the longest time is {DAYS_MAX}d"))?;
+        if after.is_empty() {
+            return Ok(sum);
+        }
+        rest = after;
+    }
 }
 
 /// A number of bytes such as `4096`, `64K`, `1M`, `2GiB`; the units are powers of 1024.
@@ -36,14 +57,19 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "M" => 20,
         "G" => 30,
         "T" => 40,
+        _ if !unit.starts_with(char::is_alphabetic) => return Err(SIZE.to_owned()),
         _ => return Err(format!("`{unit}` is no unit: K, M, G, T")),
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "write a number of bytes, such as 4096, 64K or 1M".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| SIZE.to_owned())?;
     number
         .checked_mul(1 << shift)
         .ok_or_else(|| "more bytes than can be counted".to_owned())
+}
+
+/// A number of units of a semaphore.
+pub(crate) fn units(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "write a whole number, 0 to 2147483647".to_owned())
 }
 
 /// Permission bits in octal: read is looking, write is everything.
@@ -72,6 +98,15 @@ pub(crate) fn group(text: &str) -> Result<u32, String> {
     found.ok_or_else(|| "no such group in /etc/group: a number works too".to_owned())
 }
 
+/// A word as a shell must be given it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// So many things, in words.
 pub(crate) fn counted(count: usize, thing: &str) -> String {
     match count {
@@ -91,10 +126,45 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("20us"), Ok(Duration::from_micros(20)));
-        for wrong in ["", "s", "-1s", "5 s", "5parsec", "1e999", "1.2.3s"] {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1d2h3.5s"), Ok(Duration::from_millis(93_603_500)));
+        for (wrong, why) in [
+            ("", DURATION),
+            ("s", DURATION),
+            ("soon", DURATION),
+            ("1.2.3s", DURATION),
+            ("-1s", "negative"),
+            ("-1", "negative"),
+            ("5 s", "` s` is no unit"),
+            ("1m5parsec", "`parsec` is no unit"),
+            ("1m30", "`30` at its end has no unit"),
+        ] {
+            let said = duration(wrong).unwrap_err();
+            assert!(said.contains(why), "{wrong}: {said}");
+        }
+    }
+
+    #[test]
+    fn no_duration_is_longer_than_can_be_counted() {
+        let most = Duration::from_secs(DAYS_MAX * 86_400);
+        assert!(u64::try_from(most.as_nanos()).is_ok());
+        assert_eq!(duration("213503d"), Ok(most));
+        for wrong in [
+            "213503d1s",
+            "1e999",
+            "99999999999999999999999d",
+            &"9".repeat(400),
+        ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-        assert!(duration("99999999999999999999999d").is_err());
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        assert_eq!(quoted("/run/user/0/ns-1"), "/run/user/0/ns-1");
+        assert_eq!(quoted(r"Global\a"), r"'Global\a'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 
     #[test]
@@ -103,9 +173,11 @@ mod tests {
         assert_eq!(size("64K"), Ok(65_536));
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("2G"), Ok(2 << 30));
-        for wrong in ["", "K", "-1", "1.5M", "1X", "99999999T"] {
-            assert!(size(wrong).is_err(), "{wrong}");
+        for wrong in ["", "K", "-1", "1.5M"] {
+            assert_eq!(size(wrong), Err(SIZE.to_owned()), "{wrong}");
         }
+        assert!(size("1X").unwrap_err().contains("`X` is no unit"));
+        assert!(size("99999999T").is_err());
     }
 
     #[test]

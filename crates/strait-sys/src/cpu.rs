@@ -3,14 +3,13 @@
 //! For spinning (never with one processor, nor when the peer is on ours) and for measurements,
 //! which pin their threads. `sched_setaffinity(2)`, `getcpu(2)`.
 
-use std::sync::OnceLock;
-
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
+use crate::fork::Guarded;
 use crate::{Errno, Result};
 
 /// The processors that the process could use when it first pinned a thread.
-static BEFORE: OnceLock<CpuSet> = OnceLock::new();
+static BEFORE: Guarded<Option<CpuSet>> = Guarded::new(None);
 
 /// Keeps the calling thread on processor `cpu`.
 ///
@@ -21,9 +20,10 @@ pub fn pin(cpu: usize) -> Result<()> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(Errno::INVAL);
     }
-    if BEFORE.get().is_none() {
-        let _ = BEFORE.set(sched_getaffinity(None)?);
-    }
+    let now = sched_getaffinity(None)?;
+    BEFORE.with(|before| {
+        before.get_or_insert(now);
+    });
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set)
@@ -35,8 +35,8 @@ pub fn pin(cpu: usize) -> Result<()> {
 ///
 /// `EINVAL`: none of them is left to this process.
 pub fn unpin() -> Result<()> {
-    match BEFORE.get() {
-        Some(set) => sched_setaffinity(None, set),
+    match BEFORE.with(|before| *before) {
+        Some(set) => sched_setaffinity(None, &set),
         None => Ok(()),
     }
 }

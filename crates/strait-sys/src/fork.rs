@@ -1,23 +1,26 @@
-//! What a fork would spoil: knowing that one happened, and descriptors the child must not keep.
+//! What a fork would spoil: knowing that one happened, state that threads share, and descriptors
+//! the child must not keep.
 //!
 //! Record [`generation`] with state that belongs to one process (threads, rings, sessions) and
 //! compare before use: a forked child sees another number. Wrap a descriptor whose closing others
 //! watch, such as one with a liveness lock, with [`close_in_child`]: a child that kept it would
-//! keep its owner alive after the owner's death.
+//! keep its owner alive after the owner's death. Keep what all threads share, and a child goes on
+//! with, in a [`Guarded`]: a plain lock that another thread held at the fork stays locked in the
+//! child for ever.
 //!
 //! Children made by `clone(2)` or `_Fork` directly run no handlers: they see another generation,
-//! but keep the descriptors. `vfork` and `posix_spawn` children run nothing of ours either; `exec`
-//! closes every descriptor there.
+//! but keep the descriptors, and a lock that another thread held. `vfork` and `posix_spawn`
+//! children run nothing of ours either; `exec` closes every descriptor there.
 //!
 //! `pthread_atfork(3)`, `madvise(2)` under `MADV_WIPEONFORK`.
 
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Once;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -33,9 +36,16 @@ static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 static INSTEAD: AtomicU32 = AtomicU32::new(1);
 
 static CLOSED_IN_CHILD: Table<Number> = Table::new();
-/// Held while a registered descriptor is closed, and by a fork: a child must never inherit a number
-/// that is registered but already belongs to another descriptor.
+/// Held while something [`Guarded`] is used, while a registered descriptor is closed (a child must
+/// never inherit a number that is registered but already belongs to another one), and by a fork.
 static LOCK: Lock = Lock(AtomicU32::new(0));
+
+thread_local! {
+    /// Whether this thread holds the lock.
+    static HOLDS: Cell<bool> = const { Cell::new(false) };
+    /// Handlers of the fork under way in this thread that have run before it, and not after it.
+    static FORKING: Cell<u32> = const { Cell::new(0) };
+}
 
 /// A number that differs in a forked child, and in its children again; never 0.
 ///
@@ -172,14 +182,50 @@ impl Drop for ChildClosed {
         let Some(slot) = self.slot.take() else {
             return;
         };
-        LOCK.lock();
+        let held = LOCK.hold();
         slot.value.0.store(Number::FREE, Ordering::Relaxed);
         if !gone {
             // SAFETY: dropped here only, and not used again.
             unsafe { ManuallyDrop::drop(&mut self.fd) };
         }
-        LOCK.unlock();
+        drop(held);
         CLOSED_IN_CHILD.give(slot);
+    }
+}
+
+/// State of the whole process, which a forked child finds free and whole.
+///
+/// A child has one thread. A lock that another held at the fork is never released there, and what
+/// it protects may be half changed. So a fork waits until nobody is in here. One lock serves all of
+/// these: what is done under it must be short, wait for nobody, use no other one, and not fork.
+pub struct Guarded<T>(UnsafeCell<T>);
+
+// SAFETY: `with` lets one thread at a time at the value, and may let each of them drop it.
+unsafe impl<T: Send> Sync for Guarded<T> {}
+
+impl<T> Guarded<T> {
+    /// Guards `value`.
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Uses the value, alone.
+    ///
+    /// # Panics
+    ///
+    /// Within the use of another one, and where a [`ChildClosed`] is dropped within `run`: the one
+    /// lock is held.
+    pub fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+        install();
+        let _held = LOCK.hold();
+        // SAFETY: the lock is held, and no thread holds it twice: this is the one reference.
+        run(unsafe { &mut *self.0.get() })
+    }
+}
+
+impl<T> fmt::Debug for Guarded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").finish_non_exhaustive()
     }
 }
 
@@ -225,7 +271,10 @@ fn other_threads() -> crate::Result<usize> {
     let mut count = 0;
     for task in std::fs::read_dir("/proc/self/task").map_err(errno)? {
         let task = task.map_err(errno)?;
-        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let Ok(name) = std::fs::read_to_string(task.path().join("comm")) else {
+            // It has ended.
+            continue;
+        };
         let id = task.file_name();
         let known = id == *main || id == *caller || name.starts_with("strait-");
         count += usize::from(!known);
@@ -249,26 +298,49 @@ impl Default for Number {
 }
 
 fn install() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // SAFETY: the three functions make only async-signal-safe calls.
-        let result =
-            unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
-        assert_eq!(result, 0, "pthread_atfork fails only without memory");
-    });
+    /// Threads that race here install the handlers more than once, which those allow for. A child
+    /// of a fork at that moment would never see the end of a `Once`.
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.load(Ordering::Acquire) {
+        return;
+    }
+    add_handlers();
+    INSTALLED.store(true, Ordering::Release);
+}
+
+pub(crate) fn add_handlers() {
+    // SAFETY: the three functions make only async-signal-safe calls.
+    let result = unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
+    assert_eq!(result, 0, "pthread_atfork fails only without memory");
 }
 
 extern "C" fn prepare() {
-    LOCK.lock();
+    let before = FORKING.get();
+    FORKING.set(before + 1);
+    if before == 0 {
+        LOCK.lock();
+    }
+}
+
+/// Whether this is the last handler after the fork; then the lock is free again.
+fn forked() -> bool {
+    let left = FORKING.get().saturating_sub(1);
+    FORKING.set(left);
+    if left == 0 {
+        LOCK.unlock();
+    }
+    left == 0
 }
 
 extern "C" fn in_parent() {
-    LOCK.unlock();
+    forked();
 }
 
 /// Only async-signal-safe: the child of a process with threads may do no more.
 extern "C" fn in_child() {
-    LOCK.unlock();
+    if !forked() {
+        return;
+    }
     // SAFETY: null, or a page that stays mapped for good.
     if let Some(number) = unsafe { PAGE.load(Ordering::Relaxed).as_ref() } {
         let next = COUNTER.fetch_add(1, Ordering::Relaxed) + 1;
@@ -344,7 +416,23 @@ fn set_cloexec(fd: RawFd) -> bool {
 /// 0: free, 1: held, 2: held and somebody sleeps.
 struct Lock(AtomicU32);
 
+/// The lock is held until this is dropped.
+struct Held;
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        LOCK.unlock();
+        HOLDS.set(false);
+    }
+}
+
 impl Lock {
+    fn hold(&self) -> Held {
+        assert!(!HOLDS.replace(true), "the lock of forks is not taken twice");
+        self.lock();
+        Held
+    }
+
     fn lock(&self) {
         let free = self
             .0

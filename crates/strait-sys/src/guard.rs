@@ -17,10 +17,11 @@ use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, transmute};
 use core::ptr::{from_ref, null, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
-use std::sync::{Once, OnceLock};
+use std::sync::OnceLock;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+use crate::fork::Guarded;
 use crate::slots::{Slot, Table};
 use crate::{Errno, Result};
 
@@ -101,8 +102,11 @@ impl Span {
 }
 
 fn install() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
+    static INSTALLED: Guarded<bool> = Guarded::new(false);
+    INSTALLED.with(|installed| {
+        if std::mem::replace(installed, true) {
+            return;
+        }
         PAGE.store(rustix::param::page_size(), Ordering::Relaxed);
         // Known before ours can run: it may be needed at once.
         let previous = *PREVIOUS.get_or_init(disposition);

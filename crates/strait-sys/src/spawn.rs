@@ -3,62 +3,135 @@
 //!
 //! Every descriptor of this library is close-on-exec; one that is passed on loses that flag in
 //! the child alone, between fork and exec, so that no other child started meanwhile inherits it.
+//! The child's environment says which numbers were passed and to which files they lead: any other
+//! descriptor may have an owner in the program, and is not given away.
 //!
 //! `fcntl(2)` under "File descriptor flags"; `execve(2)` under "Effect on process attributes".
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::fs::fstat;
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
+use crate::fork::Guarded;
 use crate::signal::{self, Change, Set};
 use crate::{Errno, Result, pass, sigaction};
 
-/// Descriptors that this process has taken from its parent already.
-static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+/// What was passed to a program: `number:device:inode`, separated by semicolons.
+const PASSED: &str = "STRAIT_DESCRIPTORS";
 
-/// Leaves `fd` open, under the number it has, in the program that `command` will start. It stays
-/// open here as long as the command.
-pub fn keep_open(command: &mut Command, fd: OwnedFd) {
+/// What was passed to this process and is not taken yet; `None` until it is asked for.
+static LEFT: Guarded<Option<Vec<Passed>>> = Guarded::new(None);
+
+/// A descriptor that a program is started with.
+struct Passed {
+    number: RawFd,
+    file: (u64, u64),
+}
+
+/// Leaves `fd` open, under the number it has, in the program that `command` will start; that takes
+/// it with [`take_inherited`]. It stays open here as long as the command.
+///
+/// # Errors
+///
+/// What `fstat(2)` answers.
+pub fn keep_open(command: &mut Command, fd: OwnedFd) -> Result<()> {
+    let (device, inode) = file_of(&fd)?;
+    let before = command.get_envs().find(|(key, _)| *key == PASSED);
+    let mut passed = before
+        .and_then(|(_, value)| Some(format!("{};", value?.to_str()?)))
+        .unwrap_or_default();
+    passed += &format!("{}:{device}:{inode}", fd.as_raw_fd());
+    command.env(PASSED, passed);
     let keep = move || {
         fcntl_setfd(&fd, FdFlags::empty())?;
         Ok(())
     };
     // SAFETY: the closure makes one system call on a descriptor it owns; no allocation, no lock.
     unsafe { command.pre_exec(keep) };
+    Ok(())
 }
 
-/// Takes ownership of a descriptor that the parent left open for this program, once.
+/// Has the program that `command` will start begin with these signals blocked and no others,
+/// whatever is blocked in the thread that starts it.
+pub fn block_only(command: &mut Command, blocked: Set) {
+    let block = move || {
+        signal::change_mask(Change::Replace, blocked)?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call; no allocation, no lock.
+    unsafe { command.pre_exec(block) };
+}
+
+/// Takes ownership of a descriptor that the parent passed to this program with [`keep_open`], once.
 ///
 /// # Errors
 ///
-/// `EBADF`: it is not open, was not left open across exec, or was taken.
+/// `EBADF`: none of that number was passed, it was taken, or it is no longer open.
 pub fn take_inherited(fd: RawFd) -> Result<OwnedFd> {
-    if fd <= 2 {
+    LEFT.with(|left| {
+        let left = left.get_or_insert_with(|| read(&std::env::var(PASSED).unwrap_or_default()));
+        let at = left.iter().position(|passed| passed.number == fd);
+        let passed = left.swap_remove(at.ok_or(Errno::BADF)?);
+        // SAFETY: not -1; used for calls that fail harmlessly if it is not open.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        // The program's own parent may have taken and closed it, and the number be another's.
+        let same = is_inherited(borrowed)? && file_of(borrowed)? == passed.file;
+        if !same {
+            return Err(Errno::BADF);
+        }
+        fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
+        // SAFETY: open, left by the parent for this purpose, and not handed out before.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+}
+
+/// A descriptor of its own for what the parent, a shell for instance, left open under that number,
+/// standard streams included. That one stays as it is, whoever it belongs to.
+///
+/// # Errors
+///
+/// `EBADF`: it is not open, or this program opened it itself. `EMFILE`: no more descriptors.
+pub fn duplicate_inherited(fd: RawFd) -> Result<OwnedFd> {
+    if fd < 0 {
         return Err(Errno::BADF);
     }
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if taken.contains(&fd) {
-        return Err(Errno::BADF);
-    }
-    // SAFETY: not -1, and used for two calls that fail harmlessly if it is not open.
+    // SAFETY: not -1; used for calls that fail harmlessly if it is not open, and that neither
+    // close nor change it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    // Everything that this process opened itself is close-on-exec: a descriptor with the flag is
-    // not the parent's gift.
-    if fcntl_getfd(borrowed)?.contains(FdFlags::CLOEXEC) {
+    if !is_inherited(borrowed)? {
         return Err(Errno::BADF);
     }
-    fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
-    taken.push(fd);
-    // SAFETY: open, left by the parent for this purpose, and not handed out before.
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    debug_assert_eq!(owned.as_raw_fd(), fd);
-    Ok(owned)
+    fcntl_dupfd_cloexec(borrowed, 3)
+}
+
+/// Everything that a program opens itself should be close-on-exec, and all that this library does
+/// is: a descriptor with the flag did not come through exec.
+fn is_inherited(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(!fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC))
+}
+
+fn file_of(fd: impl AsFd) -> Result<(u64, u64)> {
+    fstat(fd).map(|stat| (stat.st_dev, stat.st_ino))
+}
+
+/// The entries that are well formed.
+fn read(passed: &str) -> Vec<Passed> {
+    let entry = |entry: &str| {
+        let mut fields = entry.split(':');
+        let mut field = || fields.next()?.parse::<u64>().ok();
+        Some(Passed {
+            number: RawFd::try_from(field()?).ok().filter(|fd| *fd > 2)?,
+            file: (field()?, field()?),
+        })
+    };
+    passed.split(';').filter_map(entry).collect()
 }
 
 /// The signals that a child starts with.

@@ -3,12 +3,15 @@
 //! The only way to wait for a futex and a socket in one call; it takes Linux 6.7 and a system that
 //! permits io_uring: ask [`works`], and fall back to threads or sliced waits. For words alone
 //! [`futex::waitv`](crate::futex::waitv) is cheaper. A [`Ring`] takes half a millisecond to set up:
-//! keep one for each thread that waits.
+//! keep one for each thread that waits. Some time after a ring is closed, the kernel clears up
+//! behind it in the thread that set it up, and whatever system call that is in by then fails with
+//! EINTR: drop a ring only when its thread ends.
 //!
 //! Nothing stays behind after a wait: what did not happen is cancelled, and the cancellation is
 //! waited for. `io_uring_enter(2)`; the operations are FUTEX_WAIT, FUTEX_WAITV, POLL_ADD,
 //! ASYNC_CANCEL.
 
+use core::cell::RefCell;
 use core::fmt;
 use core::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -228,7 +231,19 @@ impl Ring {
     }
 }
 
+thread_local! {
+    /// The ring that [`works`] has tried, not closed but kept for this thread's first [`Ring`], and
+    /// the fork generation that it is of.
+    static SPARE: RefCell<Option<(u32, IoUring)>> = const { RefCell::new(None) };
+}
+
 fn new_ring() -> Result<IoUring> {
+    let spare = SPARE.try_with(RefCell::take).ok().flatten();
+    if let Some((generation, ring)) = spare
+        && generation == fork::generation()
+    {
+        return Ok(ring);
+    }
     IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
@@ -251,6 +266,8 @@ pub fn works() -> bool {
         };
         let mut known = Opcodes::new();
         let asked = ring.submitter().register_probe(&mut known);
+        // Where there is no place to keep it, the thread is ending.
+        let _ = SPARE.try_with(|spare| spare.replace(Some((fork::generation(), ring))));
         asked.is_ok()
             && known.is_supported(opcode::FutexWait::CODE)
             && known.is_supported(opcode::FutexWaitV::CODE)

@@ -30,7 +30,7 @@ pub enum ErrorKind {
     PathNotFound,
     /// An argument is outside its documented range.
     InvalidInput,
-    /// A semaphore or a mutant is at its limit; nothing was changed.
+    /// A semaphore or a mutant would pass its limit; nothing was changed.
     LimitExceeded,
     /// The calling thread does not own the mutant.
     NotOwner,
@@ -186,7 +186,7 @@ impl ErrorKind {
             Self::InvalidName => "not a valid name",
             Self::PathNotFound => "no such directory in the name",
             Self::InvalidInput => "invalid argument",
-            Self::LimitExceeded => "at its limit",
+            Self::LimitExceeded => "beyond its limit",
             Self::NotOwner => "the calling thread does not own it",
             Self::Busy => "busy",
             Self::Broken => "broken by a peer",

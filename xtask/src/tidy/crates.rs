@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strait", &["strait-sys", "strait-wire"]),
     ("strait-bench", &["strait", "strait-sys"]),
     ("strait-c", &["strait", "strait-sys"]),
-    ("strait-cli", &["strait", "strait-bench"]),
+    ("strait-cli", &["strait", "strait-bench", "strait-sys"]),
     ("xtask", &[]),
 ];
 

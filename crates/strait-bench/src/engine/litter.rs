@@ -5,11 +5,19 @@
 //! supervisor does.
 
 use std::ffi::CString;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use strait_sys::{mqueue, sysv_msg, sysv_sem};
 
 use crate::raw;
+
+/// How often a directory is removed, and how long after one another: both sides may be at it, and
+/// what they have started may still make files.
+const ATTEMPTS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// Removes everything with these keys and everything in `place`.
 pub(crate) fn sweep(key: i32, keys: usize, place: &Path) {
@@ -28,5 +36,12 @@ pub(crate) fn sweep(key: i32, keys: usize, place: &Path) {
             let _ = mqueue::unlink(&name);
         }
     }
-    let _ = std::fs::remove_dir_all(place);
+    for _ in 0..ATTEMPTS {
+        match std::fs::remove_dir_all(place) {
+            Ok(()) => return,
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            // sleep: nothing tells when the others are done
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
 }

@@ -20,6 +20,7 @@ use super::load::involuntary_switches;
 use super::protocol::{Measured, Plan, Said};
 use super::{litter, rounds};
 use crate::link::{Link, Receipt};
+use crate::nt::crowd;
 use crate::{Entry, Failure, Outcome, Placement, Side, Site, raw, unix};
 
 /// The argument that makes a program a side of a pair.
@@ -27,19 +28,19 @@ pub(crate) const FLAG: &str = "--strait-bench-peer";
 /// How long a side on a CPU of its own looks for the next chunk before it sleeps.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// Plays one side of a pair if this process was started as one; a program that surveys calls it
-/// before anything else and ends with what it returns.
+/// Plays one side of a pair, or a helper of one, if this process was started as such; a program
+/// that surveys calls it before anything else and ends with what it returns.
 ///
 /// `table` is the one given to [`survey`](crate::survey).
 #[must_use]
 pub fn peer_main(table: &[&[Entry]]) -> Option<ExitCode> {
-    if env::args_os().nth(1)? != FLAG {
-        return None;
-    }
-    match play(table) {
-        Ok(()) => Some(ExitCode::SUCCESS),
-        Err(_) => Some(ExitCode::FAILURE),
-    }
+    let mut arguments = env::args_os().skip(1);
+    let played = match arguments.next()?.to_str()? {
+        FLAG => play(table),
+        crowd::FLAG => crowd::hold(&arguments.collect::<Vec<_>>()),
+        _ => return None,
+    };
+    Some(played.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
 }
 
 fn play(table: &[&[Entry]]) -> Outcome<()> {

@@ -28,7 +28,8 @@ pub enum Measure {
     Uncontended,
     /// Opening and closing a session, in nanoseconds.
     Connect,
-    /// A round trip beside `size` idle companions, in nanoseconds.
+    /// A round trip, or where there is no other side one step, beside `size` idle companions, in
+    /// nanoseconds.
     Scale,
 }
 
@@ -164,6 +165,8 @@ pub enum Carries {
     /// Not even that: the sequence number lies in a shared word beside the mechanism, and what is
     /// verified is that each wake-up found the next one there.
     Beside,
+    /// Nothing, as there is no other side: each step looks whether it worked.
+    Nothing,
 }
 
 impl Carries {
@@ -174,6 +177,7 @@ impl Carries {
             Self::Bytes => "sequence number and checksum of every byte",
             Self::Value => "sequence number, carried by value",
             Self::Beside => "count, and a sequence number in a shared word beside it",
+            Self::Nothing => "count, and that each step found what it was to find",
         }
     }
 }

@@ -61,6 +61,8 @@ pub trait Mechanism: Sized + 'static {
     const WAITS: Waits = Waits::Blocks;
     /// One process does it all; there is no other side (a memory copy, a system call).
     const ALONE: bool = false;
+    /// Opening it takes seconds: left out of surveys that did not ask for it by name, or for goals.
+    const HEAVY: bool = false;
     /// A measuring rod, never recommended for use.
     const YARDSTICK: bool = false;
     /// What this project promises about it.
@@ -172,6 +174,7 @@ pub struct Entry {
     pub(crate) measures: &'static [Job],
     pub(crate) waits: Waits,
     pub(crate) alone: bool,
+    pub(crate) heavy: bool,
     pub(crate) yardstick: bool,
     pub(crate) goals: &'static [Goal],
     pub(crate) open: fn(&mut Site<'_>) -> Outcome<Box<dyn Driver>>,
@@ -187,6 +190,7 @@ pub const fn entry<M: Mechanism>() -> Entry {
         measures: M::MEASURES,
         waits: M::WAITS,
         alone: M::ALONE,
+        heavy: M::HEAVY,
         yardstick: M::YARDSTICK,
         goals: M::GOALS,
         open: drive::<M>,

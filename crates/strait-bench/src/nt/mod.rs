@@ -1,8 +1,10 @@
 //! The Windows NT objects, through the library as its users call it.
 
+pub(crate) mod crowd;
 mod event;
 mod event_pair;
 mod mutant;
+mod names;
 mod section;
 mod semaphore;
 mod timer;
@@ -24,6 +26,8 @@ pub const TABLE: &[Entry] = &[
     entry::<wait::Any>(),
     entry::<wait::All>(),
     entry::<wait::Mixed>(),
+    entry::<names::Open>(),
+    entry::<names::Create>(),
 ];
 
 /// A blocking round trip costs at most 1.15 times a futex's, where that says something: both on

@@ -13,7 +13,7 @@ pub(super) struct Timer(nt::Timer);
 impl Mechanism for Timer {
     const ID: &'static str = "nt.timer";
     const ABOUT: &'static str = "named timer, set for now and waited for";
-    const CARRIES: Carries = Carries::Beside;
+    const CARRIES: Carries = Carries::Nothing;
     const MEASURES: &'static [Job] = &[Job::UNCONTENDED];
     const ALONE: bool = true;
 

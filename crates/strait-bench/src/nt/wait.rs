@@ -122,7 +122,7 @@ pub(super) struct All(Vec<Semaphore>);
 impl Mechanism for All {
     const ID: &'static str = "nt.wait.all";
     const ABOUT: &'static str = "wait for all of 8 semaphores, and 8 releases";
-    const CARRIES: Carries = Carries::Beside;
+    const CARRIES: Carries = Carries::Nothing;
     const MEASURES: &'static [Job] = &[Job::EIGHT];
     const ALONE: bool = true;
     const GOALS: &'static [Goal] = &[Goal {

@@ -19,6 +19,7 @@ use crate::mechanism::{Entry, entry};
 /// The reference lines.
 pub const TABLE: &[Entry] = &[
     entry::<memory::Spin>(),
+    entry::<memory::Two>(),
     entry::<memory::Futex>(),
     entry::<memory::Waitv>(),
     entry::<stream::Eventfd>(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{amount, cell, wrapped};
+use super::table::{WIDTH, amount, cell, wrapped};
 use super::{Report, Row};
 
 impl Report {
@@ -36,7 +36,7 @@ impl Report {
         }
         for note in &self.notes {
             text += "\n";
-            text += &wrapped(note);
+            text += &wrapped(note, WIDTH);
         }
         text
     }

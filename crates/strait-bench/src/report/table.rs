@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::{Report, Row, advice, size_of_message};
 use crate::{Measure, Placement};
 
-/// Columns of text.
+/// Columns of text, where nothing asks for fewer.
 pub(super) const WIDTH: usize = 100;
 
 /// One line of the table: a mechanism in one place.
@@ -19,11 +19,56 @@ struct Line<'a> {
     alone: Option<&'a Row>,
 }
 
+/// A measure in the table: its heading, how wide its figures are, and where they stand.
+struct Column {
+    heading: &'static str,
+    width: usize,
+    of: for<'a> fn(&Line<'a>) -> Option<&'a Row>,
+    /// Whether single trips were timed.
+    has_p99: bool,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column {
+        heading: "trip",
+        width: 7,
+        of: |line| line.trip,
+        has_p99: true,
+    },
+    Column {
+        heading: "64 B",
+        width: 8,
+        of: |line| line.oneway,
+        has_p99: false,
+    },
+    Column {
+        heading: "64 KiB",
+        width: 9,
+        of: |line| line.bandwidth,
+        has_p99: false,
+    },
+    Column {
+        heading: "alone",
+        width: 7,
+        of: |line| line.alone,
+        has_p99: false,
+    },
+];
+
 impl Report {
-    /// The report as text for a terminal at least 100 columns wide.
+    /// The report as text, at most 100 columns wide.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = self.heading();
+        self.table_within(WIDTH)
+    }
+
+    /// The report as text for a terminal of so many columns. From 100 on it is all that
+    /// [`table`](Self::table) gives; below, the measures of a family stand in two tables, of about
+    /// 70 columns.
+    #[must_use]
+    pub fn table_within(&self, width: usize) -> String {
+        let width = width.min(WIDTH);
+        let mut text = wrapped(&self.heading(), width);
         let mut families: Vec<&str> = Vec::new();
         for row in &self.rows {
             if !families.contains(&row.family.as_str()) {
@@ -36,11 +81,11 @@ impl Report {
                 .iter()
                 .filter(|row| row.family == family && !row.aside.repeated)
                 .collect();
-            text += &block(family, &lines(&rows));
+            text += &blocks(family, &lines(&rows), width);
         }
         for paragraph in self.explanations() {
             text += "\n";
-            text += &wrapped(&paragraph);
+            text += &wrapped(&paragraph, width);
         }
         text
     }
@@ -50,7 +95,7 @@ impl Report {
         let kind = if machine.is_virtual { ", virtual" } else { "" };
         let s = if machine.cpus == 1 { "" } else { "s" };
         format!(
-            "{} CPU{s} ({}{kind}), Linux {}\n",
+            "{} CPU{s} ({}{kind}), Linux {}",
             machine.cpus, machine.model, machine.kernel
         )
     }
@@ -229,32 +274,43 @@ fn name(row: &Row) -> String {
     }
 }
 
-fn block(family: &str, lines: &[Line<'_>]) -> String {
-    let widest = lines
-        .iter()
-        .map(|line| line.name.len())
-        .max()
-        .unwrap_or(0)
-        .max(family.len());
-    let mut text = format!(
-        "\n{family:widest$} CPUs   {:>7} {:>7} ratio  {:>8} ratio  {:>9} ratio  {:>7} ratio\n",
-        "trip", "p99", "64 B", "64 KiB", "alone",
-    );
+/// One table of a family, or two where one is too wide.
+fn blocks(family: &str, lines: &[Line<'_>], width: usize) -> String {
+    let whole = block(family, lines, &COLUMNS);
+    if whole.lines().all(|line| line.chars().count() <= width) {
+        return whole;
+    }
+    let (left, right) = COLUMNS.split_at(2);
+    block(family, lines, left) + &block(family, lines, right)
+}
+
+/// The lines that have a figure in these columns.
+fn block(family: &str, lines: &[Line<'_>], columns: &[Column]) -> String {
+    let has_figure = |line: &&Line<'_>| columns.iter().any(|column| (column.of)(line).is_some());
+    let lines: Vec<&Line<'_>> = lines.iter().filter(has_figure).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let names = lines.iter().map(|line| line.name.len());
+    let widest = names.max().unwrap_or(0).max(family.len());
+    let mut text = format!("\n{family:widest$} CPUs ");
+    for column in columns {
+        let _ = write!(text, "  {:>1$}", column.heading, column.width);
+        if column.has_p99 {
+            let _ = write!(text, " {:>7}", "p99");
+        }
+        text += " ratio";
+    }
+    text += "\n";
     for line in lines {
-        let p99 = line.trip.and_then(|row| row.p99).map(|ns| amount(ns, "ns"));
-        let p99 = p99.unwrap_or_default().replace(' ', "");
         let mut out = format!("{:widest$} {:5}", line.name, line.placement);
-        let cells = [
-            (line.trip, 7),
-            (line.oneway, 8),
-            (line.bandwidth, 9),
-            (line.alone, 7),
-        ];
-        for (index, (row, width)) in cells.into_iter().enumerate() {
+        for column in columns {
+            let row = (column.of)(line);
             let figure = row.map_or(String::new(), cell).replace(' ', "");
-            let _ = write!(out, "  {figure:>width$}");
-            if index == 0 {
-                let _ = write!(out, " {p99:>7}");
+            let _ = write!(out, "  {figure:>0$}", column.width);
+            if column.has_p99 {
+                let p99 = row.and_then(|row| row.p99).map(|ns| amount(ns, "ns"));
+                let _ = write!(out, " {:>7}", p99.unwrap_or_default().replace(' ', ""));
             }
             let _ = write!(out, " {:>5}", row.map_or(String::new(), ratio));
         }
@@ -309,13 +365,13 @@ pub(super) fn amount(value: f64, unit: &str) -> String {
     format!("{value:.digits$} {name}")
 }
 
-/// Breaks a paragraph into lines.
-pub(super) fn wrapped(paragraph: &str) -> String {
+/// Breaks a paragraph into lines of so many columns.
+pub(super) fn wrapped(paragraph: &str, width: usize) -> String {
     let mut text = String::new();
     let mut column = 0;
     for word in paragraph.split_whitespace() {
         let len = word.chars().count();
-        if column > 0 && column + 1 + len > WIDTH {
+        if column > 0 && column + 1 + len > width {
             text.push('\n');
             column = 0;
         }

@@ -169,6 +169,49 @@ fn the_table_groups_joins_and_aligns() {
 }
 
 #[test]
+fn a_narrow_table_loses_no_figure() {
+    let long = "raw.a.mechanism.with.a.long.name";
+    let mut bulk = row(long, Measure::Bandwidth, Placement::Same, 2910.0);
+    bulk.size = Some(65_536);
+    let mut rows = vec![
+        row(long, Measure::Rtt, Placement::Same, 5002.0),
+        row(long, Measure::Oneway, Placement::Same, 2.4e6),
+        bulk,
+        row("raw.wake", Measure::Rtt, Placement::Same, 7100.0),
+        row(long, Measure::Rtt, Placement::Split, 55_200.0),
+        row("nt.lpc", Measure::Rtt, Placement::Split, 100.0),
+    ];
+    rows[0].p99 = Some(9000.0);
+    let report = report(rows);
+    let (wide, narrow) = (report.table(), report.table_within(80));
+    assert_eq!(report.table_within(1000), wide);
+    assert!(
+        narrow.lines().all(|line| line.chars().count() <= 80),
+        "{narrow}"
+    );
+    let words = |text: &str| -> Vec<String> {
+        let mut words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+        words.sort();
+        words.dedup();
+        words
+    };
+    assert_eq!(words(&wide), words(&narrow));
+    let count = |start: &str| {
+        narrow
+            .lines()
+            .filter(|line| line.starts_with(start))
+            .count()
+    };
+    assert_eq!(count(&format!("{long} same")), 2, "{narrow}");
+    assert_eq!(
+        count("raw.wake"),
+        1,
+        "what has no figure has no line: {narrow}"
+    );
+    assert_eq!((count("raw "), count("nt ")), (2, 1), "{narrow}");
+}
+
+#[test]
 fn amounts_are_readable() {
     for (value, unit, text) in [
         (4.8, "ns", "4.80 ns"),
@@ -187,9 +230,10 @@ fn amounts_are_readable() {
 
 #[test]
 fn paragraphs_are_broken_at_words() {
-    let text = wrapped(&"word ".repeat(60));
+    let text = wrapped(&"word ".repeat(60), 72);
     assert_eq!(text.split_whitespace().count(), 60);
-    assert!(text.lines().all(|line| line.len() <= 100));
+    assert!(text.lines().all(|line| line.len() <= 72));
+    assert_eq!(text.lines().count(), 5);
 }
 
 #[test]

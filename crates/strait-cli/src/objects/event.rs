@@ -14,20 +14,20 @@ use crate::failure::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its state and who holds it
+    /// Show its state and which processes have it open
     Query(Query),
     /// Set it: one waiter of an auto-reset event goes on, all of a manual-reset one
     Set(Named),
     /// Reset it
     Reset(Named),
-    /// Let those who wait now go on, and leave it reset
+    /// Let those go on who wait at this moment, and leave it reset
     Pulse(Named),
-    /// Wait until it is set, and take it
+    /// Wait until it is set; an auto-reset one is then reset
     #[command(
         after_help = "Exit status: 0 when it is set, 124 when time ran out, 125 on an error."
     )]
     Wait(Waited),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -39,12 +39,11 @@ pub(crate) struct Create {
     name: String,
     #[command(flatten)]
     resets: Resets,
-    /// Born set
+    /// Set from the beginning
     #[arg(long, visible_alias = "initial")]
     set: bool,
-    /// Those who may only read it may wait for it too, if it is manual-reset; each set then costs a
-    /// system call
-    #[arg(long)]
+    /// Let those wait for it, too, who may only read it; setting it then always costs a system call
+    #[arg(long, requires = "manual")]
     look_waits: bool,
     #[command(flatten)]
     born: Born,

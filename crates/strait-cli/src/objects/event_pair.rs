@@ -14,21 +14,21 @@ use crate::failure::{Failure, TIMED_OUT};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its state and who holds it
+    /// Show its state and which processes have it open
     Query(Query),
-    /// Set one half
+    /// Set one of its two events
     Set(Half),
-    /// Wait for one half, and take it
+    /// Wait until one of its two events is set, and reset it
     #[command(
         after_help = "Exit status: 0 when it is set, 124 when time ran out, 125 on an error."
     )]
     Wait(WaitedHalf),
-    /// Set one half, then wait for the other
+    /// Set one of its two events, then wait for the other and reset that
     #[command(
         after_help = "Exit status: 0 when it is set, 124 when time ran out, 125 on an error."
     )]
     SetWait(WaitedHalf),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -44,9 +44,9 @@ pub(crate) struct Create {
 /// A half.
 #[derive(Args, Debug)]
 pub(crate) struct Half {
-    /// The pair
+    /// Its name
     name: String,
-    /// Which half
+    /// Which of its events; of set-wait, the one to set
     side: Side,
 }
 

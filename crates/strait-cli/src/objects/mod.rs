@@ -20,7 +20,7 @@ use strait::nt::{
 use strait::wait::{self, Waitable};
 use strait::{Birth, Kind, Namespace, Rights, Security};
 
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT, with_article};
 use crate::{seen, value};
@@ -34,11 +34,11 @@ pub(crate) struct Born {
     /// The group of the object, by name or number
     #[arg(long, value_parser = value::group)]
     group: Option<u32>,
-    /// An existing one of this kind will do, as it is
+    /// If one of this kind exists, leave it as it is and succeed
     #[arg(long)]
     or_open: bool,
-    /// Temporary: hold it while this command runs (takes all that follows); its status is the
-    /// command's
+    /// Not permanent: keep it while this command runs (all that follows is the command), and end
+    /// with its status
     #[arg(
         long = "while",
         num_args = 1..,
@@ -51,14 +51,14 @@ pub(crate) struct Born {
 /// A name.
 #[derive(Args, Debug)]
 pub(crate) struct Named {
-    /// The object
+    /// Its name
     pub(crate) name: String,
 }
 
 /// Names.
 #[derive(Args, Debug)]
 pub(crate) struct Names {
-    /// The objects
+    /// What to remove
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Names {
 /// A look at one object.
 #[derive(Args, Debug)]
 pub(crate) struct Query {
-    /// The object
+    /// Its name
     name: String,
     /// JSON instead of text
     #[arg(long)]
@@ -76,7 +76,7 @@ pub(crate) struct Query {
 /// A wait for one object.
 #[derive(Args, Debug)]
 pub(crate) struct Waited {
-    /// The object
+    /// Its name
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) limit: Limit,
@@ -85,18 +85,18 @@ pub(crate) struct Waited {
 /// How long to wait.
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct Limit {
-    /// Give up after this time, such as 250ms, 5s or 10m; 0 only looks
-    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    /// Give up after this time, such as 250ms, 5s or 1m30s; 0 does not wait
+    #[arg(long, value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
 /// What taking an event or a timer does to it.
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct Resets {
-    /// Stays set for everybody until it is reset
+    /// Once set it stays so for everybody, until it is reset
     #[arg(long)]
     manual: bool,
-    /// Whoever takes it resets it (the default)
+    /// One waiter goes on each time it is set, and resets it (the default)
     #[arg(long, conflicts_with = "manual")]
     auto: bool,
 }
@@ -113,9 +113,9 @@ impl Resets {
 /// A half of an event pair.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Side {
-    /// The half that Low waits on
+    /// The low event
     Low,
-    /// The half that High waits on
+    /// The high event
     High,
 }
 
@@ -202,13 +202,12 @@ pub(crate) fn create<O: Options>(
     name: &str,
     born: &Born,
 ) -> Result<ExitCode, Failure> {
-    let held = !born.command.is_empty();
-    let result = made(context, options, name, born);
-    let object = result.map_err(|failure| if held { failure.into_error() } else { failure })?;
-    if !held {
-        return Ok(ExitCode::SUCCESS);
+    if born.command.is_empty() {
+        return made(context, options, name, born).map(|_| ExitCode::SUCCESS);
     }
-    let status = child::run(&mut child::command(&born.command)?);
+    let mut hold = Hold::begin();
+    let object = made(context, options, name, born).map_err(Failure::into_error)?;
+    let status = hold.run(&mut child::command(&born.command)?);
     // The command has ended: now the object may go.
     drop(object);
     status

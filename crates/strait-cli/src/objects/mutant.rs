@@ -8,7 +8,7 @@ use strait::Kind;
 use strait::nt::Mutant;
 
 use super::{Born, Limit, Names, Options, Query};
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 
@@ -16,10 +16,10 @@ use crate::failure::{Failure, TIMED_OUT};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its owner and who holds it
+    /// Show its owner and which processes have it open
     Query(Query),
     Acquire(Acquire),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Verb {
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
-    /// Born owned, until the command of `--while` ends
+    /// Own it from the beginning, until the command of `--while` ends
     #[arg(long, visible_alias = "initial", requires = "command")]
     owned: bool,
     #[command(flatten)]
@@ -38,8 +38,10 @@ pub(crate) struct Create {
 /// Own it while a command runs
 ///
 /// The command waits its turn, and finds STRAIT_ABANDONED=1 in its environment if the last owner
-/// died owning the mutant. A mutant that does not exist is made, and goes with its last user. If
-/// this program is killed the mutant counts as abandoned, though the command may run on.
+/// died owning the mutant. A mutant that does not exist is made, and goes with its last user.
+/// Signals sent to this program are passed on to the command, and the mutant is released when that
+/// ends. Only SIGKILL ends this program first: then the mutant counts as abandoned, though the
+/// command may run on.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: the command's (128 and the number if a signal killed it), 124 when \
@@ -47,11 +49,11 @@ pub(crate) struct Create {
                   not exist.\nExample: strait mutant acquire deploy -- ./deploy.sh"
 )]
 pub(crate) struct Acquire {
-    /// The mutant
+    /// Its name
     name: String,
     #[command(flatten)]
     limit: Limit,
-    /// What to run
+    /// The command, with its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -85,12 +87,13 @@ impl Acquire {
         let Some(guard) = guard.map_err(explain)? else {
             return Ok(TIMED_OUT.into());
         };
+        let mut hold = Hold::begin();
         let mut command = child::command(&self.command)?;
         if guard.abandoned() {
             context.note(&super::abandoned(&self.name));
             command.env("STRAIT_ABANDONED", "1");
         }
-        let status = child::run(&mut command);
+        let status = hold.run(&mut command);
         drop(guard);
         status
     }

@@ -23,13 +23,13 @@ const LINE: usize = 16;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its size and who holds it
+    /// Show its size and which processes have it open
     Query(Query),
     #[command(name = "read")]
     ReadOut(ReadOut),
     #[command(name = "write")]
     WriteIn(WriteIn),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -39,10 +39,12 @@ pub(crate) enum Verb {
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
-    /// Its length, such as 4096, 64K or 1M; of memory it is rounded up to pages
-    #[arg(long, value_parser = value::size, required_unless_present = "file")]
+    /// Its length, such as 4096, 64K or 1M; memory is rounded up to whole pages, and the length
+    /// of a file is taken if none is given
+    #[arg(long, required_unless_present = "file")]
+    #[arg(value_parser = value::size, allow_negative_numbers = true)]
     size: Option<u64>,
-    /// A section of this file instead of memory of its own
+    /// Share this file instead of memory
     #[arg(long)]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -52,13 +54,13 @@ pub(crate) struct Create {
 /// Copy its bytes to standard output
 #[derive(Args, Debug)]
 pub(crate) struct ReadOut {
-    /// The section
+    /// Its name
     name: String,
     /// Where to begin
-    #[arg(long, value_parser = value::size, default_value = "0")]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
     /// How many bytes; all to the end if not given
-    #[arg(long, value_parser = value::size)]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true)]
     len: Option<u64>,
     /// As hexadecimal and text; lines that repeat are left out
     #[arg(long)]
@@ -68,10 +70,10 @@ pub(crate) struct ReadOut {
 /// Copy standard input into it
 #[derive(Args, Debug)]
 pub(crate) struct WriteIn {
-    /// The section
+    /// Its name
     name: String,
     /// Where to begin
-    #[arg(long, value_parser = value::size, default_value = "0")]
+    #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
 }
 

@@ -4,24 +4,25 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use strait::Kind;
 use strait::nt::Semaphore;
+use strait::{ErrorKind, Kind};
 
 use super::{Born, Limit, Names, Query};
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::value;
 
 /// The verbs of semaphores.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show its count and who holds it
+    /// Show its count and which processes have it open
     Query(Query),
     #[command(visible_alias = "wait")]
     Acquire(Acquire),
     Release(Release),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
@@ -31,11 +32,12 @@ pub(crate) enum Verb {
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
-    /// Units at first
-    #[arg(long, default_value_t = 0)]
+    /// Units at the beginning
+    #[arg(long, value_name = "UNITS", default_value = "0")]
+    #[arg(value_parser = value::units, allow_negative_numbers = true)]
     initial: u32,
     /// The most units there can be: 1 to 2147483647
-    #[arg(long)]
+    #[arg(long, value_name = "UNITS", value_parser = value::units, allow_negative_numbers = true)]
     limit: u32,
     #[command(flatten)]
     born: Born,
@@ -43,15 +45,17 @@ pub(crate) struct Create {
 
 /// Take a unit
 ///
-/// With a command the unit is held while it runs, and then given back. A unit whose holder is
-/// killed is lost, as on NT: give it back with `release`, or use a mutant.
+/// With a command the unit is held while that runs, and then given back. Signals sent to this
+/// program are passed on to the command. If this program is killed by SIGKILL the unit is lost, as
+/// on NT: give it back with `release`, or use a mutant.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when a unit was taken, or the command's; 124 when time ran out, \
-                  125 on an error, 126 or 127 if the command cannot be run."
+                  125 on an error, 126 if the command cannot be run, 127 if it does not exist.\n\
+                  Example: strait semaphore acquire slots -- make test"
 )]
 pub(crate) struct Acquire {
-    /// The semaphore
+    /// Its name
     name: String,
     #[command(flatten)]
     limit: Limit,
@@ -60,13 +64,13 @@ pub(crate) struct Acquire {
     command: Vec<OsString>,
 }
 
-/// Give units back
+/// Give units back, or add them, up to the limit
 #[derive(Args, Debug)]
 pub(crate) struct Release {
-    /// The semaphore
+    /// Its name
     name: String,
     /// How many
-    #[arg(default_value_t = 1)]
+    #[arg(default_value = "1", value_parser = value::units, allow_negative_numbers = true)]
     units: u32,
 }
 
@@ -97,7 +101,8 @@ impl Acquire {
         if taken.is_none() || self.command.is_empty() {
             return Ok(super::status(taken));
         }
-        let status = child::command(&self.command).and_then(|mut command| child::run(&mut command));
+        let mut hold = Hold::begin();
+        let status = child::command(&self.command).and_then(|mut command| hold.run(&mut command));
         give(context, &semaphore, &self.name, 1)?;
         status
     }
@@ -108,8 +113,16 @@ fn open(context: &Context, name: &str) -> Result<Semaphore, Failure> {
 }
 
 fn give(context: &Context, semaphore: &Semaphore, name: &str, units: u32) -> Result<(), Failure> {
-    let before = semaphore.release(units);
-    before
-        .map(drop)
-        .map_err(|error| context.explain(Kind::Semaphore, name, error))
+    let Err(error) = semaphore.release(units) else {
+        return Ok(());
+    };
+    match semaphore.query() {
+        Ok(now) if error.kind() == ErrorKind::LimitExceeded => Err(Failure::new(format!(
+            "{units} more would pass the limit of {}: it is {} of {}, and was not changed",
+            error.subject(),
+            now.count,
+            now.limit
+        ))),
+        _ => Err(context.explain(Kind::Semaphore, name, error)),
+    }
 }

@@ -16,22 +16,27 @@ use crate::value;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Create(Create),
-    /// Show when it is due and who holds it
+    /// Show when it is due and which processes have it open
     Query(Query),
     Set(Set),
-    /// Stop it; whether it has expired does not change
+    /// Stop it; if it has expired it stays so
     Cancel(Named),
-    /// Wait until it expires, and take the expiry
+    /// Wait until it expires
     #[command(
         after_help = "Exit status: 0 when it expired, 124 when time ran out, 125 on an error."
     )]
     Wait(Waited),
-    /// Remove it; it goes with its last handle
+    /// Remove it; the name goes when no process has it open
     Rm(Names),
 }
 
-/// Make a timer, which stays until it is removed; it is not set
+/// Make a timer, which stays until it is removed; it does not run until it is set
 #[derive(Args, Debug)]
+#[command(
+    mut_arg("manual", |it| it.help("Once expired it stays so for everybody, until set again")),
+    mut_arg("auto", |it| it.help("Each expiry lets one waiter go on (the default)")),
+    after_help = "Example: strait timer create tick"
+)]
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,
@@ -41,17 +46,17 @@ pub(crate) struct Create {
     born: Born,
 }
 
-/// Set it to expire after a time; nobody needs to keep it running
+/// Set it to expire after a time; no process needs to wait for that
 #[derive(Args, Debug)]
 #[command(after_help = "Example: strait timer set tick 5s --period 1s")]
 pub(crate) struct Set {
-    /// The timer
+    /// Its name
     name: String,
-    /// When, such as 250ms, 5s or 10m from now
-    #[arg(value_parser = value::duration)]
+    /// How long from now, such as 250ms, 5s or 1m30s
+    #[arg(value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     delay: Duration,
-    /// Again and again after that, at least a microsecond apart
-    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    /// Then again each time this has passed: a microsecond or longer
+    #[arg(long, value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     period: Option<Duration>,
 }
 

@@ -12,8 +12,9 @@ use crate::value::counted;
 /// Remove what killed processes left
 ///
 /// Leftovers cost a few pages each and nothing else: their names are free. Works on the user's own
-/// namespace and as far as permitted on the machine's, or on that of --ns alone. Objects with a
-/// handle, and permanent ones, stay.
+/// namespace and as far as permitted on the machine's, or on that of --ns alone. What a process has
+/// open stays, and so does what is permanent. Frees seats, too: the places of threads that were
+/// killed in the middle of a transaction.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// JSON instead of text
@@ -29,7 +30,7 @@ impl Arguments {
             let path = space.path().display().to_string();
             if !self.json {
                 context.out.line(&format!(
-                    "{path}: removed {} and {}, readmitted {}",
+                    "{path}: removed {} and {}, freed {}",
                     counted(collected.objects, "leftover"),
                     counted(collected.namespaces, "temporary namespace"),
                     counted(collected.seats, "seat")

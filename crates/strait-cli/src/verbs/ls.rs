@@ -11,10 +11,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::seen;
 
-/// List objects: kind, name, state, and the processes that hold them
+/// List objects: kind, name, state, and the processes that have them open
 ///
 /// Lists the user's own namespace and the machine's, or that of --ns alone. Unnamed objects are
-/// found by their holders. Looking changes nothing, and keeps nothing alive.
+/// found through the processes that have them open. Looking changes nothing, and keeps nothing
+/// alive.
 #[derive(Args, Debug)]
 #[command(after_help = "What stands in a namespace and is no object is listed with the kind `?`.")]
 pub(crate) struct Arguments {

@@ -16,7 +16,7 @@ use crate::table::Cli;
 pub(crate) struct Arguments {
     /// The verb, such as `event create`; the program itself if not given
     verb: Vec<String>,
-    /// Write all pages into this directory instead
+    /// Write all pages into this directory instead, which is made if it is not there
     #[arg(long, value_name = "DIR", conflicts_with = "verb")]
     dir: Option<PathBuf>,
 }
@@ -26,6 +26,8 @@ impl Arguments {
         let mut root = Cli::command();
         root.build();
         if let Some(dir) = &self.dir {
+            std::fs::create_dir_all(dir)
+                .map_err(|error| Failure::new(format!("make {}: {error}", dir.display())))?;
             write_all(&root, "strait", dir)?;
             return Ok(ExitCode::SUCCESS);
         }

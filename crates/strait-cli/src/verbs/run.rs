@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::member::{self, Member, Written};
 
-/// Run a command that is given handles
+/// Run a command that is given handles of objects
 ///
 /// The command takes them with `strait::inherited("NAME")`, and needs neither the object's name nor
 /// permission to open it. This program becomes the command.
@@ -22,8 +22,8 @@ use crate::member::{self, Member, Written};
                   Example: strait run --pass stop=event:build-done -- ./worker"
 )]
 pub(crate) struct Arguments {
-    /// A handle: the name under which the command finds it, and event:NAME, semaphore:NAME,
-    /// mutant:NAME, eventpair:NAME, section:NAME or timer:@NAME
+    /// What to pass, once for each: the name under which the command finds it, and event:NAME,
+    /// eventpair:NAME, mutant:NAME, semaphore:NAME, section:NAME or timer:@NAME
     #[arg(long, value_name = "NAME=OBJECT")]
     pass: Vec<String>,
     /// What to run
@@ -52,7 +52,7 @@ impl Arguments {
                 Member::Timer(timer) => command.pass(name, &timer),
                 _ => return Err(of_it("only whole objects with names can be passed")),
             };
-            passed.map_err(Failure::of)?;
+            passed.map_err(|error| of_it(&Failure::reason(&error)))?;
         }
         Err(child::become_it(&mut command))
     }

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// Status of arguments that cannot be followed, as of those that clap refuses.
 const REFUSED: u8 = 2;
 
-/// Check and measure every mechanism on this machine, between two real processes
+/// Check and measure each mechanism on this machine, between two real processes
 ///
 /// Every message is verified at the other end. Takes at most three minutes.
 #[derive(Args, Debug)]
@@ -24,10 +24,10 @@ const REFUSED: u8 = 2;
                   nothing to measure or a file cannot be written."
 )]
 pub(crate) struct Arguments {
-    /// One placement, at most 15 seconds, no verdicts
+    /// With both processes on one CPU only; takes at most 15 seconds, and is too short to judge by
     #[arg(long)]
     quick: bool,
-    /// Only mechanisms whose id matches this regular expression
+    /// Only mechanisms whose name, such as nt.event, matches this regular expression
     #[arg(long, value_name = "REGEX")]
     only: Option<String>,
     /// Write the report as JSON
@@ -60,9 +60,24 @@ impl Arguments {
             message: refusal.to_string(),
             status: REFUSED,
         })?;
-        context.out.bytes(report.table().as_bytes())?;
+        let table = match columns() {
+            Some(columns) => report.table_within(columns),
+            None => report.table(),
+        };
+        context.out.bytes(table.as_bytes())?;
         Ok(report.exit())
     }
+}
+
+/// How wide the reader's terminal is: COLUMNS, or what the terminal at standard output says.
+/// `None`: there is no terminal, or it does not know.
+fn columns() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok());
+    let terminal = || {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(size.ws_col.into())
+    };
+    said.or_else(terminal).filter(|columns| *columns > 0)
 }
 
 /// A bar on a terminal.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use strait::wait::{self, Waitable};
 
-use crate::child;
+use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::member::{self, Member, Written};
@@ -25,22 +25,23 @@ const ABANDONED: usize = 64;
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less. With a command it is held while that runs, and then given back:
 /// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
-/// a mutant's last owner died.
+/// a mutant's last owner died. Signals sent to this program are then passed on to the command.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 when satisfied, or the command's; 124 when time ran out; 125 on \
-                  an error, wrong arguments included. With --index it is the index of what was \
-                  won: 0 to 63, and 64 more if it was abandoned.\n\
+    after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
+                  killed it); 124 when time ran out; 125 on an error, wrong arguments included; \
+                  126 if the command cannot be run, 127 if it does not exist. With --index it is \
+                  the index of what was won: 0 to 63, and 64 more if it was abandoned.\n\
                   Example: strait wait --any event:build-done timer:10m"
 )]
 pub(crate) struct Arguments {
-    /// One of them, the first that is ready in this order
+    /// One of them: the first, in this order, that is ready
     #[arg(long, conflicts_with = "all")]
     any: bool,
-    /// All of them, in one step, or none
+    /// All of them in one step, when all are ready; none before
     #[arg(long)]
     all: bool,
-    /// End with the index of what was won
+    /// Exit with the index of what was won, counted from 0
     #[arg(long, conflicts_with = "all")]
     index: bool,
     #[command(flatten)]
@@ -67,6 +68,7 @@ impl Arguments {
         if self.objects.len() > 1 && !self.any && !self.all {
             return Err(Failure::new("say --any or --all of these"));
         }
+        let before = child::mask();
         let mut members = Vec::new();
         for text in &self.objects {
             let of_it = |why: String| Failure::new(format!("{text}: {why}"));
@@ -97,11 +99,14 @@ impl Arguments {
         for index in &won.indices {
             members[*index].take()?;
         }
-        self.report(context, &won)?;
         if self.command.is_empty() {
+            self.report(context, &won)?;
             return Ok(self.status(&won, ExitCode::SUCCESS));
         }
-        let status = self.run_command(context, &won);
+        // Not what the members block: the command is another program.
+        let mut hold = Hold::begin().with_mask(before);
+        let reported = self.report(context, &won);
+        let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);
         status.map(|status| self.status(&won, status))
     }
@@ -158,7 +163,12 @@ impl Arguments {
         context.out.finish()
     }
 
-    fn run_command(&self, context: &Context, won: &Won) -> Result<ExitCode, Failure> {
+    fn run_command(
+        &self,
+        context: &Context,
+        won: &Won,
+        hold: &mut Hold,
+    ) -> Result<ExitCode, Failure> {
         let mut command = child::command(&self.command)?;
         let names: Vec<&str> = won
             .indices
@@ -169,7 +179,8 @@ impl Arguments {
         if !won.abandoned.is_empty() {
             command.env("STRAIT_ABANDONED", "1");
         }
-        child::run(&mut command).inspect_err(|_| context.note("the command was not run"))
+        hold.run(&mut command)
+            .inspect_err(|_| context.note("the command was not run"))
     }
 
     fn status(&self, won: &Won, otherwise: ExitCode) -> ExitCode {

@@ -1,8 +1,22 @@
 //! What is held while a command runs: `mutant acquire`, `create --while`, `run --pass`.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Command;
+
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+use serde_json::json;
 use strait::nt::{Event, Section, Semaphore, Write};
 
-use crate::world::{Ran, World};
+use crate::world::{Ran, Running, STRAIT, World};
+
+/// Ends when it is sent TERM or HUP, and says so.
+const TRAP: &str = "trap 'kill $!; echo told; exit 3' TERM HUP
+    sleep 60 > /dev/null 2>&1 & echo held; wait";
 
 const ROLE: &str = "STRAIT_CLI_TEST_ROLE";
 
@@ -148,4 +162,144 @@ fn descriptors_of_the_program_do_not_leak_into_commands() {
     let without = world.sh("exec ls /proc/self/fd");
     let ran = world.sh("exec $STRAIT mutant acquire m -- ls /proc/self/fd");
     assert_eq!(ran.out, without.out, "{ran:?}");
+}
+
+/// A mutant `m` and a semaphore `slots`, and that nobody has taken either.
+fn free(world: &World) {
+    let of = |kind, name| world.query(kind, name)["state"].clone();
+    let mutant = of("mutant", "m");
+    let owned = json!({ "owned": false, "owner": null, "depth": 0, "abandoned": false });
+    assert_eq!(mutant, owned);
+    assert_eq!(of("semaphore", "slots"), json!({ "count": 1, "limit": 1 }));
+}
+
+fn world_of_two() -> World {
+    let world = World::new();
+    world.good("mutant create m");
+    world.good("semaphore create slots --initial 1 --limit 1");
+    free(&world);
+    world
+}
+
+#[test]
+fn a_signal_is_for_the_command_and_what_was_held_is_given_back() {
+    let world = world_of_two();
+    for verb in [
+        "mutant acquire m --",
+        "semaphore acquire slots --",
+        "wait --any mutant:m semaphore:slots --",
+        "wait --all mutant:m semaphore:slots --",
+        "mutant create other --owned --while",
+    ] {
+        for signal in [Signal::TERM, Signal::HUP] {
+            let words = verb.split(' ').chain(["sh", "-c", TRAP]);
+            let mut holder = world.start(&words.collect::<Vec<_>>());
+            while holder.hear() != "held" {}
+            holder.signal(signal);
+            let ran = holder.finish();
+            assert_eq!(
+                (ran.status, &*ran.out),
+                (Some(3), "told\n"),
+                "{verb}: {ran:?}"
+            );
+            free(&world);
+        }
+    }
+    assert_eq!(world.strait("mutant query other").status, Some(1));
+}
+
+#[test]
+fn what_a_command_held_is_given_back_however_it_dies() {
+    let world = world_of_two();
+    for (signal, number) in [("KILL", 9), ("TERM", 15), ("INT", 2), ("SEGV", 11)] {
+        let ran = world.sh(&format!(
+            "$STRAIT wait --all mutant:m semaphore:slots -- sh -c 'kill -{signal} $$'; echo $?"
+        ));
+        let status = ran.out.lines().last().unwrap();
+        assert_eq!(status, (128 + number).to_string(), "{ran:?}");
+        free(&world);
+    }
+}
+
+#[test]
+fn an_interrupt_of_the_group_ends_the_command_first() {
+    let world = world_of_two();
+    let mut command = world.command(&["wait", "--all", "mutant:m", "semaphore:slots", "--"]);
+    command.args(["sh", "-c", "echo held; exec sleep 60"]);
+    let mut holder = Running::of(command.process_group(0));
+    while holder.hear() != "held" {}
+    kill_process_group(Pid::from_child(&holder.child), Signal::INT).unwrap();
+    assert_eq!(holder.finish().status, Some(128 + 2));
+    free(&world);
+}
+
+#[test]
+fn the_key_of_a_terminal_ends_both() {
+    let world = world_of_two();
+    let (mut keys, terminal) = terminal();
+    // As long as nobody has that side open, there is nothing to hear at the other.
+    let flags = OFlags::NOCTTY.bits().cast_signed();
+    let open = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(&terminal);
+    // A session of its own; the terminal that it opens becomes its controlling one.
+    let mut holder = Command::new("setsid")
+        .args(["sh", "-c"])
+        .arg("exec < \"$0\" > \"$0\" 2>&1; exec \"$@\"")
+        .arg(&terminal)
+        .args([STRAIT, "--ns"])
+        .arg(world.space.path())
+        .args(["mutant", "acquire", "m", "--"])
+        .args(["sh", "-c", "echo held; exec sleep 60"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(keys.try_clone().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "held");
+    drop(open);
+    keys.write_all(b"\x03").unwrap();
+    // As a shell sees it that must decide whether its script goes on.
+    assert_eq!(holder.wait().unwrap().signal(), Some(2));
+    free(&world);
+}
+
+/// The side of the keys, and the path of the side of the programs.
+fn terminal() -> (File, String) {
+    let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    unlockpt(&keys).unwrap();
+    let path = ptsname(&keys, Vec::new()).unwrap();
+    (File::from(keys), path.into_string().unwrap())
+}
+
+#[test]
+fn what_was_ignored_from_birth_stays_ignored() {
+    let world = world_of_two();
+    let script =
+        "trap '' HUP; exec $STRAIT mutant acquire m -- sh -c 'echo held; read line; exit 5'";
+    let mut holder = world.start_sh(script);
+    assert_eq!(holder.hear(), "held");
+    holder.signal(Signal::HUP);
+    assert_eq!(holder.finish().status, Some(5));
+    free(&world);
+}
+
+#[test]
+fn whoever_waits_dies_of_a_signal_and_holds_nothing() {
+    let world = world_of_two();
+    let script = "echo held; read line";
+    let mut holder = world.start(&["mutant", "acquire", "m", "--", "sh", "-c", script]);
+    assert_eq!(holder.hear(), "held");
+    let mut waiter = world.start(&["mutant", "acquire", "m", "--", "echo", "mine"]);
+    world.until("the waiter has a handle", || {
+        let seen = world.query("mutant", "m");
+        let holders = seen["holders"].as_array().unwrap();
+        holders
+            .iter()
+            .any(|holder| holder["pid"] == waiter.child.id())
+    });
+    waiter.signal(Signal::TERM);
+    assert_eq!(waiter.child.wait().unwrap().signal(), Some(15));
+    assert_eq!(waiter.finish().out, "");
+    assert_eq!(holder.finish().status, Some(1));
+    free(&world);
 }

@@ -82,14 +82,13 @@ fn every_verb_has_help_and_a_page() {
 #[test]
 fn pages_are_written_into_a_directory() {
     let world = World::new();
-    let directory = world.space.path().join(".pages");
-    std::fs::create_dir(&directory).unwrap();
+    let directory = world.space.path().join(".pages").join("man1");
     world.good(&format!("man --dir {}", directory.display()));
     let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
     assert!(page("strait.1").contains("Local"));
     assert!(page("strait-wait.1").contains("Exit status"));
     assert!(page("strait-mutant-acquire.1").contains("STRAIT_ABANDONED"));
-    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
 }
 
 #[test]
@@ -120,4 +119,46 @@ fn a_namespace_that_is_none_is_named_with_a_cure() {
     let ran = run("/dev/null");
     assert_eq!(ran.status, Some(1));
     assert!(ran.err.contains("not a directory"), "{ran:?}");
+}
+
+#[test]
+fn only_an_empty_directory_becomes_a_namespace() {
+    let world = World::new();
+    let directory = world.space.path().join(".directory");
+    std::fs::create_dir(&directory).unwrap();
+    let shown = directory.to_str().unwrap();
+    let run = |line: &str| {
+        let mut command = Command::new(STRAIT);
+        command.args(["--ns", shown]).args(line.split_whitespace());
+        Ran::of(command.output().unwrap())
+    };
+    for line in [
+        "ls",
+        "gc",
+        "doctor",
+        "event query x",
+        "event wait x --timeout 0",
+    ] {
+        run(line);
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "{line}");
+    }
+    std::fs::write(directory.join("file"), "not ours").unwrap();
+    for (line, status) in [
+        ("ls", 1),
+        ("gc", 1),
+        ("doctor", 1),
+        ("event create x", 1),
+        ("mutant acquire x -- true", 125),
+        ("wait event:x", 125),
+    ] {
+        let ran = run(line);
+        assert_eq!(ran.status, Some(status), "{line}: {ran:?}");
+        let said = ran.out + &ran.err;
+        assert!(said.contains("neither empty nor a namespace"), "{said}");
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "{line}");
+    }
+    std::fs::remove_file(directory.join("file")).unwrap();
+    assert_eq!(run("event create x").status, Some(0));
+    assert_eq!(run("event set x").status, Some(0));
+    std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -1,17 +1,19 @@
 //! `strait survey`: the engine has tests of its own; here is how the program runs it.
 
-use crate::world::World;
+use crate::world::{Ran, World};
 
 #[test]
 fn a_survey_verifies_prints_and_writes() {
     let world = World::new();
     let file = world.space.path().join(".report");
-    let ran = world.strait(&format!(
-        "survey --quick --only ^(raw.syscall|nt.event)$ --json {}",
-        file.display()
-    ));
+    let mut command = world.command(&["survey", "--quick", "--only", "^(raw.syscall|nt.event)$"]);
+    let ran = Ran::of(command.arg("--json").arg(&file).output().unwrap());
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(ran.out.contains("nt.event"), "{ran:?}");
+    let widest = |ran: &Ran| ran.out.lines().map(|line| line.chars().count()).max();
+    assert!(widest(&ran) > Some(80), "{ran:?}");
+    let narrow = Ran::of(command.env("COLUMNS", "80").output().unwrap());
+    assert!(widest(&narrow) <= Some(80), "{narrow:?}");
     // Without a terminal there is a line for each row, and no bar.
     assert!(!ran.err.contains('\u{1b}'), "{ran:?}");
     let report = std::fs::read_to_string(&file).unwrap();

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use strait::Namespace;
 
 /// The program.
@@ -24,9 +25,10 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self {
-            space: Namespace::temporary().unwrap(),
-        }
+        let space = Namespace::temporary().unwrap();
+        // From now on it is a namespace, whatever else a test puts there.
+        drop(space.event("first").create().unwrap());
+        Self { space }
     }
 
     /// The program with `--ns` and these arguments.
@@ -36,6 +38,7 @@ impl World {
             .arg("--ns")
             .arg(self.space.path())
             .args(arguments)
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }
@@ -82,20 +85,12 @@ impl World {
 
     /// Starts the program with pipes to it. It ends when the value is dropped.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Running {
-            child,
-            input,
-            output,
-        }
+        Running::of(&mut self.command(arguments))
+    }
+
+    /// [`start`](Self::start) for a line of sh(1), as [`sh`](Self::sh) runs it.
+    pub(crate) fn start_sh(&self, script: &str) -> Running {
+        Running::of(&mut self.shell(script))
     }
 
     /// What the object's query says, as JSON.
@@ -143,6 +138,28 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts it with pipes to it.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// Sends a signal to it, and to nothing that it runs.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// The next line that it, or the command it runs, prints.
     pub(crate) fn hear(&mut self) -> String {
         let mut line = String::new();

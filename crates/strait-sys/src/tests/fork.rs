@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::{Role, exit_code, forked, sealed_file, this_test};
 use crate::Errno;
-use crate::fork::{close_in_child, generation};
+use crate::fork::{Guarded, add_handlers, close_in_child, generation};
 use crate::ofd_lock::{Lock, probe, try_lock};
 
 #[test]
@@ -57,6 +57,37 @@ fn a_child_that_ran_no_handlers_sees_another_generation_too() {
     }
     assert_eq!(exit_code(i32::try_from(pid).unwrap()), 0);
     assert_eq!(generation(), ours);
+}
+
+#[test]
+fn a_child_finds_what_is_guarded_free_and_whole() {
+    static PAIR: Guarded<[u64; 2]> = Guarded::new([0; 2]);
+    if Role::mine().is_none() {
+        return Role::new(this_test!(), "parent").passes();
+    }
+    // As if threads had raced for the first use.
+    add_handlers();
+    std::thread::spawn(|| {
+        loop {
+            PAIR.with(|pair| {
+                pair[0] += 1;
+                // Half changed for about as long as a fork takes.
+                (0..10_000).for_each(|_| std::hint::spin_loop());
+                pair[1] += 1;
+            });
+        }
+    });
+    let before = generation();
+    for _ in 0..200 {
+        let code = forked(|| {
+            // SAFETY: async-signal-safe. Should the lock never become free, nobody else ends us.
+            unsafe { libc::alarm(20) };
+            let whole = PAIR.with(|pair| pair[0] == pair[1]);
+            i32::from(!whole) + i32::from(generation() != before + 1) * 2
+        });
+        assert_eq!(code, 0);
+    }
+    assert_eq!(generation(), before);
 }
 
 /// Another open file description of the same file.

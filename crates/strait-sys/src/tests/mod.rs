@@ -16,6 +16,7 @@ mod pass;
 mod seccomp;
 mod signal;
 mod slots;
+mod spawn;
 mod thread;
 mod uring;
 

@@ -14,7 +14,7 @@ use crate::object::layout::{
     FLAG_FILE, FLAG_MANUAL, Header, RECURSION, SCHEDULE, SCHEDULE_SPACING,
 };
 use crate::object::wait::timer::Schedule;
-use crate::object::word::{self, ABANDONED, Rule, SCHEDULES, TimerValue};
+use crate::object::word::{self, Rule, SCHEDULES, TimerValue};
 use crate::object::{Kind, Reset};
 
 /// An object's state. Its words are `set, auto`, `3 of 8`, `owned by 4121/4125 depth 2`.
@@ -131,11 +131,7 @@ pub(super) fn state(found: &Found, table: Option<&Table>) -> State {
 
 fn ownership(found: &Found, table: Option<&Table>, state: word::State) -> Ownership {
     if state.ready() {
-        return if state.value() == ABANDONED {
-            Ownership::Abandoned
-        } else {
-            Ownership::Free
-        };
+        return Ownership::Free;
     }
     let depth = found.half(crate::object::layout::CORE + RECURSION).max(1);
     let table = table.filter(|table| table.id() == found.header.domain);

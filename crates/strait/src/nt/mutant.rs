@@ -1,7 +1,8 @@
 //! Mutants: one owner at a time, and the next one learns if the last died owning it.
 //!
 //! The owner is a thread; it may acquire again, and must release as often. Use one to guard what a
-//! crash must not leave half changed unnoticed. Not for async tasks: a task has no thread.
+//! crash must not leave half changed unnoticed. Not for async tasks: a task has no thread. A
+//! process that often sleeps on one starts a thread (`strait-watcher`), which asks for dead owners.
 //!
 //! | NT | here |
 //! | --- | --- |
@@ -34,7 +35,7 @@ use crate::object::kind::{Birth, Kind, Rights};
 use crate::object::layout::RECURSION;
 use crate::object::spot::Object;
 use crate::object::wait::{self, Member, Waitable, signal};
-use crate::object::word::{ABANDONED, Op, State};
+use crate::object::word::{Op, State};
 
 /// A mutant: NT's mutex.
 #[derive(Debug)]
@@ -251,12 +252,11 @@ impl Mutant {
         self.object.check_whole("query mutant")?;
         let owner = state.value();
         if state.ready() {
-            let abandoned = owner == ABANDONED;
             return Ok(MutantState {
                 owner: None,
                 depth: 0,
                 owned_by_caller: false,
-                abandoned,
+                abandoned: false,
             });
         }
         let abandoned = self.object.domain.is_dead(owner);

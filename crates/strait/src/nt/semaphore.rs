@@ -157,17 +157,19 @@ impl Semaphore {
                 "release semaphore",
                 self.object.handle.full_name(),
             )
-            .because("0 units"));
+            .because("a release is of at least one unit"));
         }
         if let Some(before) = self.object.quick_signal(0, Op::Release { units }) {
             return Ok(before.value());
         }
         let plan = |_| Op::Release { units };
-        Ok(
-            signal::signal(&self.object.spot(0), "release semaphore", plan)?
-                .0
-                .value(),
-        )
+        match signal::signal(&self.object.spot(0), "release semaphore", plan) {
+            Ok((before, _)) => Ok(before.value()),
+            Err(error) if error.kind() == ErrorKind::LimitExceeded => {
+                Err(error.because(format!("{units} more would pass {}", self.limit)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits for a unit and takes it.

@@ -96,17 +96,12 @@ impl Drop for Handle {
     }
 }
 
-/// The bit of an id that says that the object has no name.
-pub(crate) const UNNAMED: u32 = 1 << 31;
-
-/// A number for a new object. The uppermost bit says that it has no name: a transaction about such
-/// ones cannot be looked up by a collector.
-fn fresh_id(named: bool) -> Result<u32> {
+/// A number for a new object at home there.
+fn fresh_id(home: u32) -> Result<u32> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| Error::kernel(errno, "create", ""))?;
-    let id = u32::from_ne_bytes(bytes) & !UNNAMED;
-    Ok(if named { id } else { id | UNNAMED })
+    Ok(u32::from_ne_bytes(bytes) & layout::ID_RANDOM | home)
 }
 
 impl Site {
@@ -133,12 +128,12 @@ impl Site {
     pub(crate) fn token(&self, verb: &'static str) -> Result<u32> {
         let token = || -> Result<u32> {
             let domain = match (self.resolve()?, self.shared) {
-                (Some((space, _)), _) => space.domain()?,
+                (Some((space, _)), _) => space.domain_to_join()?,
                 (None, true) => self
                     .space
                     .clone()
                     .map_or_else(Namespace::local, Ok)?
-                    .domain()?,
+                    .domain_to_join()?,
                 (None, false) => Domain::private()?,
             };
             Ok(seat::seat(&domain)?.token)
@@ -190,8 +185,8 @@ impl Site {
             return Ok((self.create_unnamed(plan, data)?, Birth::Created));
         };
         let header = plan.header(
-            space.domain()?.id(),
-            fresh_id(true)?,
+            space.domain_to_join()?.id(),
+            fresh_id(layout::ID_NAMED)?,
             name.as_bytes(),
             self.permanent,
         );
@@ -206,11 +201,16 @@ impl Site {
 
     fn create_unnamed(&self, plan: &Blueprint, data: &[u8]) -> Result<Handle> {
         if !self.shared {
-            let header = plan.header(0, fresh_id(false)?, b"", false);
+            let header = plan.header(0, fresh_id(layout::ID_PRIVATE)?, b"", false);
             return Ok(Handle::over(header, None, Home::Private, None));
         }
         let space = self.space.clone().map_or_else(Namespace::local, Ok)?;
-        let header = plan.header(space.domain()?.id(), fresh_id(false)?, b"", false);
+        let header = plan.header(
+            space.domain_to_join()?.id(),
+            fresh_id(layout::ID_UNNAMED)?,
+            b"",
+            false,
+        );
         let fail = |errno| Error::kernel(errno, "create", "");
         let file =
             memfd::create(c"strait", header.file_len(), Mode::RUSR | Mode::WUSR).map_err(fail)?;
@@ -251,7 +251,6 @@ impl Blueprint {
             flags: self.flags,
             domain,
             id,
-            generation: 0,
             limit: self.limit,
             data_len: self.data_len,
             permanent,

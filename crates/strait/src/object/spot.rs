@@ -1,10 +1,11 @@
 //! Objects that wait: their mapped state, and [`Spot`], one waitable word of it as the commit
 //! protocol sees it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use strait_sys::cell::{ReadOnly, Word};
+use strait_sys::fork::Guarded;
 use strait_sys::futex;
 use strait_sys::kill;
 use strait_sys::map::{Access, Map};
@@ -12,10 +13,11 @@ use strait_sys::map::{Access, Map};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
 use crate::object::commit::seat::{self, Scribe};
-use crate::object::commit::txn::{self, Author, Cell, Place};
+use crate::object::commit::txn::{self, Author, Cell, Part, Place};
 use crate::object::handle::Handle;
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, CORE, CORE_SPACING, FLAG_LOOK_WAITS, PAGE, STATE};
+use crate::object::wait::watcher::Lookout;
 use crate::object::word::{LOCKED, Op, READY, Rule, State, WAITERS};
 
 /// Private objects share maps: one of 64 KiB holds 256.
@@ -28,39 +30,35 @@ struct Slab {
     free: Vec<usize>,
 }
 
-static SLABS: Mutex<Vec<Slab>> = Mutex::new(Vec::new());
-
-fn slabs() -> std::sync::MutexGuard<'static, Vec<Slab>> {
-    SLABS
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+static SLABS: Guarded<Vec<Slab>> = Guarded::new(Vec::new());
 
 fn slab_take() -> Result<(Map, usize)> {
-    let mut slabs = slabs();
-    if let Some(slab) = slabs.iter_mut().rev().find(|slab| !slab.free.is_empty()) {
-        let at = slab.free.pop().expect("looked for a slab that has one");
-        return Ok((slab.map.clone(), at));
+    let free = SLABS.with(|slabs| {
+        let mut slabs = slabs.iter_mut().rev();
+        slabs.find_map(|slab| Some((slab.free.pop()?, slab.map.clone())))
+    });
+    if let Some((at, map)) = free {
+        return Ok((map, at));
     }
     let map = Map::private(SLAB).map_err(|errno| Error::kernel(errno, "create", "(unnamed)"))?;
     let free = (1..SLAB / SLAB_OBJECT)
         .map(|index| index * SLAB_OBJECT)
         .collect();
-    slabs.push(Slab {
+    let slab = Slab {
         map: map.clone(),
         free,
-    });
+    };
+    SLABS.with(|slabs| slabs.push(slab));
     Ok((map, 0))
 }
 
 fn slab_give(map: &Map, at: usize) {
-    let mut slabs = slabs();
-    if let Some(slab) = slabs
-        .iter_mut()
-        .find(|slab| slab.map.address() == map.address())
-    {
-        slab.free.push(at);
-    }
+    SLABS.with(|slabs| {
+        let mut slabs = slabs.iter_mut();
+        if let Some(slab) = slabs.find(|slab| slab.map.address() == map.address()) {
+            slab.free.push(at);
+        }
+    });
 }
 
 /// A handle to an object that waits, and its mapped state.
@@ -75,6 +73,10 @@ pub(crate) struct Object {
     in_slab: bool,
     /// This handle may take and signal, and no signal of it need make a system call.
     is_quick: bool,
+    /// See [`Spot::order`].
+    order: (u64, u64),
+    /// A mutant's.
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 impl Drop for Object {
@@ -120,6 +122,12 @@ impl Object {
         };
         let is_quick = handle.rights.includes(Rights::WAIT | Rights::MODIFY)
             && handle.header.flags & FLAG_LOOK_WAITS == 0;
+        let id = u64::from(handle.header.id) << 1;
+        let order = match handle.inode() {
+            Some(inode) => (id, inode),
+            // Private ones come last: nobody else marks them.
+            None => (id | 1 << 33, (map.address() + base) as u64),
+        };
         let object = Self {
             handle,
             map,
@@ -128,6 +136,8 @@ impl Object {
             domain,
             in_slab,
             is_quick,
+            order,
+            lookout: Arc::default(),
         };
         if object.handle.is_private() {
             for core in 0..2 {
@@ -145,12 +155,18 @@ impl Object {
     }
 
     /// Fails if the memory was found truncated.
+    #[inline]
     pub(crate) fn check_whole(&self, verb: &'static str) -> Result<()> {
         if self.map.is_broken() {
-            return Err(Error::new(ErrorKind::Broken, verb, self.handle.full_name())
-                .because("a process with write access truncated it"));
+            return Err(self.broken(verb));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn broken(&self, verb: &'static str) -> Error {
+        Error::new(ErrorKind::Broken, verb, self.handle.full_name())
+            .because("a process with write access truncated it")
     }
 
     pub(crate) fn require(&self, rights: Rights, verb: &'static str) -> Result<()> {
@@ -190,6 +206,11 @@ impl Object {
     fn exchange(&self, word: Word<'_, u64>, old: State, new: State) -> bool {
         // Memory that was truncated is a page of our own by now: the slow path reports it.
         word.cas(old.0, new.0).is_ok() && !self.map.is_broken()
+    }
+
+    /// Where its first core stands in its map.
+    pub(crate) fn state_at(&self) -> usize {
+        self.base
     }
 
     /// Whether every right that a wait could need is there.
@@ -289,7 +310,7 @@ impl Cell for Word<'_, u64> {
     }
 
     fn store(self, value: u64) {
-        self.store(value, Ordering::SeqCst);
+        self.store(value, Ordering::Release);
     }
 
     fn cas(self, old: u64, new: u64) -> std::result::Result<(), u64> {
@@ -346,18 +367,18 @@ impl<'a> Spot<'a> {
         self.object.handle.is_private()
     }
 
+    /// What it is called in records: the words of one object have each their own.
+    fn id(&self) -> u32 {
+        layout::word_id(self.object.handle.header.id, self.core)
+    }
+
     /// The order in which every process marks: it keeps crossing transactions from aborting each
-    /// other for ever. Equal only for one and the same word, by whatever handle.
+    /// other for ever. Equal only for one and the same word, by whatever handle. The first number
+    /// is below 2^34.
+    #[inline]
     pub(crate) fn order(&self) -> (u64, u64) {
-        let id = u64::from(self.object.handle.header.id) << 1 | self.core as u64;
-        match self.object.handle.inode() {
-            Some(inode) => (id, inode),
-            // Private ones come last: nobody else marks them.
-            None => (
-                id | 1 << 63,
-                self.object.base as u64 + self.object.map.address() as u64,
-            ),
-        }
+        let (id, rest) = self.object.order;
+        (id | self.core as u64, rest)
     }
 
     /// The state without its mark, for those who may only look: what is committed counts.
@@ -367,7 +388,12 @@ impl<'a> Spot<'a> {
 
     /// The word as it is, mark and all.
     pub(crate) fn glance(&self) -> State {
-        State(self.look().load(Ordering::SeqCst))
+        // Only a word that may not be written needs a fence for its order.
+        let word = self.object.map.word(self.at(STATE));
+        State(word.map_or_else(
+            || self.look().load(Ordering::SeqCst),
+            |word| word.load(Ordering::SeqCst),
+        ))
     }
 }
 
@@ -409,7 +435,7 @@ impl<'a> Place for Spot<'a> {
     }
 
     fn enlisted(&self, slot: u16) -> bool {
-        let id = self.object.handle.header.id;
+        let id = self.id();
         if self.is_private()
             && let Some((domain, slot)) = seat::redirected(&self.object.domain, slot)
         {
@@ -432,11 +458,8 @@ impl<'a> Author<Spot<'a>> for Scribe<'a> {
         self.seat_for(place.is_private()).token
     }
 
-    fn enlist(&self, places: &[&Spot<'a>]) -> u32 {
-        Scribe::enlist(
-            self,
-            places.iter().map(|place| place.object.handle.header.id),
-        )
+    fn enlist(&self, parts: &[Part<Spot<'a>>]) -> u32 {
+        Scribe::enlist(self, parts.iter().map(|part| part.place.id()))
     }
 
     fn decide_and_wake(&self, place: &Spot<'a>) {

@@ -105,8 +105,9 @@ impl Pass for Command {
             file.as_raw_fd(),
             raw.rights.bits()
         ));
+        spawn::keep_open(self, file)
+            .map_err(|errno| Error::kernel(errno, "pass handle", name.to_owned()))?;
         self.env(ENVIRONMENT, given.join(";"));
-        spawn::keep_open(self, file);
         Ok(self)
     }
 }
@@ -151,17 +152,20 @@ pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
         .map_err(|error| error.during(verb, name))
 }
 
-/// Takes a descriptor that the parent left open under that number, such as a shell's `3<file`,
-/// once.
+/// A duplicate of the descriptor that the parent left open under that number, such as a shell's
+/// `3<file` or standard input. The number itself is left alone: it may have an owner already.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if it is not open, was not left by the parent, was taken, or is one of
-/// the three standard streams.
+/// [`ErrorKind::NotFound`] if it is not open, or this process opened it itself;
+/// [`ErrorKind::Exhausted`] if there are no descriptors left.
 pub fn inherited_descriptor(number: i32) -> Result<OwnedFd> {
-    spawn::take_inherited(number).map_err(|_| {
-        let verb = "take inherited descriptor";
-        Error::new(ErrorKind::NotFound, verb, number.to_string())
-            .because("the parent left none of that number, or it was taken")
+    spawn::duplicate_inherited(number).map_err(|errno| {
+        let verb = "duplicate inherited descriptor";
+        match errno {
+            strait_sys::Errno::BADF => Error::new(ErrorKind::NotFound, verb, number.to_string())
+                .because("the parent left none of that number"),
+            errno => Error::kernel(errno, verb, number.to_string()),
+        }
     })
 }
 

@@ -29,9 +29,6 @@ const STAMP: u64 = 0xffff_fff8;
 /// Most releases that can be pending on an auto-reset event: one per registered waiter, up to this.
 pub(crate) const PENDING_MAX: u32 = 0x3ff;
 
-/// Free, and its last owner died owning it. Real owners have a slot in their upper bits.
-pub(crate) const ABANDONED: u32 = 1;
-
 /// How many schedules a timer's file holds; the value names the current one.
 pub(crate) const SCHEDULES: u32 = 32;
 
@@ -52,7 +49,7 @@ pub(crate) enum Rule {
         /// The largest count.
         limit: u32,
     },
-    /// Value: the owner's token, 0 when free, [`ABANDONED`].
+    /// Value: the owner's token, 0 when free.
     Mutant,
     /// Value: schedule (5 bits), its generation (7), expiries already turned into READY (20).
     Timer {
@@ -85,9 +82,7 @@ pub(crate) enum Op {
 /// Whether an acquire may go ahead.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
-    Ready {
-        abandoned: bool,
-    },
+    Ready,
     NotReady,
     /// Owned by another thread: ready if that one is dead.
     OwnedBy(u32),
@@ -236,22 +231,20 @@ impl Rule {
     /// Whether `me` may take it. `since` is the generation at which the caller registered.
     pub(crate) fn admit(self, state: State, me: u32, since: Option<u32>) -> Admission {
         if state.ready() {
-            let abandoned = self == Self::Mutant && state.value() == ABANDONED;
-            return Admission::Ready { abandoned };
+            return Admission::Ready;
         }
         let released = since.is_some_and(|since| since != self.generation(state));
         match self {
-            Self::Manual if released => Admission::Ready { abandoned: false },
-            Self::Auto if released && Auto::of(state.value()).pulses > 0 => {
-                Admission::Ready { abandoned: false }
-            }
-            Self::Mutant if state.value() == me => Admission::Ready { abandoned: false },
+            Self::Manual if released => Admission::Ready,
+            Self::Auto if released && Auto::of(state.value()).pulses > 0 => Admission::Ready,
+            Self::Mutant if state.value() == me => Admission::Ready,
             Self::Mutant => Admission::OwnedBy(state.value()),
             _ => Admission::NotReady,
         }
     }
 
     /// The word after `me` took it. Defined for every content, nonsense included.
+    #[inline]
     pub(crate) fn acquire(self, state: State, me: u32) -> State {
         let value = state.value();
         match self {
@@ -311,6 +304,7 @@ impl Rule {
     }
 
     /// The word a committed transaction leaves, computed alike by its author and by any helper.
+    #[inline]
     pub(crate) fn finish(self, mark: State, op: Op, author: u32) -> State {
         let before = mark.unmarked();
         match op {

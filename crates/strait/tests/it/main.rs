@@ -17,6 +17,7 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     death::ROLES,
+    death::seats::ROLES,
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
@@ -31,7 +32,6 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", smoke::echo),
-    ("seats.taker", death::seats::taker),
     ("world.nothing", world::nothing),
 ];
 

@@ -96,9 +96,14 @@ impl Peer {
         self.child.wait().unwrap();
     }
 
+    /// Closes its standard input.
+    pub(crate) fn close(&mut self) {
+        drop(self.input.take());
+    }
+
     /// Closes its standard input and waits for its end.
     pub(crate) fn finish(mut self) -> ExitStatus {
-        drop(self.input.take());
+        self.close();
         self.child.wait().unwrap()
     }
 }

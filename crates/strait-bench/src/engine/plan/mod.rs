@@ -61,6 +61,7 @@ pub(crate) fn rows(table: &[&[Entry]], entry: &Entry, wanted: &Wanted<'_>) -> Ve
                 .goals
                 .iter()
                 .filter(|goal| goal.job == job && goal.placement == placement)
+                .filter(|goal| is_here(table, goal.against))
                 .collect();
             if !wanted.goals || !goals.is_empty() {
                 rows.push(row(table, entry, (job, placement), &goals, wanted.null));
@@ -68,6 +69,11 @@ pub(crate) fn rows(table: &[&[Entry]], entry: &Entry, wanted: &Wanted<'_>) -> Ve
         }
     }
     rows
+}
+
+/// Whether this program can measure it: rivals are not built into every one.
+fn is_here(table: &[&[Entry]], against: Against) -> bool {
+    matches!(against, Against::Figure(..)) || find(table, against_id(against)).is_some()
 }
 
 /// Where a figure is taken: nowhere in particular if one process does it all.
@@ -179,6 +185,7 @@ fn reference(
     placement: Option<Placement>,
 ) -> Option<(&'static str, Job)> {
     let id = match job.measure {
+        Measure::Scale if entry.alone => return Some(("raw.syscall", Job::UNCONTENDED)),
         Measure::Rtt | Measure::Scale
             if placement == Some(Placement::Split) && entry.waits != Waits::Blocks =>
         {
@@ -197,12 +204,15 @@ fn reference(
         .then_some((id, job))
 }
 
-/// The job that a reference does where the subject does `job`: the same, unless it has no payload
+/// The job that a reference does where `job` is asked of it: the same, unless it has no payload
 /// that could be of that size, or nothing to stand idle beside it.
 fn job_of(table: &[&[Entry]], id: &str, job: Job) -> Job {
     let Some(entry) = find(table, id) else {
         return job;
     };
+    if entry.measures.contains(&job) {
+        return job;
+    }
     let measure = plain(job.measure);
     let payload = entry.carries == Carries::Bytes && measure == job.measure;
     let own = entry.measures.iter().find(|own| own.measure == measure);

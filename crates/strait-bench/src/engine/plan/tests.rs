@@ -30,7 +30,7 @@ fn every_reference_of_every_row_can_take_its_job() {
                 let has = known
                     .measures
                     .iter()
-                    .any(|job| job.measure == plain(one.job.measure));
+                    .any(|job| [one.job.measure, plain(one.job.measure)].contains(&job.measure));
                 assert!(has, "{} has no {:?}", one.id, one.job);
             }
         }
@@ -77,6 +77,48 @@ fn blocking_is_compared_with_a_futex_between_probes_of_the_place() {
     assert_eq!(rtt[0].comparisons[0].with, With::Candidate(1));
     assert_eq!(ids(rtt[1]), ["raw.futex", "raw.tcp"]);
     assert_eq!(rtt[1].comparisons[0].with, With::Probe);
+}
+
+#[test]
+fn goals_are_against_what_there_is_or_may_be() {
+    let goals = TABLE.iter().flat_map(|family| family.iter());
+    for goal in goals.flat_map(|entry| entry.goals) {
+        let id = against_id(goal.against);
+        assert!(
+            is_here(TABLE, goal.against) || id.starts_with("rival."),
+            "{id}"
+        );
+    }
+    let goals = &[Goal {
+        job: Job::RTT,
+        placement: Some(Placement::Same),
+        against: Against::Row("rival.of.nobody"),
+        limit: Limit::AtMost(1.0),
+    }];
+    let entry = Entry {
+        goals,
+        ..*find(TABLE, "raw.pipe").unwrap()
+    };
+    let mut wanted = everything(false);
+    assert_eq!(rows(TABLE, &entry, &wanted)[1].comparisons.len(), 1);
+    wanted.goals = true;
+    assert!(rows(TABLE, &entry, &wanted).is_empty());
+}
+
+#[test]
+fn another_job_of_the_same_measure_is_kept() {
+    let goals = Wanted {
+        goals: true,
+        ..everything(false)
+    };
+    let all = &of("nt.wait.all", &goals)[0];
+    assert_eq!(all.candidates[2].job, Job::EIGHT);
+    let names = &of("nt.names", &goals)[0];
+    assert_eq!(ids(names), ["raw.syscall", "nt.names", "nt.names"]);
+    let sizes: Vec<_> = names.candidates.iter().map(|one| one.job.size).collect();
+    assert_eq!(sizes[1..], [100_000, 100]);
+    assert_eq!(names.comparisons[0].with, With::Probe);
+    assert_eq!(names.comparisons[1].with, With::Candidate(1));
 }
 
 #[test]

@@ -9,5 +9,5 @@ mod waitv;
 pub(super) use futex::Futex;
 pub(super) use memcpy::Memcpy;
 pub(super) use ring::Ring;
-pub(super) use spin::Spin;
+pub(super) use spin::{Spin, Two};
 pub(super) use waitv::Waitv;

@@ -16,11 +16,11 @@ use crate::failure::Failure;
 /// Show what Strait found on this machine, and what is wrong with it
 ///
 /// How waits block, where names live and who owns those directories, seats of the commit tables,
-/// leftovers, and the limits that matter. Looks and changes nothing, but for --fix.
+/// leftovers, and the limits that matter. Without --fix it changes nothing.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 if nothing is wrong, 1 if something is. Warnings and notes \
-                        are nothing wrong."
+    after_help = "Exit status: 0 if there is no problem, 1 if there is one. Notes and warnings are \
+                  no problems."
 )]
 pub(crate) struct Arguments {
     /// As root: make or mend the machine's namespace, `Global\`

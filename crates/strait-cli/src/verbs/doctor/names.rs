@@ -9,7 +9,8 @@ use strait::Namespace;
 use strait::inspect::{self, Depth, Life};
 
 use super::{Finding, Level};
-use crate::value::counted;
+use crate::failure::Failure;
+use crate::value::{counted, quoted};
 
 const GLOBAL: &str = "/dev/shm/strait";
 const NAMES: &str = "names";
@@ -46,6 +47,14 @@ pub(super) fn all(findings: &mut Vec<Finding>) {
 pub(super) fn directory(path: &Path, findings: &mut Vec<Finding>) {
     match fs::stat(path) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            if let Err(error) = Namespace::directory(path) {
+                let text = format!("{}: {}", path.display(), Failure::reason(&error));
+                findings.push(
+                    Finding::new(NAMES, Level::Problem, text)
+                        .cure("name an empty directory, or one that is a namespace already"),
+                );
+                return;
+            }
             findings.push(Finding::new(NAMES, Level::Fine, describe(path, &stat)));
             contents(path, findings);
         }
@@ -54,6 +63,17 @@ pub(super) fn directory(path: &Path, findings: &mut Vec<Finding>) {
             Level::Problem,
             format!("{} is not a directory", path.display()),
         )),
+        Err(Errno::NOENT) => findings.push(
+            Finding::new(
+                NAMES,
+                Level::Problem,
+                format!("{} is not there", path.display()),
+            )
+            .cure(format!(
+                "`mkdir -m 700 {}`",
+                quoted(&path.to_string_lossy())
+            )),
+        ),
         Err(errno) => findings.push(Finding::new(
             NAMES,
             Level::Problem,

@@ -146,3 +146,16 @@ fn a_signal_is_a_member_of_a_wait() {
     let late = world.strait(&format!("{wait} --timeout 1ms"));
     assert_eq!(late.status, Some(124));
 }
+
+#[test]
+fn a_command_does_not_inherit_what_the_wait_has_blocked() {
+    let world = World::new();
+    world.good("event create done --set");
+    let ran = world.sh(
+        "$STRAIT wait --any event:done signal:TERM signal:RTMIN+1 -- \
+         sh -c '$STRAIT signal show $$'",
+    );
+    assert_eq!((ran.status, &*ran.err), (Some(0), ""), "{ran:?}");
+    let blocked = ran.out.lines().find(|line| line.starts_with("blocked"));
+    assert_eq!(blocked, Some("blocked  -"), "{}", ran.out);
+}

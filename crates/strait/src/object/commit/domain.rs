@@ -14,11 +14,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
-use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::fs::{self, FallocateFlags, Mode};
 use strait_sys::cell::Word;
-use strait_sys::fork::{self, ChildClosed};
+use strait_sys::fork::{self, ChildClosed, Guarded};
 use strait_sys::map::{Access, Map};
 use strait_sys::ofd_lock::{self, Lock};
 use strait_sys::{Errno, kill};
@@ -26,9 +26,13 @@ use strait_sys::{Errno, kill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::list::List;
 use crate::object::commit::txn;
-use crate::object::handle::UNNAMED;
 
+mod file;
 pub(crate) mod look;
+
+use self::file::{make_table, open_table};
+
+pub(crate) use self::file::link;
 
 /// The table's name in its directory.
 pub(crate) const TABLE: &str = ".txn";
@@ -60,8 +64,8 @@ type Half<'d> = Word<'d, u32>;
 pub(crate) struct Domain {
     key: TableKey,
     map: Map,
-    /// Where to open the table afresh; `None` for the private domain.
-    directory: Option<OwnedFd>,
+    /// Where to open the table afresh, and what that is called; `None` for the private domain.
+    directory: Option<(OwnedFd, String)>,
     /// By fork generation: a child must neither use nor keep its parent's locks.
     locks: [OnceLock<Locks>; FORKS],
     /// Its place among the domains of this process.
@@ -71,8 +75,15 @@ pub(crate) struct Domain {
 #[derive(Debug)]
 struct Locks {
     file: Option<ChildClosed>,
-    mine: [AtomicU64; 64],
+    /// Seats that a thread of this process has, or is trying to take.
+    claimed: Bits,
+    /// Those that it has: who sat there before is dead, also while somebody tries.
+    taken: Bits,
 }
+
+/// A bit for each seat.
+#[derive(Debug)]
+struct Bits([AtomicU64; 64]);
 
 /// A thread's place in a domain's table.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -81,8 +92,18 @@ pub(crate) struct Seat {
     pub(crate) token: u32,
 }
 
-static DOMAINS: RwLock<Vec<Weak<Domain>>> = RwLock::new(Vec::new());
-static PRIVATE: OnceLock<Arc<Domain>> = OnceLock::new();
+static DOMAINS: Guarded<Registry> = Guarded::new(Registry {
+    private: None,
+    known: Vec::new(),
+});
+
+/// The domains of this process.
+#[derive(Debug)]
+struct Registry {
+    private: Option<Arc<Domain>>,
+    /// At each domain's index.
+    known: Vec<(TableKey, Weak<Domain>)>,
+}
 
 /// Device and inode of a table, and the number in it, which alone its owner could choose.
 type TableKey = (u64, u64, u64);
@@ -90,45 +111,44 @@ type TableKey = (u64, u64, u64);
 /// The domain of that table, made if this process has none: two of one id could not commit
 /// together.
 fn register(key: TableKey, make: impl FnOnce(usize) -> Domain) -> Arc<Domain> {
-    let mut domains = DOMAINS.write().unwrap_or_else(|poison| poison.into_inner());
-    if let Some(known) = domains
-        .iter()
-        .filter_map(Weak::upgrade)
-        .find(|known| known.key == key)
-    {
-        return known;
-    }
-    let free = domains.iter().position(|domain| domain.strong_count() == 0);
-    let index = free.unwrap_or(domains.len());
-    let domain = Arc::new(make(index));
-    match free {
-        Some(free) => domains[free] = Arc::downgrade(&domain),
-        None => domains.push(Arc::downgrade(&domain)),
-    }
-    domain
+    DOMAINS.with(|Registry { known, .. }| {
+        let mut same = known.iter().filter(|(known, _)| *known == key);
+        if let Some(domain) = same.find_map(|(_, domain)| domain.upgrade()) {
+            return domain;
+        }
+        let free = known.iter().position(|(_, old)| old.strong_count() == 0);
+        let index = free.unwrap_or(known.len());
+        let domain = Arc::new(make(index));
+        let entry = (key, Arc::downgrade(&domain));
+        match free {
+            Some(free) => known[free] = entry,
+            None => known.push(entry),
+        }
+        domain
+    })
 }
 
 pub(crate) fn registered(index: usize) -> Option<Arc<Domain>> {
-    let domains = DOMAINS.read().unwrap_or_else(|poison| poison.into_inner());
-    domains.get(index).and_then(Weak::upgrade)
+    DOMAINS.with(|domains| domains.known.get(index)?.1.upgrade())
 }
 
 impl Domain {
     /// The domain of objects that only this process has.
     pub(crate) fn private() -> Result<Arc<Self>> {
-        if let Some(domain) = PRIVATE.get() {
-            return Ok(domain.clone());
+        if let Some(domain) = DOMAINS.with(|domains| domains.private.clone()) {
+            return Ok(domain);
         }
         let map = Map::private(TABLE_LEN)
             .map_err(|errno| Error::kernel(errno, "map", "the private commit table"))?;
         let domain = register((0, 0, 0), |index| Self::over((0, 0, 0), map, None, index));
-        Ok(PRIVATE.get_or_init(|| domain).clone())
+        Ok(DOMAINS.with(|domains| domains.private.get_or_insert(domain).clone()))
     }
 
-    /// The domain of the namespace in `directory`; its table is made if there is none.
+    /// The domain of the namespace in `directory`. If it has no table one of that mode is made, or
+    /// none if no mode is given.
     pub(crate) fn of_directory(
         directory: BorrowedFd<'_>,
-        mode: Mode,
+        mode: Option<Mode>,
         path: &str,
     ) -> Result<Arc<Self>> {
         let fail = |errno| Error::kernel(errno, "open commit table", format!("{path}/{TABLE}"));
@@ -142,10 +162,13 @@ impl Domain {
         };
         let file = loop {
             match open_table(directory) {
-                Err(Errno::NOENT) => match make_table(directory, mode) {
-                    Err(Errno::EXIST) | Ok(()) => {}
-                    Err(errno) => return Err(fail(errno)),
-                },
+                Err(Errno::NOENT) => {
+                    let mode = mode.ok_or_else(|| gone(path))?;
+                    match make_table(directory, mode) {
+                        Err(Errno::EXIST) | Ok(()) => {}
+                        Err(errno) => return Err(fail(errno)),
+                    }
+                }
                 Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
                     return Err(bad("not a regular file"));
                 }
@@ -171,11 +194,11 @@ impl Domain {
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3).map_err(fail)?;
         let key = (stat.st_dev, stat.st_ino, id);
         Ok(register(key, |index| {
-            Self::over(key, map, Some(directory), index)
+            Self::over(key, map, Some((directory, path.to_owned())), index)
         }))
     }
 
-    fn over(key: TableKey, map: Map, directory: Option<OwnedFd>, index: usize) -> Self {
+    fn over(key: TableKey, map: Map, directory: Option<(OwnedFd, String)>, index: usize) -> Self {
         let locks = [const { OnceLock::new() }; FORKS];
         Self {
             key,
@@ -193,6 +216,12 @@ impl Domain {
 
     pub(crate) fn is_private(&self) -> bool {
         self.directory.is_none()
+    }
+
+    /// The namespace's directory, and what it is called; `None` for the private domain.
+    pub(crate) fn directory(&self) -> Option<(BorrowedFd<'_>, &str)> {
+        let (directory, path) = self.directory.as_ref()?;
+        Some((directory.as_fd(), path))
     }
 
     /// Whether the table was found truncated.
@@ -249,7 +278,7 @@ impl Domain {
         }
         let file = match &self.directory {
             None => None,
-            Some(directory) => {
+            Some((directory, _)) => {
                 let file = open_table(directory.as_fd())
                     .map_err(|errno| Error::kernel(errno, "open commit table", TABLE))?;
                 self.check_same(&file)?;
@@ -258,7 +287,8 @@ impl Domain {
         };
         Ok(cell.get_or_init(|| Locks {
             file,
-            mine: [const { AtomicU64::new(0) }; 64],
+            claimed: Bits::none(),
+            taken: Bits::none(),
         }))
     }
 
@@ -283,17 +313,14 @@ impl Domain {
         let Ok(locks) = self.locks() else {
             return false;
         };
-        if locks.has(slot) {
-            return false;
-        }
-        match &locks.file {
-            None => true,
-            // Only a write lock proves a sitter: any reader can hold a read lock.
-            Some(file) => matches!(
-                ofd_lock::probe(file.as_fd(), Lock::Read, lock_byte(slot), 1),
-                Ok(None)
-            ),
-        }
+        let is_taken = locks.taken.has(slot)
+            || locks.file.as_ref().is_some_and(|file| {
+                // Only a write lock proves a sitter: any reader can hold a read lock.
+                let held = ofd_lock::probe(file.as_fd(), Lock::Read, lock_byte(slot), 1);
+                !matches!(held, Ok(None))
+            });
+        // A seat is renamed before it looks taken: by now it may be another's.
+        !is_taken || self.token(slot) != token
     }
 
     /// Finds a free seat for the calling thread.
@@ -308,7 +335,7 @@ impl Domain {
         }
         Err(
             Error::new(ErrorKind::Exhausted, "take a seat", "commit table").because(format!(
-                "all {SEATS} are taken, or retired until `strait gc`"
+                "all {SEATS} are taken, or retired for the sake of objects that cannot be settled"
             )),
         )
     }
@@ -327,12 +354,12 @@ impl Domain {
 
     fn try_sit(&self, locks: &Locks, slot: u16) -> Result<Option<(Seat, u32)>> {
         let fail = |errno| Error::kernel(errno, "take a seat", "commit table");
-        if !locks.claim(slot) {
+        if !locks.claimed.set(slot) {
             return Ok(None);
         }
         if let Some(file) = &locks.file {
             if !ofd_lock::try_lock(file.as_fd(), Lock::Write, claim_byte(slot), 1).map_err(fail)? {
-                locks.release(slot);
+                locks.claimed.clear(slot);
                 return Ok(None);
             }
             let at = (HEADER + usize::from(slot) * RECORD) as u64;
@@ -362,6 +389,7 @@ impl Domain {
             self.rise(slot);
             return Ok(None);
         }
+        locks.taken.set(slot);
         self.sign(slot);
         kill::point("seat.taken");
         let seat = Seat {
@@ -391,12 +419,13 @@ impl Domain {
     /// Gives a seat back.
     pub(crate) fn rise(&self, slot: u16) {
         let Ok(locks) = self.locks() else { return };
+        locks.taken.clear(slot);
         if let Some(file) = &locks.file {
             // The locks also go with the process; a failure here keeps the seat until then.
             let _ = ofd_lock::unlock(file.as_fd(), lock_byte(slot), 1);
             let _ = ofd_lock::unlock(file.as_fd(), claim_byte(slot), 1);
         }
-        locks.release(slot);
+        locks.claimed.clear(slot);
     }
 
     /// What the present transaction of `slot` is about.
@@ -432,19 +461,24 @@ impl Domain {
             .collect()
     }
 
-    /// Gives a retired seat out again. For a caller who has seen that no mark names its decision
-    /// any more, on any object that has a name; a decision about one without stays.
-    pub(crate) fn readmit(&self, slot: u16, decision: u64) -> bool {
+    /// Gives a retired seat out again, if all that its decision was about is `settled`: no mark
+    /// names the decision any more.
+    pub(crate) fn readmit(
+        &self,
+        slot: u16,
+        decision: u64,
+        mut settled: impl FnMut(u32) -> bool,
+    ) -> bool {
         let Ok(locks) = self.locks() else {
             return false;
         };
         let (Some(file), Some(status)) = (&locks.file, self.status(slot)) else {
             return false;
         };
-        let has_unnamed = self
+        let is_settled = self
             .list(slot)
-            .is_none_or(|list| list.ids().any(|id| id & UNNAMED != 0));
-        if has_unnamed || !locks.claim(slot) {
+            .is_some_and(|list| list.ids().all(&mut settled));
+        if !is_settled || !locks.claimed.set(slot) {
             return false;
         }
         let locked = ofd_lock::try_lock(file.as_fd(), Lock::Write, claim_byte(slot), 1);
@@ -482,24 +516,29 @@ impl Domain {
     }
 }
 
-impl Locks {
-    fn bit(slot: u16) -> (usize, u64) {
-        (usize::from(slot / 64), 1 << (slot % 64))
+impl Bits {
+    const fn none() -> Self {
+        Self([const { AtomicU64::new(0) }; 64])
+    }
+
+    fn of(&self, slot: u16) -> (&AtomicU64, u64) {
+        (&self.0[usize::from(slot / 64)], 1 << (slot % 64))
     }
 
     fn has(&self, slot: u16) -> bool {
-        let (word, bit) = Self::bit(slot);
-        self.mine[word].load(Ordering::Acquire) & bit != 0
+        let (word, bit) = self.of(slot);
+        word.load(Ordering::Acquire) & bit != 0
     }
 
-    fn claim(&self, slot: u16) -> bool {
-        let (word, bit) = Self::bit(slot);
-        self.mine[word].fetch_or(bit, Ordering::AcqRel) & bit == 0
+    /// False: it was set already.
+    fn set(&self, slot: u16) -> bool {
+        let (word, bit) = self.of(slot);
+        word.fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
 
-    fn release(&self, slot: u16) {
-        let (word, bit) = Self::bit(slot);
-        self.mine[word].fetch_and(!bit, Ordering::AcqRel);
+    fn clear(&self, slot: u16) {
+        let (word, bit) = self.of(slot);
+        word.fetch_and(!bit, Ordering::AcqRel);
     }
 }
 
@@ -513,6 +552,16 @@ pub(crate) fn slot_of(token: u32) -> u16 {
     u16::try_from(token >> INCARNATION_BITS).unwrap_or(0)
 }
 
+/// Objects were born with the table: it has been removed.
+fn gone(path: &str) -> Error {
+    Error::new(
+        ErrorKind::Broken,
+        "open commit table",
+        format!("{path}/{TABLE}"),
+    )
+    .because("the commit table was removed")
+}
+
 /// Locked by who sits there.
 fn lock_byte(slot: u16) -> u64 {
     HEADER as u64 + u64::from(slot)
@@ -523,49 +572,5 @@ fn claim_byte(slot: u16) -> u64 {
     TABLE_LEN as u64 + u64::from(slot)
 }
 
-fn open_table(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
-    let flags =
-        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    fs::openat(directory, TABLE, flags, Mode::empty())
-}
-
-fn make_table(directory: BorrowedFd<'_>, mode: Mode) -> std::result::Result<(), Errno> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = fs::openat(directory, ".", flags, mode)?;
-    fs::fchmod(&file, mode)?;
-    fs::ftruncate(&file, TABLE_LEN as u64)?;
-    fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, HEADER as u64)?;
-    let mut header = [0; 24];
-    header[..8].copy_from_slice(&MAGIC.to_le_bytes());
-    header[8..16].copy_from_slice(&LAYOUT.to_le_bytes());
-    rustix::rand::getrandom(&mut header[16..], rustix::rand::GetRandomFlags::empty())?;
-    header[16] |= 1;
-    rustix::io::pwrite(&file, &header, 0)?;
-    kill::point("table.made");
-    link(&file, directory, TABLE)?;
-    kill::point("table.linked");
-    Ok(())
-}
-
-/// Gives an unnamed file its name, if that is still free.
-pub(crate) fn link(
-    file: &OwnedFd,
-    directory: BorrowedFd<'_>,
-    name: &str,
-) -> std::result::Result<(), Errno> {
-    match fs::linkat(file, "", directory, name, AtFlags::EMPTY_PATH) {
-        // Before Linux 6.10 this form needs a privilege; the detour needs /proc.
-        Err(Errno::NOENT | Errno::PERM | Errno::INVAL) => {
-            use std::os::fd::AsRawFd;
-            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            fs::linkat(
-                fs::CWD,
-                path.as_str(),
-                directory,
-                name,
-                AtFlags::SYMLINK_FOLLOW,
-            )
-        }
-        other => other,
-    }
-}
+#[cfg(test)]
+mod tests;

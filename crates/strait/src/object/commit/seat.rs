@@ -8,7 +8,8 @@ use strait_sys::cell::Word;
 use strait_sys::fork;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain::{Domain, Seat, registered};
+use crate::object::commit::domain::{Domain, Seat, registered, slot_of};
+use crate::object::space::sweep;
 
 #[derive(Default)]
 struct Seated {
@@ -84,7 +85,25 @@ pub(crate) fn quick_token(domain: &Arc<Domain>) -> Option<u32> {
 }
 
 /// The calling thread's seat in `domain`, taken if it has none.
+#[inline]
 pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat> {
+    if let Some(token) = quick_token(domain) {
+        let slot = slot_of(token);
+        return Ok(Seat { slot, token });
+    }
+    find_seat(domain)
+}
+
+fn find_seat(domain: &Arc<Domain>) -> Result<Seat> {
+    match take_seat(domain) {
+        Err(error) if error.kind() == ErrorKind::Exhausted && sweep::make_room(domain) => {
+            take_seat(domain)
+        }
+        taken => taken,
+    }
+}
+
+fn take_seat(domain: &Arc<Domain>) -> Result<Seat> {
     SEATED
         .try_with(|seated| seated.borrow_mut().seat(domain))
         .inspect(|seat| {
@@ -124,6 +143,7 @@ pub(crate) struct Scribe<'d> {
 
 impl<'d> Scribe<'d> {
     /// `mixed`: private objects will take part too.
+    #[inline]
     pub(crate) fn new(domain: &'d Arc<Domain>, mixed: bool) -> Result<Self> {
         let local = if mixed && !domain.is_private() {
             let private = Domain::private()?;

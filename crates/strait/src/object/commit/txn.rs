@@ -21,13 +21,15 @@ const OUTCOME: u64 = 3;
 /// A word of the protocol: mapped memory, or a model checker's.
 pub(crate) trait Cell: Copy {
     fn load(self) -> u64;
+    /// Others see it before whatever its author stores or exchanges later, and after whatever it
+    /// did before. They may see it late: later loads of its author do not wait for that.
     fn store(self, value: u64);
     /// The word as it was found, if it was not `old`.
     fn cas(self, old: u64, new: u64) -> Result<(), u64>;
 }
 
 /// An object that takes part: its word, its rule, and the way from a mark to a record.
-pub(crate) trait Place {
+pub(crate) trait Place: Copy {
     type Cell: Cell;
     fn state(&self) -> Self::Cell;
     fn rule(&self) -> Rule;
@@ -43,6 +45,26 @@ pub(crate) trait Place {
     fn enlisted(&self, slot: u16) -> bool;
 }
 
+/// An object's part in a transaction.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Part<P> {
+    pub(crate) place: P,
+    /// The generation at which the caller registered with the object.
+    pub(crate) since: Option<u32>,
+    /// The mark while it has one; what the word was before once the transaction is over.
+    pub(crate) state: State,
+}
+
+impl<P> Part<P> {
+    pub(crate) fn new(place: P, since: Option<u32>) -> Self {
+        Self {
+            place,
+            since,
+            state: State(0),
+        }
+    }
+}
+
 /// The thread that transacts, as the objects of one transaction see it.
 pub(crate) trait Author<P: Place> {
     /// Its decision word.
@@ -52,7 +74,7 @@ pub(crate) trait Author<P: Place> {
     /// Who a mutant belongs to if this author takes it.
     fn token(&self, place: &P) -> u32;
     /// A new sequence number; records which objects the transaction is about.
-    fn enlist(&self, places: &[&P]) -> u32;
+    fn enlist(&self, parts: &[Part<P>]) -> u32;
     /// In one step: decide (OR 1 into the status) and wake all who sleep on this object. In two,
     /// an author killed between them would leave sleepers beside a ready object.
     fn decide_and_wake(&self, place: &P);
@@ -190,7 +212,7 @@ pub(crate) enum Watched {
 pub(crate) fn watch<P: Place>(place: &P, since: Option<u32>, look: impl Fn() -> State) -> Watched {
     let state = look();
     let seen = place.rule().admit(observe(place, &look), 0, since);
-    if matches!(seen, Admission::Ready { .. }) {
+    if seen == Admission::Ready {
         Watched::Ready
     } else if state.locked() && !flaw("watch: sleep on a mark") {
         Watched::Marked(state)
@@ -262,7 +284,7 @@ pub(crate) fn resolve<P: Place>(
 /// Whether `admission` lets the author in; the owner of a held mutant is looked up by `dead`.
 fn may<P: Place>(admission: Admission, place: &P, dead: &impl Fn(&P, u32) -> bool) -> bool {
     match admission {
-        Admission::Ready { .. } => true,
+        Admission::Ready => true,
         Admission::NotReady => false,
         Admission::OwnedBy(owner) => dead(place, owner),
     }
@@ -294,53 +316,67 @@ pub(crate) fn take_one<P: Place>(
     }
 }
 
-/// Takes all of them or none. `since[i]` is the generation at which the caller registered with
-/// the object; what each was before comes back in order.
+/// Takes all of them or none.
 pub(crate) fn take_all<P: Place>(
     author: &impl Author<P>,
-    places: &[&P],
-    since: &[Option<u32>],
+    parts: &mut [Part<P>],
     dead: impl Fn(&P, u32) -> bool,
     last_look: impl Fn() -> bool,
     pace: &mut impl Pace,
-) -> Result<Vec<State>, Refusal> {
-    let mut marks = Vec::with_capacity(places.len());
+) -> Result<(), Refusal> {
     loop {
-        marks.clear();
-        let seq = begin(author, Op::Acquire, places);
-        let stop = mark_all(
-            author,
-            places,
-            seq,
-            pace,
-            &mut marks,
-            |place, index, state| {
-                let admission = place.rule().admit(state, author.token(place), since[index]);
-                may(admission, place, &dead)
-            },
-        );
+        let seq = begin(author, Op::Acquire, parts);
+        let stop = mark_all(author, parts, seq, pace, |part, state| {
+            let me = author.token(&part.place);
+            let admission = part.place.rule().admit(state, me, part.since);
+            may(admission, &part.place, &dead)
+        });
         kill::point("all.marked");
         let verdict = match stop {
             // Descriptors are looked at here, at the moment of commitment.
             Ok(()) if last_look() => decide(author, Op::Acquire, seq),
             Ok(()) => {
-                withdraw(author, Op::Acquire, seq, places, &marks);
-                return Err(Refusal::NotReady(places.len()));
+                withdraw(author, Op::Acquire, seq, parts);
+                return Err(Refusal::NotReady(parts.len()));
             }
-            Err(refusal) => {
-                withdraw(author, Op::Acquire, seq, places, &marks);
+            Err((marked, refusal)) => {
+                withdraw(author, Op::Acquire, seq, &parts[..marked]);
                 return Err(refusal);
             }
         };
         if verdict {
             kill::point("all.committed");
-            finish(author, Op::Acquire, places, &marks);
+            finish(author, Op::Acquire, parts);
             kill::point("all.finished");
             idle(author, Op::Acquire, seq);
-            marks.iter_mut().for_each(|mark| *mark = mark.unmarked());
-            return Ok(marks);
+            parts
+                .iter_mut()
+                .for_each(|part| part.state = part.state.unmarked());
+            return Ok(());
         }
-        unmark(places, &marks);
+        unmark(parts);
+        pace.pause()?;
+    }
+}
+
+/// Withdraws the releases of an auto-reset event whose waiters have gone; `waiters` counts those
+/// who are left.
+pub(crate) fn thin<P: Place>(
+    place: &P,
+    waiters: impl Fn() -> u32,
+    pace: &mut impl Pace,
+) -> Result<(), Unsettled> {
+    loop {
+        if !place.rule().is_crowded(State(place.state().load())) {
+            return Ok(());
+        }
+        let state = settled(place, pace)?;
+        let Some(thinned) = place.rule().thinned(state, waiters()) else {
+            return Ok(());
+        };
+        if place.state().cas(state.0, thinned.0).is_ok() {
+            return Ok(());
+        }
         pace.pause()?;
     }
 }
@@ -392,9 +428,11 @@ fn transact_one<P: Place>(
     op: Op,
     pace: &mut impl Pace,
 ) -> Result<bool, Unsettled> {
-    let seq = begin(author, op, &[place]);
+    let mut part = [Part::new(*place, None)];
+    let seq = begin(author, op, &part);
     kill::point("signal.begun");
     let mark = state.marked(author.slot(place), seq);
+    part[0].state = mark;
     if place.state().cas(state.0, mark.0).is_err() {
         idle(author, op, seq);
         return Ok(false);
@@ -404,10 +442,10 @@ fn transact_one<P: Place>(
     kill::point("signal.woken");
     let committed = is_committed(author.status().load());
     if committed {
-        finish(author, op, &[place], &[mark]);
+        finish(author, op, &part);
         kill::point("signal.finished");
     } else {
-        unmark(&[place], &[mark]);
+        unmark(&part);
         pace.pause()?;
     }
     idle(author, op, seq);
@@ -427,10 +465,7 @@ pub(crate) fn arm<P: Place>(
         } else {
             settled(place, pace)?
         };
-        if matches!(
-            place.rule().admit(state, me, since),
-            Admission::Ready { .. }
-        ) {
+        if place.rule().admit(state, me, since) == Admission::Ready {
             return Ok(None);
         }
         if state.waiters() {
@@ -445,39 +480,40 @@ pub(crate) fn arm<P: Place>(
     }
 }
 
-fn begin<P: Place>(author: &impl Author<P>, op: Op, places: &[&P]) -> u32 {
-    let seq = author.enlist(places);
+fn begin<P: Place>(author: &impl Author<P>, op: Op, parts: &[Part<P>]) -> u32 {
+    let seq = author.enlist(parts);
     author.status().store(status_word(op, seq, ACTIVE));
     kill::point("txn.begun");
     seq
 }
 
+/// Marks one after the other. The error says how many were marked before one could not be.
 fn mark_all<P: Place>(
     author: &impl Author<P>,
-    places: &[&P],
+    parts: &mut [Part<P>],
     seq: u32,
     pace: &mut impl Pace,
-    marks: &mut Vec<State>,
-    admits: impl Fn(&P, usize, State) -> bool,
-) -> Result<(), Refusal> {
-    for (index, place) in places.iter().enumerate() {
-        let cell = place.state();
+    admits: impl Fn(&Part<P>, State) -> bool,
+) -> Result<(), (usize, Refusal)> {
+    for (index, part) in parts.iter_mut().enumerate() {
+        let cell = part.place.state();
+        let slot = author.slot(&part.place);
         loop {
             let state = State(cell.load());
             if state.locked() {
-                resolve(*place, state, pace)?;
+                resolve(&part.place, state, pace).map_err(|stop| (index, stop.into()))?;
                 continue;
             }
-            if !admits(place, index, state) {
-                return Err(Refusal::NotReady(index));
+            // What is ready lets everybody in.
+            if !state.ready() && !admits(part, state) {
+                return Err((index, Refusal::NotReady(index)));
             }
-            let mark = state.marked(author.slot(place), seq);
-            if cell.cas(state.0, mark.0).is_ok() {
-                marks.push(mark);
+            part.state = state.marked(slot, seq);
+            if cell.cas(state.0, part.state.0).is_ok() {
                 kill::point("all.marking");
                 break;
             }
-            pace.pause()?;
+            pace.pause().map_err(|stop| (index, stop.into()))?;
         }
     }
     Ok(())
@@ -496,31 +532,31 @@ fn decide<P: Place>(author: &impl Author<P>, op: Op, seq: u32) -> bool {
         .is_ok()
 }
 
-fn finish<P: Place>(author: &impl Author<P>, op: Op, places: &[&P], marks: &[State]) {
+fn finish<P: Place>(author: &impl Author<P>, op: Op, parts: &[Part<P>]) {
     if flaw("finish: leave it to others") {
         return;
     }
-    for (place, mark) in places.iter().zip(marks) {
-        let last = place.rule().finish(*mark, op, author.token(place));
+    for Part { place, state, .. } in parts {
+        let last = place.rule().finish(*state, op, author.token(place));
         // A helper may have done it: then the word has moved on.
-        let _ = place.state().cas(mark.0, last.0);
+        let _ = place.state().cas(state.0, last.0);
         kill::point("txn.finishing");
     }
 }
 
-fn withdraw<P: Place>(author: &impl Author<P>, op: Op, seq: u32, places: &[&P], marks: &[State]) {
+fn withdraw<P: Place>(author: &impl Author<P>, op: Op, seq: u32, marked: &[Part<P>]) {
     // Abort before unmarking: whoever meets a mark that is left need not wait for us.
     if flaw("withdraw: unmark first") {
-        unmark(places, marks);
+        unmark(marked);
     }
     idle(author, op, seq);
     kill::point("all.withdrawn");
-    unmark(places, marks);
+    unmark(marked);
 }
 
-fn unmark<P: Place>(places: &[&P], marks: &[State]) {
-    for (place, mark) in places.iter().zip(marks) {
-        let _ = place.state().cas(mark.0, mark.unmarked().0);
+fn unmark<P: Place>(marked: &[Part<P>]) {
+    for Part { place, state, .. } in marked {
+        let _ = place.state().cas(state.0, state.unmarked().0);
     }
 }
 

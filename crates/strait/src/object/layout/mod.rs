@@ -3,7 +3,7 @@
 //! ```text
 //!    0  magic u64   8 layout u32  12 kind u32   16 file length u64   24 flags u32  28 name length
 //!    u32
-//!   32  domain u64 40 id u32      44 generation u32   48 limit u64   56 data length u64
+//!   32  domain u64 40 id u32      44 zero u32         48 limit u64   56 data length u64
 //!   64  permanent u32 (the one field here that changes)
 //!  128  core A: state u64, +8 ticket mark u32, +12 bell mark u32, +16 recursion u32
 //!  256  core B (the High half of an event pair)
@@ -26,7 +26,6 @@ pub(crate) const LAYOUT_OLDEST: u32 = 1;
 
 pub(crate) const PAGE: usize = 4096;
 pub(crate) const PERMANENT: usize = 64;
-pub(crate) const GENERATION: usize = 44;
 pub(crate) const CORE: usize = 128;
 pub(crate) const CORE_SPACING: usize = 128;
 pub(crate) const STATE: usize = 0;
@@ -49,6 +48,16 @@ pub(crate) const SECTION_MAX: u64 = 1 << 46;
 /// The largest count of a semaphore, as in NT.
 pub(crate) const COUNT_MAX: u32 = i32::MAX.unsigned_abs();
 
+/// The bits of an id that are drawn. The lowest tells the cores apart.
+pub(crate) const ID_RANDOM: u32 = 0x3fff_fffe;
+/// The two uppermost bits say whether a collector can look the object up when it finds the id in a
+/// record: by name,
+pub(crate) const ID_NAMED: u32 = 0;
+/// not at all, since only its handles lead to it,
+pub(crate) const ID_UNNAMED: u32 = 2 << 30;
+/// or need not: it has gone with its process.
+pub(crate) const ID_PRIVATE: u32 = 3 << 30;
+
 /// Set and pulse always make the wake-up call, so that read-only handles can wait.
 pub(crate) const FLAG_LOOK_WAITS: u32 = 1;
 /// Manual reset (events, timers).
@@ -67,6 +76,11 @@ pub(crate) fn bells(core: usize) -> usize {
     ROSTER + core * 1024 + 512
 }
 
+/// What the object's word of that core is called in records.
+pub(crate) fn word_id(id: u32, core: usize) -> u32 {
+    id & !1 | u32::from(core != 0)
+}
+
 /// The fixed part of an object, checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
@@ -74,7 +88,6 @@ pub(crate) struct Header {
     pub(crate) flags: u32,
     pub(crate) domain: u64,
     pub(crate) id: u32,
-    pub(crate) generation: u32,
     pub(crate) limit: u64,
     pub(crate) data_len: u64,
     pub(crate) permanent: bool,
@@ -124,7 +137,6 @@ impl Header {
         put(28, &name_len.to_le_bytes());
         put(32, &self.domain.to_le_bytes());
         put(40, &self.id.to_le_bytes());
-        put(GENERATION, &self.generation.to_le_bytes());
         put(48, &self.limit.to_le_bytes());
         put(56, &self.data_len.to_le_bytes());
         put(PERMANENT, &u32::from(self.permanent).to_le_bytes());
@@ -176,7 +188,6 @@ impl Header {
             flags: u32_of(24)?,
             domain: u64_of(32)?,
             id: u32_of(40)?,
-            generation: u32_of(GENERATION)?,
             limit: u64_of(48)?,
             data_len: u64_of(56)?,
             permanent: u32_of(PERMANENT)? != 0,

@@ -10,7 +10,6 @@ fn header(name: &[u8]) -> Header {
         flags: 0,
         domain: 7,
         id: 9,
-        generation: 1,
         limit: 8,
         data_len: 0,
         permanent: true,
@@ -102,12 +101,12 @@ proptest! {
     #[test]
     fn what_decodes_encodes_to_the_same(
         name in proptest::collection::vec(any::<u8>(), 0..2000),
-        (domain, id, generation) in any::<(u64, u32, u32)>(),
+        (domain, id) in any::<(u64, u32)>(),
         (limit, states, permanent) in any::<(u64, [u64; 2], bool)>(),
         data_len in 0..1_u64 << 40,
     ) {
         let header = Header {
-            domain, id, generation, limit, states, permanent, data_len, ..header(&name)
+            domain, id, limit, states, permanent, data_len, ..header(&name)
         };
         let bytes = header.encode();
         prop_assert_eq!(Header::decode(&bytes, header.file_len()).unwrap(), header);

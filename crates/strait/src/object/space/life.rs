@@ -243,7 +243,6 @@ fn reborn<S: Files>(
             facts.uid
         )));
     }
-    let mut header = header.clone();
     kill::point("name.reborn");
     let old = space.header(&file, facts.len)?;
     if old.kind == Kind::Section {
@@ -253,8 +252,7 @@ fn reborn<S: Files>(
             facts.uid
         )));
     }
-    header.generation = old.generation.wrapping_add(1);
-    space.fill(&file, &header, &[])?;
+    space.fill(&file, header, &[])?;
     kill::point("name.filled");
     if !is_mine(space, key, facts.inode) {
         return Err(Error::new(ErrorKind::Busy, "create", "").because("the name was replaced"));
@@ -266,7 +264,7 @@ fn reborn<S: Files>(
     Ok(Held {
         file,
         inode: facts.inode,
-        header,
+        header: header.clone(),
         birth: Birth::Created,
     })
 }

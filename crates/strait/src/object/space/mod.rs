@@ -4,18 +4,19 @@ pub(crate) mod files;
 pub(crate) mod life;
 pub(crate) mod name;
 pub(crate) mod secure;
-mod sweep;
+pub(crate) mod sweep;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::process::geteuid;
-use strait_sys::ofd_lock::{self, Lock};
+use strait_sys::fork::Guarded;
+use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::commit::domain::Domain;
+use crate::object::commit::domain::{Domain, TABLE};
 use crate::object::space::name::{Prefix, is_key, show_path};
 
 /// A set of names: the user's own (`Local\`), the machine's (`Global\`), a directory's, or a
@@ -31,7 +32,8 @@ struct Inner {
     scope: Scope,
     path: PathBuf,
     directory: OwnedFd,
-    domain: OnceLock<Arc<Domain>>,
+    /// Once it was asked for.
+    domain: Guarded<Option<Arc<Domain>>>,
     /// The process that made a temporary namespace, and removes it.
     temporary: Option<rustix::process::Pid>,
 }
@@ -53,7 +55,7 @@ pub enum Scope {
 const GLOBAL: &str = "/dev/shm/strait";
 
 /// The user's own namespace as it was last opened, and what its directory was like.
-static LAST_LOCAL: Mutex<Option<(Fingerprint, Namespace)>> = Mutex::new(None);
+static LAST_LOCAL: Guarded<Option<(Fingerprint, Namespace)>> = Guarded::new(None);
 
 /// Device, inode, owner and mode of a directory.
 type Fingerprint = (u64, u64, u32, u32);
@@ -71,7 +73,7 @@ impl Namespace {
     pub fn local() -> Result<Self> {
         let path = local_path();
         let stat = match fs::lstat(&path) {
-            Err(rustix::io::Errno::NOENT) => {
+            Err(Errno::NOENT) => {
                 make_directory(&path)?;
                 fs::lstat(&path)
             }
@@ -79,12 +81,12 @@ impl Namespace {
         };
         let fail = |errno| Error::kernel(errno, "open namespace", show_path(&path));
         let stat = stat.map_err(fail)?;
-        let mut last = LAST_LOCAL.lock().unwrap_or_else(PoisonError::into_inner);
         // The same directory as last time, with the same owner and mode: all was checked then.
-        if let Some((known, namespace)) = &*last
-            && *known == fingerprint(&stat)
+        let last = LAST_LOCAL.with(|last| last.clone());
+        if let Some((known, namespace)) = last
+            && known == fingerprint(&stat)
         {
-            return Ok(namespace.clone());
+            return Ok(namespace);
         }
         let found = Self::open_as(&path, Scope::Local)?;
         let stat = found.stat()?;
@@ -97,7 +99,9 @@ impl Namespace {
                 format!("mode {:o} lets others in", stat.st_mode & 0o777),
             ));
         }
-        *last = Some((fingerprint(&stat), found.clone()));
+        let kept = (fingerprint(&stat), found.clone());
+        let replaced = LAST_LOCAL.with(|last| last.replace(kept));
+        drop(replaced);
         Ok(found)
     }
 
@@ -136,7 +140,7 @@ impl Namespace {
         let fail = |errno| Error::kernel(errno, "make namespace", GLOBAL);
         match fs::mkdir(GLOBAL, Mode::from_raw_mode(0o1777)) {
             Ok(()) => fs::chmod(GLOBAL, Mode::from_raw_mode(0o1777)).map_err(fail)?,
-            Err(rustix::io::Errno::EXIST) => {}
+            Err(Errno::EXIST) => {}
             Err(errno) => return Err(fail(errno)),
         }
         Self::global()
@@ -145,10 +149,36 @@ impl Namespace {
     /// A directory as a namespace. Whoever may write the directory is trusted with its names; a
     /// group shares one of mode 2770 without the sticky bit.
     ///
+    /// An empty directory becomes a namespace when the first object is created in it, and one with
+    /// other things in it never does.
+    ///
     /// # Errors
-    /// What open(2) answers; [`ErrorKind::InvalidInput`] if it is no directory.
+    /// What open(2) answers; [`ErrorKind::InvalidInput`] if it is no directory, or neither empty
+    /// nor a namespace.
     pub fn directory(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(path.as_ref(), Scope::Directory)
+        let path = path.as_ref();
+        let found = Self::open_as(path, Scope::Directory)?;
+        let fail = |errno| Error::kernel(errno, "open namespace", show_path(path));
+        if found.has_table().map_err(fail)?
+            || is_empty(&found.0.directory).map_err(fail)?
+            // It was empty, and another process has made the first object since.
+            || found.has_table().map_err(fail)?
+        {
+            return Ok(found);
+        }
+        Err(
+            Error::new(ErrorKind::InvalidInput, "open namespace", show_path(path)).because(
+                format!("neither empty nor a namespace: it has no commit table, {TABLE}"),
+            ),
+        )
+    }
+
+    fn has_table(&self) -> std::result::Result<bool, Errno> {
+        match fs::statat(&self.0.directory, TABLE, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// A namespace of its own, for tests, containers and private worlds: it is removed with the
@@ -173,15 +203,20 @@ impl Namespace {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 found => found?,
             };
-            // Tells collectors that its maker lives: they look for it as for an object's handle.
-            ofd_lock::try_lock(found.fd(), Lock::Read, 0, 1).map_err(fail)?;
-            let inode = found.stat()?.st_ino;
-            if fs::lstat(&path).map_or(true, |stat| stat.st_ino != inode) {
+            kill::point("space.made");
+            match fs::flock(found.fd(), FlockOperation::NonBlockingLockShared) {
+                // A collector has it in hand.
+                Err(Errno::WOULDBLOCK) => continue,
+                locked => locked.map_err(fail)?,
+            }
+            if found.stat()?.st_nlink == 0 {
                 continue;
             }
             if let Some(inner) = Arc::get_mut(&mut found.0) {
                 inner.temporary = Some(rustix::process::getpid());
             }
+            // It is a namespace from now on, whatever else is put into it.
+            found.domain_to_join()?;
             return Ok(found);
         }
     }
@@ -190,7 +225,7 @@ impl Namespace {
         let fail = |errno| Error::kernel(errno, "open namespace", show_path(path));
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let directory = fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-            rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => {
+            Errno::NOTDIR | Errno::LOOP => {
                 Error::new(ErrorKind::InvalidInput, "open namespace", show_path(path))
                     .because("not a directory")
             }
@@ -201,7 +236,7 @@ impl Namespace {
             scope,
             path,
             directory,
-            domain: OnceLock::new(),
+            domain: Guarded::new(None),
             temporary: None,
         })))
     }
@@ -240,20 +275,41 @@ impl Namespace {
 
     /// The commit domain of its objects.
     pub(crate) fn domain(&self) -> Result<Arc<Domain>> {
-        if let Some(domain) = self.0.domain.get() {
-            return Ok(domain.clone());
+        self.domain_of(None)
+    }
+
+    /// The same, for an object to be born: its table is made if this is the first.
+    pub(crate) fn domain_to_join(&self) -> Result<Arc<Domain>> {
+        if let Some(domain) = self.0.domain.with(|domain| domain.clone()) {
+            return Ok(domain);
         }
         // Who may make names may also commit: the table is as open as the directory is writable.
         let directory = self.stat()?.st_mode;
         let mode = 0o600
             | if directory & 0o020 != 0 { 0o060 } else { 0 }
             | if directory & 0o002 != 0 { 0o006 } else { 0 };
-        let domain = Domain::of_directory(
-            self.fd(),
-            Mode::from_raw_mode(mode),
-            &show_path(&self.0.path),
-        )?;
-        Ok(self.0.domain.get_or_init(|| domain).clone())
+        self.domain_of(Some(Mode::from_raw_mode(mode)))
+    }
+
+    fn domain_of(&self, to_make: Option<Mode>) -> Result<Arc<Domain>> {
+        if let Some(domain) = self.0.domain.with(|domain| domain.clone()) {
+            return Ok(domain);
+        }
+        let domain = Domain::of_directory(self.fd(), to_make, &show_path(&self.0.path))?;
+        let kept = |kept: &mut Option<_>| kept.get_or_insert_with(|| domain.clone()).clone();
+        Ok(self.0.domain.with(kept))
+    }
+
+    /// The namespace of a domain that was opened before. `None`: the private one has none.
+    pub(crate) fn of_domain(domain: &Arc<Domain>) -> Option<Self> {
+        let (directory, path) = domain.directory()?;
+        Some(Self(Arc::new(Inner {
+            scope: Scope::Directory,
+            path: PathBuf::from(path),
+            directory: directory.try_clone_to_owned().ok()?,
+            domain: Guarded::new(Some(domain.clone())),
+            temporary: None,
+        })))
     }
 
     /// What a name is called in messages.
@@ -265,9 +321,9 @@ impl Namespace {
         }
     }
 
-    /// Removes what nobody holds: leftovers of killed processes, and temporary namespaces whose
-    /// makers are gone. Brings what the dead had decided to its end on every object that has a
-    /// name, so that their seats can be taken again. How many of each.
+    /// Removes what nobody holds: leftovers of killed processes, and in [`Namespace::local`] also
+    /// temporary namespaces whose makers are gone. Brings what the dead had decided to its end on
+    /// every object that has a name, so that their seats can be taken again. How many of each.
     ///
     /// # Errors
     /// What reading the directory answers.
@@ -276,7 +332,7 @@ impl Namespace {
         for entry in self.entries()? {
             if is_key(&entry) {
                 collected.objects += usize::from(life::reap(self, &entry));
-            } else if entry.starts_with(".tmp-") {
+            } else if entry.starts_with(".tmp-") && self.0.scope == Scope::Local {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
             }
         }
@@ -284,11 +340,14 @@ impl Namespace {
         Ok(collected)
     }
 
+    /// A maker holds a shared lock of its directory, a collector an exclusive one: flock(2)'s,
+    /// since the others need a descriptor for writing, which no directory has.
     fn collect_temporary(&self, entry: &str) -> bool {
-        let Ok(inner) = Self::open_as(&self.0.path.join(entry), Scope::Temporary) else {
+        let path = self.0.path.join(entry);
+        let Ok(inner) = Self::open_as(&path, Scope::Temporary) else {
             return false;
         };
-        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
+        if fs::flock(inner.fd(), FlockOperation::NonBlockingLockExclusive).is_err() {
             return false;
         }
         // Its maker is gone, but others may hold what it made.
@@ -299,18 +358,8 @@ impl Namespace {
         {
             return false;
         }
-        // Its maker may be about to lock it. Without its name it cannot be taken for one's own:
-        // whoever locked it before keeps it, and whoever locks it later sees that it has gone.
-        let aside = self.0.path.join(format!(".tmp-gone{}", &entry[4..]));
-        if fs::rename(&inner.0.path, &aside).is_err() {
-            return false;
-        }
-        if !matches!(ofd_lock::probe(inner.fd(), Lock::Write, 0, 1), Ok(None)) {
-            // If that fails, too, it is collected once its maker has ended.
-            let _ = fs::rename(&aside, &inner.0.path);
-            return false;
-        }
-        remove_directory(&aside, &inner.0.directory)
+        kill::point("space.collecting");
+        remove_directory(&path, &inner.0.directory)
     }
 
     /// The names of the files in the directory.
@@ -354,6 +403,15 @@ impl Drop for Inner {
     }
 }
 
+fn is_empty(directory: &OwnedFd) -> std::result::Result<bool, Errno> {
+    for entry in fs::Dir::read_from(directory)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Removes a temporary namespace with the files that are left in it.
 fn remove_directory(path: &Path, directory: &OwnedFd) -> bool {
     let Ok(dir) = fs::Dir::read_from(directory) else {
@@ -383,7 +441,7 @@ fn local_path() -> PathBuf {
 
 fn make_directory(path: &Path) -> Result<()> {
     match fs::mkdir(path, Mode::RWXU) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Error::kernel(errno, "make namespace", show_path(path))),
     }
 }

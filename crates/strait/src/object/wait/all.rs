@@ -9,12 +9,13 @@ use strait_sys::time::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::Domain;
 use crate::object::commit::seat::Scribe;
-use crate::object::commit::txn::{self, Refusal};
+use crate::object::commit::txn::{self, Part, Place, Refusal};
 use crate::object::spot::Spot;
 use crate::object::wait::any::{Entry, Prepared, check_count};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps};
-use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, timer};
+use crate::object::wait::{Inner, MEMBERS_MAX, Waitable};
+use crate::object::word::Rule;
 
 /// What a wait for all took: everything.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -52,35 +53,42 @@ pub fn all_for(members: &[&dyn Waitable], timeout: Duration) -> Result<Option<Al
 }
 
 /// The members of a wait for all, sorted into what is taken and what is looked at.
+#[derive(Default)]
 struct Plan<'a> {
-    /// The objects to take, in the global order.
-    taken: ArrayVec<Wanted<'a>, MEMBERS_MAX>,
+    /// The objects to take as they come, with their indices among the members.
+    spots: ArrayVec<(Spot<'a>, usize), MEMBERS_MAX>,
+    /// In the global order, as [`place`] reads them; and what they have in the transaction.
+    ranks: ArrayVec<u64, MEMBERS_MAX>,
+    parts: ArrayVec<Part<Spot<'a>>, MEMBERS_MAX>,
     looked_at: ArrayVec<(usize, Inner<'a>), MEMBERS_MAX>,
+    slept: Slept,
     mixed: bool,
 }
 
-/// An object to take: its place in the global order, its index among the members, its word.
-struct Wanted<'a> {
-    order: (u64, u64),
-    index: usize,
-    spot: Spot<'a>,
-}
+/// The one member that the last sleep was on, and the generation at which it was registered with.
+/// Only its releases and pulses count, and only for the attempt after the sleep: what was ready
+/// once and is not now was never ready together.
+type Slept = Option<(usize, Option<u32>)>;
 
-/// The generations at which a registered wait began, by member.
-type Since<'a> = &'a dyn Fn(usize) -> Option<u32>;
+fn since(slept: Slept, index: usize) -> Option<u32> {
+    slept.filter(|(at, _)| *at == index)?.1
+}
 
 fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Option<AllWon>> {
     check_count(members.len())?;
+    let private;
     // Filled in place: it is too large to be moved about.
-    let mut plan = Plan {
-        taken: ArrayVec::new(),
-        looked_at: ArrayVec::new(),
-        mixed: false,
+    let mut plan = Plan::default();
+    let domain = match plan.fill(members)? {
+        Some(domain) => domain,
+        None => {
+            private = Domain::private()?;
+            &private
+        }
     };
-    let domain = plan.fill(members)?;
-    let scribe = Scribe::new(&domain, plan.mixed)?;
+    let scribe = Scribe::new(domain, plan.mixed)?;
     // A first look needs no registration.
-    match plan.attempt(&scribe, &|_| None, deadline)? {
+    match plan.attempt(&scribe, deadline)? {
         Ok(won) => return Ok(Some(won)),
         Err(_) if deadline.is_some_and(Deadline::passed) => return Ok(None),
         Err(_) => {}
@@ -88,15 +96,10 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
     for waitable in members {
         member::check(&waitable.member().0, true)?;
     }
-    // The one member that the last sleep was on. Only its releases and pulses count, and only for
-    // the attempt after the sleep: what was ready once and is not now was never ready together.
-    let mut slept: Option<(usize, Entry<'_>)> = None;
+    let mut entry: Option<(usize, Entry<'_>)> = None;
     loop {
-        let since = |index: usize| match &slept {
-            Some((at, entry)) if *at == index => entry.since,
-            _ => None,
-        };
-        let refusal = match plan.attempt(&scribe, &since, deadline)? {
+        plan.remember(entry.as_ref().map(|(at, entry)| (*at, entry.since)));
+        let refusal = match plan.attempt(&scribe, deadline)? {
             Ok(won) => return Ok(Some(won)),
             Err(refusal) => refusal,
         };
@@ -104,48 +107,50 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
             return Ok(None);
         }
         let unready = match refusal {
-            Refusal::NotReady(at) if at < plan.taken.len() => Some(plan.taken[at].index),
-            Refusal::NotReady(_) => plan.unready(&since)?,
+            Refusal::NotReady(at) if at < plan.parts.len() => Some(plan.index(at)),
+            Refusal::NotReady(_) => unready(&plan.looked_at, plan.slept)?,
             Refusal::Unsettled => return Err(plan.unsettled()),
         };
-        slept = None;
+        entry = None;
         // None: what was looked at and not ready at the decision is ready by now.
         let Some(unready) = unready else { continue };
-        let entry = Entry::begin(members[unready].member().0)?;
+        let begun = Entry::begin(members[unready].member().0)?;
         let mut blocking = Blocking::until(deadline);
-        if let Some(interval) = member::probe_interval(&entry.inner) {
+        if let Some(interval) = member::probe_interval(&begun.inner) {
             blocking.at_latest(Deadline::after(interval));
         }
-        if let Prepared::Asleep = entry.prepare(&mut blocking, deadline)? {
+        if let Prepared::Asleep = begun.prepare(&mut blocking, deadline)? {
             blocking.block()?;
         }
-        slept = Some((unready, entry));
+        entry = Some((unready, begun));
     }
 }
 
 impl<'a> Plan<'a> {
-    /// Sorts the members, and finds the domain in which they commit.
-    fn fill<'m: 'a>(&mut self, members: &'a [&'m dyn Waitable]) -> Result<Arc<Domain>> {
+    /// Sorts the members, and finds the domain in which they commit; `None`: all are private.
+    fn fill<'m: 'a>(&mut self, members: &'a [&'m dyn Waitable]) -> Result<Option<&'a Arc<Domain>>> {
         for (index, waitable) in members.iter().enumerate() {
             let member = waitable.member();
-            if let Inner::Object(object, core) = &member.0 {
-                let spot = object.spot(*core);
-                if object.may_all() || !member::only_looks(&spot) {
-                    self.taken.push(Wanted {
-                        order: spot.order(),
-                        index,
-                        spot,
-                    });
-                    continue;
-                }
+            if let Some(spot) = taken(&member.0) {
+                self.ranks
+                    .push(spot.order().0 << AT | self.spots.len() as u64);
+                self.spots.push((spot, index));
+                continue;
             }
             member::check(&member.0, false)?;
             self.looked_at.push((index, member.0));
         }
-        self.taken.sort_unstable_by_key(|wanted| wanted.order);
-        refuse_duplicates(&self.taken)?;
+        self.ranks.sort_unstable();
+        if self
+            .ranks
+            .windows(2)
+            .any(|pair| pair[0] >> AT == pair[1] >> AT)
+        {
+            self.settle_ties()?;
+        }
         let mut domain: Option<&Arc<Domain>> = None;
-        for Wanted { spot, .. } in &self.taken {
+        for rank in &self.ranks {
+            let spot = self.spots[place(*rank)].0;
             match domain {
                 _ if spot.is_private() => self.mixed = true,
                 Some(domain) if !Arc::ptr_eq(domain, &spot.object.domain) => {
@@ -155,79 +160,116 @@ impl<'a> Plan<'a> {
                 }
                 _ => domain = Some(&spot.object.domain),
             }
+            self.parts.push(Part::new(spot, None));
         }
-        domain.map_or_else(Domain::private, |domain| Ok(domain.clone()))
+        Ok(domain)
     }
 
-    fn attempt<'s>(
-        &'s self,
-        scribe: &Scribe<'s>,
-        since: Since<'_>,
+    /// Objects whose ids are equal are in the order of what tells them apart. What nothing tells
+    /// apart is one object.
+    #[cold]
+    fn settle_ties(&mut self) -> Result<()> {
+        let spots = &self.spots;
+        self.ranks
+            .sort_unstable_by_key(|rank| (spots[place(*rank)].0.order(), *rank));
+        for pair in self.ranks.windows(2) {
+            let ((spot, one), (other, two)) = (spots[place(pair[0])], spots[place(pair[1])]);
+            if spot.order() == other.order() {
+                let name = spot.object.handle.full_name();
+                return Err(Error::new(ErrorKind::InvalidInput, "wait for all", name)
+                    .because(format!("members {one} and {two} are the same object")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The index among the members of what comes there in the global order.
+    fn index(&self, at: usize) -> usize {
+        self.spots[place(self.ranks[at])].1
+    }
+
+    fn remember(&mut self, slept: Slept) {
+        self.slept = slept;
+        for at in 0..self.parts.len() {
+            self.parts[at].since = since(slept, self.index(at));
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        scribe: &Scribe<'a>,
         deadline: Option<Deadline>,
-    ) -> Result<std::result::Result<AllWon, Refusal>>
-    where
-        'a: 's,
-    {
+    ) -> Result<std::result::Result<AllWon, Refusal>> {
         let mut pace = Steps::until(deadline);
-        let mut places = ArrayVec::<&Spot<'s>, MEMBERS_MAX>::new();
-        let mut generations = ArrayVec::<_, MEMBERS_MAX>::new();
-        for Wanted { index, spot, .. } in &self.taken {
+        for Part { place: spot, .. } in &self.parts {
             spot.object.check_whole("wait for all")?;
-            member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
-            let ready = timer::fire(spot, &mut pace).and_then(|()| member::thin(spot, &mut pace));
-            if ready.is_err() {
+            if spot.rule() == Rule::Mutant {
+                member::check_limit(spot, scribe.seat_for(spot.is_private()).token)?;
+            } else if member::refresh(spot, &mut pace).is_err() {
                 return Ok(Err(Refusal::Unsettled));
             }
-            places.push(spot);
-            generations.push(since(*index));
         }
-        let last_look = || matches!(self.unready(since), Ok(None));
-        let dead = member::is_dead;
-        let taken = txn::take_all(scribe, &places, &generations, dead, last_look, &mut pace);
-        let before = match taken {
-            Ok(before) => before,
+        let last_look = || matches!(unready(&self.looked_at, self.slept), Ok(None));
+        let taken = txn::take_all(
+            scribe,
+            &mut self.parts,
+            member::is_dead,
+            last_look,
+            &mut pace,
+        );
+        match taken {
+            Ok(()) => {}
             Err(Refusal::Unsettled) if deadline.is_some_and(Deadline::passed) => {
                 return Ok(Err(Refusal::NotReady(usize::MAX)));
             }
             Err(refusal) => return Ok(Err(refusal)),
-        };
+        }
         let mut won = AllWon::default();
-        for (Wanted { index, spot, .. }, before) in self.taken.iter().zip(before) {
-            let me = scribe.seat_for(spot.is_private()).token;
-            if member::account(spot, before, me)?.abandoned {
-                won.abandoned.push(*index);
+        for (at, Part { place, state, .. }) in self.parts.iter().enumerate() {
+            if place.rule() != Rule::Mutant {
+                continue;
+            }
+            let me = scribe.seat_for(place.is_private()).token;
+            if member::account(place, *state, me)?.abandoned {
+                won.abandoned.push(self.index(at));
             }
         }
         won.abandoned.sort_unstable();
         Ok(Ok(won))
     }
 
-    /// The first of those that are only looked at which is not ready.
-    fn unready(&self, since: Since<'_>) -> Result<Option<usize>> {
-        for (index, inner) in &self.looked_at {
-            if !member::is_ready(inner, since(*index), &mut Steps::until(None))? {
-                return Ok(Some(*index));
-            }
-        }
-        Ok(None)
-    }
-
     fn unsettled(&self) -> Error {
-        match self.taken.first() {
-            Some(Wanted { spot, .. }) => member::unsettled(spot, "wait for all"),
+        match self.parts.first() {
+            Some(part) => member::unsettled(&part.place, "wait for all"),
             None => Error::new(ErrorKind::Broken, "wait for all", ""),
         }
     }
 }
 
-fn refuse_duplicates(taken: &[Wanted<'_>]) -> Result<()> {
-    for pair in taken.windows(2) {
-        if pair[0].order == pair[1].order {
-            let name = pair[0].spot.object.handle.full_name();
-            let (one, two) = (pair[0].index, pair[1].index);
-            return Err(Error::new(ErrorKind::InvalidInput, "wait for all", name)
-                .because(format!("members {one} and {two} are the same object")));
+/// The word of a member that is taken; `None`: it is only looked at.
+#[inline]
+fn taken<'a>(inner: &Inner<'a>) -> Option<Spot<'a>> {
+    let Inner::Object(object, core) = inner else {
+        return None;
+    };
+    let spot = object.spot(*core);
+    (object.may_all() || !member::only_looks(&spot)).then_some(spot)
+}
+
+/// Bits below an object's place in the global order, where its place among the spots goes along:
+/// single words are quick to sort.
+const AT: u32 = MEMBERS_MAX.ilog2();
+
+fn place(rank: u64) -> usize {
+    (rank % (1 << AT)) as usize
+}
+
+/// The first of those that are only looked at which is not ready.
+fn unready(looked_at: &[(usize, Inner<'_>)], slept: Slept) -> Result<Option<usize>> {
+    for (index, inner) in looked_at {
+        if !member::is_ready(inner, since(slept, *index), &mut Steps::until(None))? {
+            return Ok(Some(*index));
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -1,6 +1,7 @@
 //! Waiting for any of several.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -10,12 +11,13 @@ use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::txn::{self, Place, Watched};
-use crate::object::spot::Quick;
+use crate::object::kind::Kind;
+use crate::object::spot::{Object, Quick};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
-use crate::object::wait::source::Watcher;
+use crate::object::wait::source::Lookout;
 use crate::object::wait::timer::Due;
-use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer};
+use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer, watcher};
 
 /// How long one who only looks sleeps on a word that a transaction has marked.
 const MARKED: Duration = Duration::from_millis(10);
@@ -103,7 +105,7 @@ pub(crate) struct Entry<'a> {
     /// The generation when the wait began: a later one means that a pulse was for us.
     pub(crate) since: Option<u32>,
     /// Who watches what has no descriptor.
-    watcher: Option<Watcher>,
+    lookout: Option<Lookout>,
     _ticket: Option<Ticket<'a>>,
 }
 
@@ -130,11 +132,14 @@ impl<'a> Watch<'a> {
             .entries
             .iter()
             .filter_map(|entry| member::probe_interval(&entry.inner));
-        let mut probing = intervals.min().map(Probing::every);
+        let interval = intervals.min();
+        let mut probing: Option<Probing> = None;
+        let mut alarms = None;
         loop {
             // Before the look: what is found after the deadline still counts.
             let late = deadline.is_some_and(Deadline::passed);
-            steps.probes = late || probing.as_mut().is_some_and(Probing::is_due);
+            let is_alarmed = alarms.is_some_and(|seen| self.alarms() != Some(seen));
+            steps.probes = late || is_alarmed || probing.as_mut().is_some_and(Probing::is_due);
             for (index, entry) in self.entries.iter().enumerate() {
                 if let Some(taken) = member::take(&entry.inner, entry.since, steps)? {
                     return Ok(Some(won(index, taken)));
@@ -144,13 +149,37 @@ impl<'a> Watch<'a> {
                 return Ok(None);
             }
             let mut blocking = Blocking::until(deadline);
-            if let Some(Probing { next, .. }) = probing {
-                blocking.at_latest(next);
+            if !self.prepare(&mut blocking, deadline)? {
+                continue;
             }
-            if self.prepare(&mut blocking, deadline)? {
-                blocking.block()?;
+            if let Some(interval) = interval {
+                alarms = self.alarms();
+                if alarms.is_none() {
+                    let probing = probing.get_or_insert_with(|| Probing::every(interval));
+                    blocking.at_latest(probing.next);
+                    self.mutants().for_each(|object| watcher::slept(object));
+                }
             }
+            blocking.block()?;
         }
+    }
+
+    fn mutants(&self) -> impl Iterator<Item = &'a Arc<Object>> {
+        self.entries.iter().filter_map(|entry| match entry.inner {
+            Inner::Object(object, _) if object.handle.kind == Kind::Mutant => Some(object),
+            _ => None,
+        })
+    }
+
+    /// Alarms about the members so far; `None`: not all that must be looked after are.
+    fn alarms(&self) -> Option<u32> {
+        let is_process = |entry: &Entry<'_>| matches!(entry.inner, Inner::Process(_));
+        if self.entries.iter().any(is_process) {
+            return None;
+        }
+        self.mutants().try_fold(0, |sum: u32, object| {
+            Some(sum.wrapping_add(object.lookout.alarms()?))
+        })
     }
 
     /// Prepares to sleep on all members. False: one may be ready by now.
@@ -197,14 +226,14 @@ impl<'a> Entry<'a> {
     /// round, a pulse between the two could be taken from a waiter that it was meant for.
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
-            let watcher = match &inner {
-                Inner::Source(source) => Some(Watcher::new(source)?),
+            let lookout = match &inner {
+                Inner::Source(source) => Some(Lookout::new(source)?),
                 _ => None,
             };
             return Ok(Self {
                 inner,
                 since: None,
-                watcher,
+                lookout,
                 _ticket: None,
             });
         };
@@ -216,7 +245,7 @@ impl<'a> Entry<'a> {
         Ok(Self {
             inner,
             since,
-            watcher: None,
+            lookout: None,
             _ticket: ticket,
         })
     }
@@ -241,9 +270,9 @@ impl<'a> Entry<'a> {
                 return Ok(Prepared::Asleep);
             }
             Inner::Source(_) => {
-                if let Some(watcher) = &self.watcher {
-                    watcher.arm()?;
-                    blocking.add_descriptor(watcher.as_fd(), PollFlags::IN);
+                if let Some(lookout) = &self.lookout {
+                    lookout.arm()?;
+                    blocking.add_descriptor(lookout.as_fd(), PollFlags::IN);
                 }
                 return Ok(Prepared::Asleep);
             }

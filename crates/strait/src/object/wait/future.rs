@@ -62,6 +62,7 @@ pub async fn any_async(members: &[&(dyn Waitable + Sync)]) -> Result<Won> {
     let polled = AsyncFd::with_interest(Polled(set), Interest::READABLE)
         .map_err(|error| Error::new(ErrorKind::Exhausted, "wait", "").because(error.to_string()))?;
     loop {
+        polled.get_ref().0.check_process()?;
         let set = &polled.get_ref().0.0;
         set.drain();
         if let Some(won) = look()? {

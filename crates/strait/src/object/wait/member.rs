@@ -16,7 +16,7 @@ use crate::object::kind::{Kind, Rights};
 use crate::object::layout::{self, FLAG_LOOK_WAITS, RECURSION};
 use crate::object::spot::{Quick, Spot};
 use crate::object::wait::{Inner, timer};
-use crate::object::word::{ABANDONED, Admission, Rule, State};
+use crate::object::word::{Admission, Rule, State};
 
 /// How long an object may fail to settle before it counts as broken.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -116,10 +116,7 @@ pub(crate) fn token(spot: &Spot<'_>) -> Result<u32> {
 }
 
 pub(crate) fn is_dead(spot: &Spot<'_>, owner: u32) -> bool {
-    owner != 0
-        && owner != ABANDONED
-        && spot.object.domain.is_dead(owner)
-        && !kill::sabotaged("owner.dead")
+    owner != 0 && spot.object.domain.is_dead(owner) && !kill::sabotaged("owner.dead")
 }
 
 /// Whether this handle may only look: then nothing is taken, and only a manual event may be waited
@@ -185,7 +182,7 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
     spot.object.check_whole("wait")?;
     if only_looks(spot) {
         let admission = spot.rule().admit(spot.observe(), 0, since);
-        let ready = matches!(admission, Admission::Ready { .. });
+        let ready = admission == Admission::Ready;
         return Ok(ready.then_some(Taken { abandoned: false }));
     }
     let settle = |result: std::result::Result<_, Unsettled>| match result {
@@ -196,29 +193,26 @@ fn take_object(spot: &Spot<'_>, since: Option<u32>, steps: &mut Steps) -> Result
     let me = token(spot)?;
     let mut pace = Steps::until(steps.deadline);
     let dead = |spot: &Spot<'_>, owner| steps.probes && is_dead(spot, owner);
-    let result = timer::fire(spot, &mut pace)
-        .and_then(|()| thin(spot, &mut pace))
-        .and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
+    let result =
+        refresh(spot, &mut pace).and_then(|()| txn::take_one(spot, me, since, dead, &mut pace));
     let before = settle(result)?;
     before.map(|before| account(spot, before, me)).transpose()
 }
 
-/// Withdraws the releases that were for waiters who have given up or died.
-pub(crate) fn thin(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
-    loop {
-        let state = State(spot.look().load(Ordering::SeqCst));
-        if !spot.rule().is_crowded(state) {
-            return Ok(());
-        }
-        let state = txn::settled(spot, pace)?;
-        let Some(thinned) = spot.rule().thinned(state, waiters(spot)) else {
-            return Ok(());
-        };
-        if txn::Cell::cas(spot.cell(), state.0, thinned.0).is_ok() {
-            return Ok(());
-        }
-        pace.pause()?;
+/// Brings a word up to this moment: expiries become READY, and the releases of waiters who have
+/// gone are withdrawn.
+#[inline]
+pub(crate) fn refresh(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
+    match spot.rule() {
+        Rule::Timer { .. } => timer::fire(spot, pace),
+        Rule::Auto => thin(spot, pace),
+        _ => Ok(()),
     }
+}
+
+/// Withdraws the releases that were for waiters who have given up or died.
+fn thin(spot: &Spot<'_>, pace: &mut Steps) -> std::result::Result<(), Unsettled> {
+    txn::thin(spot, || waiters(spot), pace)
 }
 
 fn steps_late(steps: &Steps) -> bool {
@@ -237,11 +231,11 @@ fn check_depth(spot: &Spot<'_>, depth: u32) -> Result<()> {
     .because("acquired 2,147,483,647 times by its owner"))
 }
 
-/// Fails if `me` owns the mutant as often as anybody can. Before anything is taken with it: only
+/// Fails if `me` owns this mutant as often as anybody can. Before anything is taken with it: only
 /// the owner counts, so that it is still true then.
 pub(crate) fn check_limit(spot: &Spot<'_>, me: u32) -> Result<()> {
     let state = spot.observe();
-    if spot.rule() != Rule::Mutant || state.ready() || state.value() != me {
+    if state.ready() || state.value() != me {
         return Ok(());
     }
     check_depth(spot, spot.half(RECURSION).load(Ordering::Relaxed))
@@ -260,8 +254,9 @@ pub(crate) fn account(spot: &Spot<'_>, before: State, me: u32) -> Result<Taken> 
         return Ok(Taken { abandoned: false });
     }
     count.store(1, Ordering::Relaxed);
-    let abandoned = before.value() == ABANDONED || !before.ready();
-    Ok(Taken { abandoned })
+    Ok(Taken {
+        abandoned: !before.ready(),
+    })
 }
 
 pub(crate) fn descriptor_ready(fd: BorrowedFd<'_>, interest: PollFlags) -> Result<bool> {

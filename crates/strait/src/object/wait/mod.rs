@@ -27,6 +27,7 @@ mod set;
 pub(crate) mod signal;
 pub(crate) mod source;
 pub(crate) mod timer;
+pub(crate) mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;

@@ -4,11 +4,12 @@
 //! rosters; a signal that wakes rings it. A signaller killed between its decision and the ring
 //! would leave a ringer asleep: it looks every 100 ms regardless.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
+use strait_sys::fork::{self, Guarded};
 use strait_sys::time::Deadline;
-use strait_sys::{fork, futex, kill, thread};
+use strait_sys::{futex, kill, thread};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::commit::domain::{self, Domain};
@@ -54,85 +55,94 @@ fn strike(domain: &Domain, slot: u16) {
 #[derive(Debug)]
 pub(crate) struct Ringer {
     domain: Arc<Domain>,
-    sets: Mutex<Vec<Weak<Shared>>>,
-    seat: Mutex<Option<domain::Seat>>,
-    retired: AtomicBool,
+    seat: domain::Seat,
 }
 
-/// By the fork generation that started them: threads do not survive a fork.
-static RINGERS: Mutex<(u32, Vec<Arc<Ringer>>)> = Mutex::new((0, Vec::new()));
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The ringers that run, and the sets that each looks after.
+#[derive(Debug)]
+struct Ringers {
+    /// The fork generation that they are of: threads do not survive a fork.
+    generation: u32,
+    known: Vec<(Arc<Ringer>, Vec<Weak<Shared>>)>,
 }
+
+static RINGERS: Guarded<Ringers> = Guarded::new(Ringers {
+    generation: 0,
+    known: Vec::new(),
+});
 
 /// The ringer of that domain, started if there is none.
 pub(crate) fn ringer(domain: &Arc<Domain>, set: &Arc<Shared>) -> Result<Arc<Ringer>> {
-    let mut ringers = lock(&RINGERS);
-    if ringers.0 != fork::generation() {
-        *ringers = (fork::generation(), Vec::new());
-    }
-    ringers
-        .1
-        .retain(|ringer| !ringer.retired.load(Ordering::SeqCst));
-    let known = ringers
-        .1
-        .iter()
-        .find(|ringer| Arc::ptr_eq(&ringer.domain, domain));
-    let ringer = match known {
-        Some(ringer) => ringer.clone(),
-        None => {
-            let ringer = start(domain)?;
-            ringers.1.push(ringer.clone());
-            ringer
-        }
-    };
-    let mut sets = lock(&ringer.sets);
-    if !sets.iter().any(|known| known.as_ptr() == Arc::as_ptr(set)) {
-        sets.push(Arc::downgrade(set));
-    }
-    drop(sets);
-    Ok(ringer)
+    let set = Arc::downgrade(set);
+    join(domain, &set, None).map_or_else(|| start(domain, set), Ok)
 }
 
-fn start(domain: &Arc<Domain>) -> Result<Arc<Ringer>> {
-    let ringer = Arc::new(Ringer {
-        domain: domain.clone(),
-        sets: Mutex::default(),
-        seat: Mutex::default(),
-        retired: AtomicBool::new(false),
+/// Puts the set into the care of the domain's ringer; `fresh` becomes that if there is none.
+fn join(
+    domain: &Arc<Domain>,
+    set: &Weak<Shared>,
+    fresh: Option<&Arc<Ringer>>,
+) -> Option<Arc<Ringer>> {
+    let mut gone = Vec::new();
+    let joined = RINGERS.with(|ringers| {
+        if ringers.generation != fork::generation() {
+            ringers.generation = fork::generation();
+            gone = std::mem::take(&mut ringers.known);
+        }
+        let mut known = ringers.known.iter_mut();
+        match known.find(|(ringer, _)| Arc::ptr_eq(&ringer.domain, domain)) {
+            Some((ringer, sets)) => {
+                if !sets.iter().any(|known| known.ptr_eq(set)) {
+                    sets.push(set.clone());
+                }
+                Some(ringer.clone())
+            }
+            None => {
+                let fresh = fresh?.clone();
+                ringers.known.push((fresh.clone(), vec![set.clone()]));
+                Some(fresh)
+            }
+        }
     });
-    let (ready, seated) = std::sync::mpsc::channel();
-    let theirs = ringer.clone();
+    // Outside: they may be the last to hold their domains.
+    drop(gone);
+    joined
+}
+
+fn start(domain: &Arc<Domain>, set: Weak<Shared>) -> Result<Arc<Ringer>> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let domain = domain.clone();
     thread::spawn_quiet("strait-ringer", move || {
-        let seat = if theirs.domain.is_private() {
+        let seat = if domain.is_private() {
             Ok(domain::Seat {
                 slot: PRIVATE_BELL,
                 token: 0,
             })
         } else {
-            seat::seat(&theirs.domain)
+            seat::seat(&domain)
         };
-        let ok = seat.is_ok();
-        if let Ok(seat) = &seat {
-            *lock(&theirs.seat) = Some(*seat);
-        }
+        let mut mine = None;
+        let joined = seat.map(|seat| {
+            let fresh = Arc::new(Ringer { domain, seat });
+            // Another thread may have started one meanwhile.
+            let joined = join(&fresh.domain, &set, Some(&fresh)).unwrap_or_else(|| fresh.clone());
+            mine = Arc::ptr_eq(&joined, &fresh).then_some(fresh);
+            joined
+        });
         // The starter has gone away only if its own thread is dying.
-        let _ = ready.send(seat.map(drop));
-        if ok {
-            theirs.run();
+        let _ = tell.send(joined);
+        if let Some(ringer) = mine {
+            ringer.run();
         }
-        theirs.retired.store(true, Ordering::SeqCst);
     })
     .map_err(|errno| Error::kernel(errno, "start thread", "strait-ringer"))?;
-    seated.recv().unwrap_or_else(|_| {
+    told.recv().unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::Exhausted,
             "start thread",
             "strait-ringer",
         ))
-    })?;
-    Ok(ringer)
+    })
 }
 
 impl Ringer {
@@ -142,8 +152,8 @@ impl Ringer {
             spot.half(BELL_MARK).fetch_add(1, Ordering::SeqCst);
             return Ok(None);
         }
-        let token = lock(&self.seat).map_or(0, |seat| seat.token);
-        let entry = member::enter(spot, layout::bells(spot.core()), BELL_MARK, token);
+        let bells = layout::bells(spot.core());
+        let entry = member::enter(spot, bells, BELL_MARK, self.seat.token);
         kill::point("ring.attached");
         entry.map(Some).ok_or_else(|| {
             Error::new(
@@ -166,42 +176,41 @@ impl Ringer {
 
     /// Makes the thread look now, for instance at a new member.
     pub(crate) fn nudge(&self) {
-        if let Some(seat) = *lock(&self.seat) {
-            strike(&self.domain, seat.slot);
-        }
+        strike(&self.domain, self.seat.slot);
     }
 
     fn run(&self) {
-        let Some(seat) = *lock(&self.seat) else {
-            return;
-        };
-        let Some(bell) = self.domain.bell(seat.slot) else {
+        let Some(bell) = self.domain.bell(self.seat.slot) else {
             return;
         };
         loop {
             let heard = bell.load(Ordering::SeqCst);
-            let sets: Vec<_> = lock(&self.sets).iter().filter_map(Weak::upgrade).collect();
+            let Some(sets) = self.sets() else { return };
             for set in &sets {
                 set.announce(&self.domain);
             }
             drop(sets);
-            if self.is_done() {
-                return;
-            }
             // A signal, a time-out and nonsense are answered alike: by a look.
             let _ = futex::wait(bell, heard, Some(Deadline::after(PROBE)));
         }
     }
 
-    /// No set is left: retire, unless one came while we looked.
-    fn is_done(&self) -> bool {
-        let _registry = lock(&RINGERS);
-        let mut sets = lock(&self.sets);
-        sets.retain(|set| set.strong_count() > 0);
-        let done = sets.is_empty() && Arc::strong_count(&self.domain) > 0;
-        if done {
-            self.retired.store(true, Ordering::SeqCst);
-        }
-        done
+    /// The sets it looks after. `None`: none is left, and whoever needs a ringer starts another.
+    fn sets(&self) -> Option<Vec<Arc<Shared>>> {
+        let mut retired = None;
+        let sets = RINGERS.with(|ringers| {
+            let mut known = ringers.known.iter();
+            let at = known.position(|(ringer, _)| std::ptr::eq(&raw const **ringer, self))?;
+            let sets = &mut ringers.known[at].1;
+            sets.retain(|set| set.strong_count() > 0);
+            if sets.is_empty() {
+                retired = Some(ringers.known.swap_remove(at));
+                return None;
+            }
+            Some(sets.iter().filter_map(Weak::upgrade).collect())
+        });
+        // Outside, as in `join`.
+        drop(retired);
+        sets
     }
 }

@@ -18,7 +18,7 @@ use crate::object::spot::Object;
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps, Taken};
 use crate::object::wait::ring::{self, Ringer};
-use crate::object::wait::source::Watcher;
+use crate::object::wait::source::Lookout;
 use crate::object::wait::{Inner, Waitable, timer};
 
 /// Names a member of a [`Set`], from [`Set::add`] until [`Set::remove`].
@@ -71,7 +71,7 @@ enum Kept {
     Object(Arc<Object>, usize),
     Descriptor(OwnedFd, PollFlags),
     Until(Deadline),
-    Source(Watcher),
+    Source(Lookout),
     Process(rustix::process::Pid),
 }
 
@@ -81,7 +81,7 @@ impl Kept {
             Self::Object(object, core) => Inner::Object(object, *core),
             Self::Descriptor(fd, interest) => Inner::Descriptor(fd.as_fd(), *interest),
             Self::Until(moment) => Inner::Until(*moment),
-            Self::Source(watcher) => Inner::Source(watcher.source()),
+            Self::Source(lookout) => Inner::Source(lookout.source()),
             Self::Process(pid) => Inner::Process(*pid),
         }
     }
@@ -119,7 +119,7 @@ impl Set {
         })))
     }
 
-    fn check_process(&self) -> Result<()> {
+    pub(crate) fn check_process(&self) -> Result<()> {
         if self.0.generation == fork::generation() {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl Set {
                 Kept::Descriptor(fd, interest)
             }
             Inner::Until(moment) => Kept::Until(moment),
-            Inner::Source(source) => Kept::Source(Watcher::new(source)?),
+            Inner::Source(source) => Kept::Source(Lookout::new(source)?),
             Inner::Process(pid) => Kept::Process(pid),
         };
         self.insert(kept)
@@ -178,10 +178,10 @@ impl Set {
                 epoll::add(&self.0.epoll, fd, EventData::new_u64(at as u64), events)
                     .map_err(fail)?;
             }
-            Kept::Source(watcher) => {
+            Kept::Source(lookout) => {
                 let data = EventData::new_u64(at as u64);
-                epoll::add(&self.0.epoll, watcher, data, EventFlags::IN).map_err(fail)?;
-                watcher.arm()?;
+                epoll::add(&self.0.epoll, lookout, data, EventFlags::IN).map_err(fail)?;
+                lookout.arm()?;
             }
             Kept::Until(_) | Kept::Process(_) => {}
         }
@@ -216,9 +216,13 @@ impl Set {
         true
     }
 
-    /// How many members it has.
+    /// How many members it has; none in a forked child.
     #[must_use]
     pub fn len(&self) -> usize {
+        if self.check_process().is_err() {
+            // Another thread may have been in there at the fork.
+            return 0;
+        }
         self.0.members().iter().flatten().count()
     }
 
@@ -356,7 +360,7 @@ impl Shared {
         kept.all(|kept| match kept {
             Kept::Object(object, core) => is_quiet(object, *core),
             // Its thread was started when it was added: nothing can fail.
-            Kept::Source(watcher) => watcher.arm().is_ok(),
+            Kept::Source(lookout) => lookout.arm().is_ok(),
             _ => true,
         })
     }

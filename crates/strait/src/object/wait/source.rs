@@ -32,9 +32,9 @@ pub(crate) trait Source: Debug + Send + Sync {
     fn block(&self) -> std::result::Result<(), Errno>;
 }
 
-/// A source that a thread watches from the first [`Watcher::arm`] on, until this is dropped.
+/// A source that a thread watches from the first [`Lookout::arm`] on, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Watcher {
+pub(crate) struct Lookout {
     source: Arc<dyn Source>,
     shared: Arc<Shared>,
     thread: Mutex<Option<Interruptible>>,
@@ -48,7 +48,7 @@ struct Shared {
     idle: AtomicBool,
 }
 
-impl Watcher {
+impl Lookout {
     pub(crate) fn new(source: &Arc<dyn Source>) -> Result<Self> {
         let told = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| Error::kernel(errno, "wait", ""))?;
@@ -81,14 +81,14 @@ impl Watcher {
         }
         let (source, shared) = (Arc::clone(&self.source), Arc::clone(&self.shared));
         let watch = move |stop: &AtomicBool| shared.watch(&*source, stop);
-        let started = Interruptible::spawn("strait-watcher", watch)
-            .map_err(|errno| Error::kernel(errno, "start thread", "strait-watcher"))?;
+        let started = Interruptible::spawn("strait-source", watch)
+            .map_err(|errno| Error::kernel(errno, "start thread", "strait-source"))?;
         *thread = Some(started);
         Ok(())
     }
 }
 
-impl AsFd for Watcher {
+impl AsFd for Lookout {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.told.as_fd()
     }

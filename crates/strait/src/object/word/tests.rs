@@ -70,7 +70,7 @@ fn sound(rule: Rule, state: State) -> State {
         Rule::Manual | Rule::Timer { .. } => state.ready(),
         Rule::Auto => Auto::of(value).pending > 0,
         Rule::Semaphore { .. } => value > 0,
-        Rule::Mutant => value <= ABANDONED,
+        Rule::Mutant => value == 0,
     };
     state.put(ready, value)
 }
@@ -144,7 +144,7 @@ proptest! {
         rule in rule(), op in op(), word in unmarked(), me in 2..u32::MAX, since in number(),
     ) {
         let word = sound(rule, word);
-        if matches!(rule.admit(word, me, Some(since)), Admission::Ready { .. }) {
+        if rule.admit(word, me, Some(since)) == Admission::Ready {
             prop_assert!(is_sound(rule, rule.acquire(word, me)));
         }
         if let Ok(Some(next)) = rule.signal(word, op) {
@@ -228,7 +228,7 @@ proptest! {
         } else {
             let reset = rule.signal(next, Op::Reset { waiters: 0 }).ok().flatten();
             let released = rule.admit(reset.unwrap_or(next), 0, since);
-            prop_assert_eq!(released, Admission::Ready { abandoned: false });
+            prop_assert_eq!(released, Admission::Ready);
         }
     }
 
@@ -236,10 +236,7 @@ proptest! {
     fn a_mutant_is_the_callers_or_says_whose(word in unmarked(), me in 2..u32::MAX) {
         let word = sound(Rule::Mutant, word);
         match Rule::Mutant.admit(word, me, None) {
-            Admission::Ready { abandoned } => {
-                prop_assert!(word.ready() || word.value() == me);
-                prop_assert_eq!(abandoned, word.ready() && word.value() == ABANDONED);
-            }
+            Admission::Ready => prop_assert!(word.ready() || word.value() == me),
             Admission::OwnedBy(owner) => prop_assert!(owner == word.value() && owner != me),
             Admission::NotReady => prop_assert!(false),
         }

@@ -1,6 +1,7 @@
 //! Death: every step at which a process may be killed or stopped, and what the others find then.
 
 mod reborn;
+mod recovery;
 pub(crate) mod seats;
 mod steps;
 pub(crate) mod storm;
@@ -25,6 +26,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("death.survivor", world::survivor),
     ("death.sleeper", world::sleeper),
     ("death.body", body),
+    ("death.owner", recovery::owner),
 ];
 
 /// The names of all points in the sources of this package.

@@ -147,7 +147,12 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Points that a test of their own hits.
-pub(super) const ELSEWHERE: &[&str] = &["name.reborn", "name.filled"];
+pub(super) const ELSEWHERE: &[&str] = &[
+    "name.reborn",
+    "name.filled",
+    "space.made",
+    "space.collecting",
+];
 
 /// One world, and the processes in it.
 pub(super) struct Stage {
@@ -447,5 +452,6 @@ pub(crate) fn percentiles(times: &mut [Duration]) -> String {
         return "nothing measured".into();
     };
     let at = |percent: usize| times[last * percent / 100];
-    format!("p50 {:?}, p99 {:?} of {}", at(50), at(99), times.len())
+    let (count, max) = (times.len(), times[last]);
+    format!("p50 {:?}, p99 {:?}, max {max:?} of {count}", at(50), at(99))
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, mknodat};
+use strait::inspect::{self, Depth};
 use strait::nt::{Event, GRANULARITY, Section};
 use strait::{Birth, ErrorKind, Namespace, Rights};
 use strait_sys::ofd_lock::{self, Lock};
@@ -261,11 +262,51 @@ fn the_commit_table_is_checked_before_it_is_believed() {
             // One that was exchanged while objects of the other are open is not mixed with it.
             let held = space.event("held").create().unwrap();
             fs::remove_file(&table).unwrap();
+            fs::write(&table, &good).unwrap();
             let fresh = Namespace::directory(space.path()).unwrap();
             refused(fresh.event("held").open(), ErrorKind::Broken);
             assert!(!held.set().unwrap());
+            // Nor is one made anew beside objects of a table that is gone.
+            let fresh = Namespace::directory(space.path()).unwrap();
+            fs::remove_file(&table).unwrap();
+            refused(fresh.event("held").open(), ErrorKind::Broken);
+            refused(Namespace::directory(space.path()), ErrorKind::InvalidInput);
+            assert!(!table.exists());
         },
     );
+}
+
+#[test]
+fn a_directory_with_other_things_in_it_never_becomes_a_namespace() {
+    let home = Namespace::temporary().unwrap();
+    let at = home.path().join(".directory");
+    fs::create_dir(&at).unwrap();
+    let entries = || fs::read_dir(&at).unwrap().count();
+    let space = Namespace::directory(&at).unwrap();
+    refused(space.event("x").open(), ErrorKind::NotFound);
+    space.collect().unwrap();
+    inspect::look(std::slice::from_ref(&space), Depth::Holders).unwrap();
+    assert_eq!(entries(), 0, "looking makes nothing");
+    let held = space.event("x").create().unwrap();
+    let table = at.join(".txn");
+    assert!(table.exists());
+    // A namespace stays one, whatever else is put there; and that is not for collectors.
+    let theirs = at.join(".tmp-of-another-program");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("file"), "theirs").unwrap();
+    let fresh = Namespace::directory(&at).unwrap();
+    assert!(!fresh.event("x").open().unwrap().set().unwrap());
+    fresh.collect().unwrap();
+    assert!(theirs.join("file").exists());
+    drop(held);
+    fs::remove_file(&table).unwrap();
+    let error = refused(Namespace::directory(&at), ErrorKind::InvalidInput);
+    assert!(
+        error.to_string().contains("neither empty nor a namespace"),
+        "{error}"
+    );
+    assert_eq!(entries(), 1);
+    fs::remove_dir_all(&at).unwrap();
 }
 
 /// As an ordinary user, in the directory `args[0]` of somebody else.

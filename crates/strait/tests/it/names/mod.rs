@@ -21,6 +21,8 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("names.race", race),
     ("names.keep", keep),
     ("names.temporary", temporary),
+    ("names.collector", collect::collector),
+    ("names.maker", collect::maker),
     ("names.lease", foreign::lease),
     ("names.guest", foreign::guest),
     ("names.full", foreign::full),

@@ -1,5 +1,8 @@
 //! Mutants: recursion, ownership by a thread, and abandonment, reported once.
 
+use rustix::process::{WaitOptions, waitpid};
+use strait_sys::fork;
+
 use super::*;
 
 #[test]
@@ -126,6 +129,66 @@ fn a_mutant_is_abandoned_once_by_a_kill() {
             .is_empty()
     );
     assert_eq!(m2.query().unwrap().depth, 2, "a fresh count, and once more");
+}
+
+fn has_watcher() -> bool {
+    let names = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let mut names = names.map(|task| fs::read_to_string(task.path().join("comm")));
+    names.any(|name| name.is_ok_and(|name| name.trim() == "strait-watcher"))
+}
+
+/// Waits in vain until the mutant is watched.
+fn sleep_often(mutant: &Mutant) {
+    until("it is watched", || {
+        let won = mutant.acquire_for(Duration::from_millis(1));
+        assert!(won.unwrap().is_none());
+        has_watcher()
+    });
+}
+
+#[test]
+fn who_sleeps_often_is_told_of_a_kill() {
+    alone("nt::mutant::who_sleeps_often_is_told_of_a_kill", || {
+        let space = Namespace::temporary().unwrap();
+        let mutant = space.mutant("m").create().unwrap();
+        for _ in 0..3 {
+            let mut holder = Peer::start("nt.holder", &[space.path().to_str().unwrap()]);
+            assert_eq!(holder.hear().as_deref(), Some("ready"));
+            assert_eq!(holder.ask("m"), "false");
+            sleep_often(&mutant);
+            std::thread::scope(|scope| {
+                let sleepers = [(); 3].map(|()| {
+                    scope.spawn(|| mutant.acquire_for(GUARD).unwrap().unwrap().abandoned())
+                });
+                holder.kill();
+                let abandoned = sleepers.map(|sleeper| sleeper.join().unwrap());
+                let reports = abandoned.iter().filter(|abandoned| **abandoned).count();
+                assert_eq!(reports, 1, "reported once");
+            });
+        }
+        // The watcher lets go of the mutant that is closed, and of its name.
+        drop(mutant);
+        refused(space.mutant("m").open(), ErrorKind::NotFound);
+        until("the watcher has gone", || !has_watcher());
+    });
+}
+
+#[test]
+fn a_forked_child_is_told_of_a_kill() {
+    alone("nt::mutant::a_forked_child_is_told_of_a_kill", || {
+        let space = Namespace::temporary().unwrap();
+        let mutant = space.mutant("m").create().unwrap();
+        let mut holder = Peer::start("nt.holder", &[space.path().to_str().unwrap()]);
+        assert_eq!(holder.hear().as_deref(), Some("ready"));
+        assert_eq!(holder.ask("m"), "false");
+        sleep_often(&mutant);
+        // Its parent's watcher is not its own.
+        let child =
+            fork::run_child(|| u8::from(!mutant.acquire_for(GUARD).unwrap().unwrap().abandoned()));
+        holder.kill();
+        let ended = waitpid(Some(child.unwrap()), WaitOptions::empty()).unwrap();
+        assert_eq!(ended.unwrap().1.exit_status(), Some(0));
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod forked;
 mod hostile;
 mod spaces;
+mod threads;
 
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -270,6 +271,8 @@ fn objects_survive_in_flight_between_strangers() {
         "transfer::objects_survive_in_flight_between_strangers",
         || {
             let space = Namespace::temporary().unwrap();
+            // Before the socket is put there, or the sender would find no namespace.
+            drop(space.event("first").create().unwrap());
             let listener = UnixListener::bind(space.path().join(".socket")).unwrap();
             let sender = Peer::start("transfer.sender", &[path(&space)]);
             let (socket, _) = listener.accept().unwrap();

@@ -3,6 +3,7 @@
 //! Each test is a plain function in [`BODIES`], so that [`tiers`] can repeat all of
 //! them in processes whose kernel refuses one facility or another.
 
+mod after;
 mod all;
 mod any;
 mod crowd;

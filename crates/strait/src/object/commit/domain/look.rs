@@ -96,6 +96,8 @@ impl Table {
         // Only a write lock proves a sitter: any reader can hold a read lock.
         match ofd_lock::probe(self.file.as_fd(), Lock::Read, lock_byte(slot), 1) {
             Ok(None) => Some(Sitter::Dead),
+            // Another has sat down meanwhile.
+            Ok(Some(_)) if self.token(slot) != owner => Some(Sitter::Dead),
             Ok(Some(_)) => Some(Sitter::Living(
                 self.half(Self::record(slot, PID))?,
                 self.half(Self::record(slot, TID))?,

@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::explore::Actor;
 use super::flaw::flaw;
+use super::op::{self, At, Ends, Op};
 use super::tape::perform;
-use super::world::{self, At, Ends, Op};
 use crate::object::commit::domain;
 use crate::object::commit::list::{Half, List};
 use crate::object::commit::txn::Watched;
-use crate::object::commit::txn::{self, Author, Cell, NoSignal, Pace, Place, Refusal, Unsettled};
+use crate::object::commit::txn::{
+    self, Author, Cell, NoSignal, Pace, Part, Place, Refusal, Unsettled,
+};
 use crate::object::word::{Op as Deed, Rule, State};
 
 impl Cell for At {
@@ -56,8 +58,8 @@ impl Half for At {
 
 fn list(slot: u16) -> List<At, impl Fn(usize) -> Option<At>> {
     List {
-        count: world::list(slot),
-        entry: move |index| world::entry(slot, index),
+        count: op::list(slot),
+        entry: move |index| op::entry(slot, index),
     }
 }
 
@@ -65,7 +67,7 @@ impl Place for Thing {
     type Cell = At;
 
     fn state(&self) -> At {
-        world::object(self.index)
+        op::object(self.index)
     }
 
     fn rule(&self) -> Rule {
@@ -73,12 +75,12 @@ impl Place for Thing {
     }
 
     fn status_of(&self, slot: u16) -> Option<u64> {
-        let known = (1..=world::SLOTS).contains(&slot);
-        known.then(|| Cell::load(world::status(slot)))
+        let known = (1..=op::SLOTS).contains(&slot);
+        known.then(|| Cell::load(op::status(slot)))
     }
 
     fn overrule(&self, slot: u16, old: u64, new: u64) {
-        let _ = world::status(slot).cas(old, new);
+        let _ = op::status(slot).cas(old, new);
     }
 
     fn token_of(&self, slot: u16) -> u32 {
@@ -93,12 +95,12 @@ impl Place for Thing {
         if self.by_entries {
             return list(slot).names(id(self));
         }
-        flaw("enlisted: always") || Cell::load(world::list(slot)) & 1 << self.index != 0
+        flaw("enlisted: always") || Cell::load(op::list(slot)) & 1 << self.index != 0
     }
 }
 
 fn token_in(slot: u16) -> u32 {
-    domain::token(slot, Cell::load(world::incarnation(slot)))
+    domain::token(slot, Cell::load(op::incarnation(slot)))
 }
 
 /// As `Domain::is_dead`: the record first, then the lock.
@@ -119,7 +121,7 @@ pub(crate) struct Sitter {
 
 impl Author<Thing> for Sitter {
     fn status(&self) -> At {
-        world::status(self.slot)
+        op::status(self.slot)
     }
 
     fn slot(&self, _: &Thing) -> u16 {
@@ -130,11 +132,12 @@ impl Author<Thing> for Sitter {
         self.token
     }
 
-    fn enlist(&self, places: &[&Thing]) -> u32 {
-        let ids = places.iter().fold(0, |ids, thing| ids | 1 << thing.index);
+    fn enlist(&self, parts: &[Part<Thing>]) -> u32 {
+        let things = || parts.iter().map(|part| &part.place);
+        let ids = ids(things());
         let slot = self.slot;
-        let seq = if places.iter().any(|place| place.by_entries) {
-            list(slot).write(places.iter().map(|place| id(place)));
+        let seq = if things().any(|thing| thing.by_entries) {
+            list(slot).write(things().map(id));
             perform(Op::Count { slot, ids })
         } else if flaw("enlist: the same sequence again") {
             perform(Op::EnlistAgain { slot, ids })
@@ -190,8 +193,9 @@ fn id(thing: &Thing) -> u32 {
     u32::try_from(thing.index).expect("few objects") + 1
 }
 
-fn ids(things: &[Thing]) -> u64 {
-    things.iter().fold(0, |ids, thing| ids | 1 << thing.index)
+fn ids<'t>(things: impl IntoIterator<Item = &'t Thing>) -> u64 {
+    let bits = things.into_iter().map(|thing| 1 << thing.index);
+    bits.fold(0, |ids, bit| ids | bit)
 }
 
 /// What a participant does, one operation after another; `false` ends it early.
@@ -220,14 +224,12 @@ pub(crate) fn try_all(things: &'static [Thing]) -> Operation {
 }
 
 fn all_once(me: &Sitter, things: &'static [Thing]) -> Result<(), Refusal> {
-    let places: Vec<&Thing> = things.iter().collect();
-    let since = vec![None; places.len()];
-    match txn::take_all(me, &places, &since, is_dead, || true, &mut Turns) {
-        Ok(before) => {
-            let abandoned = things
+    let mut parts: Vec<_> = things.iter().map(|thing| Part::new(*thing, None)).collect();
+    match txn::take_all(me, &mut parts, is_dead, || true, &mut Turns) {
+        Ok(()) => {
+            let abandoned = parts
                 .iter()
-                .zip(&before)
-                .any(|(thing, before)| thing.rule == Rule::Mutant && !before.ready());
+                .any(|part| part.place.rule == Rule::Mutant && !part.state.ready());
             ends(Ends {
                 decisions: 1,
                 taken: ids(things),
@@ -262,28 +264,15 @@ pub(crate) fn all(things: &'static [Thing]) -> Operation {
     })
 }
 
-/// As `member::thin`.
-fn thin(thing: &Thing) -> Result<(), Unsettled> {
-    loop {
-        if !thing.rule.is_crowded(State(Cell::load(thing.state()))) {
-            return Ok(());
-        }
-        perform(Op::Thins);
-        let state = txn::settled(thing, &mut Turns)?;
-        let Some(thinned) = thing.rule.thinned(state, waiters()) else {
-            return Ok(());
-        };
-        if perform(Op::Thin(state.0, thinned.0)) == state.0 {
-            return Ok(());
-        }
-        Turns.pause()?;
-    }
-}
-
 /// One attempt of `wait::any` on one object.
 fn take(me: &Sitter, thing: &Thing, since: Option<u32>) -> Result<bool, Unsettled> {
     if thing.rule == Rule::Auto {
-        thin(thing)?;
+        let waiters = || {
+            perform(Op::Thins);
+            waiters()
+        };
+        txn::thin(thing, waiters, &mut Turns)?;
+        perform(Op::Thinned);
     }
     let Some(before) = txn::take_one(thing, me.token, since, is_dead, &mut Turns)? else {
         return Ok(false);
@@ -324,7 +313,7 @@ pub(crate) fn wait(thing: Thing, since: Option<u32>) -> Operation {
             return false;
         }
         if thing.rule == Rule::Auto {
-            Cell::store(world::ticket(usize::from(me.slot) - 1), 0);
+            Cell::store(op::ticket(usize::from(me.slot) - 1), 0);
         }
         true
     })
@@ -340,7 +329,7 @@ pub(crate) fn wait_in_vain(thing: Thing, since: Option<u32>) -> Operation {
         if !took {
             ends(Ends::default());
         }
-        Cell::store(world::ticket(usize::from(me.slot) - 1), 0);
+        Cell::store(op::ticket(usize::from(me.slot) - 1), 0);
         true
     })
 }
@@ -376,7 +365,7 @@ pub(crate) fn release(thing: Thing) -> Operation {
 pub(crate) fn waiters() -> u32 {
     (0..3)
         .filter(|who| {
-            let token = Cell::load(world::ticket(*who));
+            let token = Cell::load(op::ticket(*who));
             let token = u32::try_from(token).expect("tokens have 32 bits");
             token != 0 && perform(Op::Seated(domain::slot_of(token))) == 1
         })
@@ -438,12 +427,12 @@ pub(crate) fn sit(slot: u16) -> Option<Sitter> {
     if flaw("sit: under the last sitter's number") {
         perform(Op::LockSeat(slot));
     }
-    let Some(seq) = txn::inherit(world::status(slot)) else {
+    let Some(seq) = txn::inherit(op::status(slot)) else {
         perform(Op::Rise(slot));
         return None;
     };
-    let now = Cell::load(world::incarnation(slot)) + 1;
-    Cell::store(world::incarnation(slot), now);
+    let now = Cell::load(op::incarnation(slot)) + 1;
+    Cell::store(op::incarnation(slot), now);
     if perform(Op::LockSeat(slot)) == 0 {
         perform(Op::Rise(slot));
         return None;

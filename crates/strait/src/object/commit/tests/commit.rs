@@ -2,7 +2,8 @@
 
 use super::actor::{Thing, actor, all, look, release, try_all, try_take};
 use super::explore::{Actor, AtRest, Fate, Model};
-use super::world::{Domain, OBJECTS};
+use super::op::OBJECTS;
+use super::world::Domain;
 use super::{harmless, long, red, sound};
 use crate::object::word::{Rule, State};
 

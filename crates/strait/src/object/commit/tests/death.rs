@@ -4,7 +4,8 @@ use super::actor::{Operation, Thing, actor, from_seat, look, signal, try_all, tr
 use super::commit::{conserved, semaphore, semaphores};
 use super::explore::{Actor, AtRest, Fate, Model};
 use super::flaw::seeded;
-use super::world::{self, Domain};
+use super::op;
+use super::world::Domain;
 use super::{long, red, sound};
 use crate::object::commit::domain;
 use crate::object::word::{Op as Deed, Rule, State};
@@ -155,7 +156,7 @@ fn reuse_of_a_decided_seat_tears() {
 fn wrapped(patience: u8) -> Model<Domain> {
     let mut world = semaphores([1, 1, 0]);
     let stale = State::new(true, 1).marked(1, 6);
-    world.set(world::object(1), stale.0);
+    world.set(op::object(1), stale.0);
     world.count_from(0, 5);
     Model {
         world,

@@ -8,133 +8,15 @@
 //! operation takes effect at one moment or not at all, whoever dies or stops wherever.
 
 use super::explore::{Share, World};
+use super::op::{
+    ACTORS, At, Ends, OBJECTS, Op, SEATS, SEQS, SLOTS, TICKETS, WORDS, incarnation, list, object,
+    status,
+};
 use crate::object::commit::domain;
 use crate::object::commit::txn;
-use crate::object::word::{ABANDONED, Admission, PENDING_MAX, READY, Rule, State};
+use crate::object::word::{Admission, PENDING_MAX, READY, Rule, State};
 
-pub(crate) const OBJECTS: usize = 3;
-/// Slots 1 to this.
-pub(crate) const SLOTS: u16 = 4;
-const SEATS: usize = SLOTS as usize + 1;
-const RECORDS: usize = OBJECTS;
-const RECORD: usize = 3;
-const TICKETS: usize = RECORDS + RECORD * SEATS;
-const SEQS: usize = TICKETS + ACTORS;
-const ENTRIES: usize = SEQS + ACTORS;
-const WORDS: usize = ENTRIES + 2 * SEATS;
-const ACTORS: usize = super::explore::ACTORS_MAX;
 const CONTENT: u64 = !0xffff_ffff | READY;
-
-/// A word's place in the simulated memory.
-#[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct At(usize);
-
-pub(crate) fn object(index: usize) -> At {
-    At(index)
-}
-
-pub(crate) fn status(slot: u16) -> At {
-    At(RECORDS + RECORD * usize::from(slot))
-}
-
-/// The ids of the objects that a record's transaction is about, one bit each.
-pub(crate) fn list(slot: u16) -> At {
-    At(status(slot).0 + 1)
-}
-
-/// The entries of a list that is written entry by entry; its count is [`list`].
-pub(crate) fn entry(slot: u16, index: usize) -> Option<At> {
-    (index < 2).then(|| At(ENTRIES + 2 * usize::from(slot) + index))
-}
-
-pub(crate) fn incarnation(slot: u16) -> At {
-    At(status(slot).0 + 2)
-}
-
-/// A place in the roster of the one auto-reset event of a scenario.
-pub(crate) fn ticket(who: usize) -> At {
-    At(TICKETS + who)
-}
-
-#[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Op {
-    Load(At),
-    Store(At, u64),
-    Cas(At, u64, u64),
-    /// Writes a record's list, and draws the next sequence number.
-    Enlist {
-        slot: u16,
-        ids: u64,
-    },
-    /// Draws the next number; the list is written entry by entry.
-    Count {
-        slot: u16,
-        ids: u64,
-    },
-    /// A store of half a word, or of less order than all others.
-    StoreHalf {
-        at: At,
-        value: u32,
-        release: bool,
-    },
-    /// The same number as before: for a flaw.
-    EnlistAgain {
-        slot: u16,
-        ids: u64,
-    },
-    /// FUTEX_WAKE_OP: ORs 1 into the status and wakes the object's sleepers, in one step.
-    DecideAndWake {
-        slot: u16,
-        object: usize,
-    },
-    Decide {
-        slot: u16,
-    },
-    Wake {
-        object: usize,
-    },
-    /// FUTEX_WAIT, in two steps: falls asleep if the low half is as expected, else answers 0.
-    Doze {
-        object: usize,
-        low: u32,
-        since: Option<u32>,
-    },
-    Wakes,
-    /// Whether somebody holds the seat's lock.
-    Seated(u16),
-    /// Only one at a time may sit down there.
-    ClaimSeat(u16),
-    LockSeat(u16),
-    /// The thread's own counter is at least this.
-    CountFrom(u64),
-    Rise(u16),
-    Pause,
-    Ends(Ends),
-    /// Releases whose waiters have gone are about to be withdrawn, and are, by an exchange.
-    Thins,
-    Thin(u64, u64),
-    /// A set of the auto-reset event begins, and ends without a change.
-    Sets,
-    LeavesFull,
-    LooksAt(usize),
-    Saw {
-        object: usize,
-        content: u64,
-    },
-}
-
-/// What an operation says it has done.
-#[derive(Copy, Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) struct Ends {
-    /// Objects changed, or decisions made.
-    pub(crate) decisions: u8,
-    /// Taken from each object, as ids.
-    pub(crate) taken: u64,
-    /// Given to each object, as ids.
-    pub(crate) given: u64,
-    /// It says that a mutant's last owner died owning it.
-    pub(crate) abandoned: bool,
-}
 
 #[derive(Copy, Clone, Debug, Default, Eq, Hash, PartialEq)]
 enum Sleep {
@@ -155,7 +37,8 @@ pub(crate) struct Domain {
     sleeps: [Sleep; ACTORS],
     /// What each record's present transaction is about, and what its next one will be.
     covers: [(u64, u64); SEATS],
-    /// Whether a store may linger until its author's next access but for those of no order.
+    /// Whether a store may linger until its author stores or exchanges next, or longer than stores
+    /// of no order.
     pub(crate) weak: bool,
     lingering: [Option<(At, u64)>; ACTORS],
     /// Somebody may only look, and cannot remove a mark that is in the way.
@@ -342,7 +225,7 @@ impl Domain {
             }
             self.judge_decision(slot, before)?;
             self.decisions[who] += 1;
-        } else if now != *before && matches!(op, Op::Thin(..)) {
+        } else if now != *before && self.thins[who].is_some() {
             self.judge_thinning(who, State(before[0]), State(now[0]))?;
         } else if now != *before {
             let direct = matches!(op, Op::Cas(at, old, new) if at.0 < OBJECTS
@@ -380,7 +263,7 @@ impl Domain {
             return;
         }
         let dead = !was.ready() && self.owner_is_dead(was.value());
-        if dead || was.value() == ABANDONED {
+        if dead {
             self.inherited[who] = true;
         }
     }
@@ -425,9 +308,15 @@ impl Domain {
         }
     }
 
+    /// Its own store is what a participant sees, whoever else does not yet.
+    fn load(&self, who: usize, at: At) -> u64 {
+        let own = self.lingering[who].filter(|(stored, _)| *stored == at);
+        own.map_or(self.words[at.0], |(_, value)| value)
+    }
+
     fn perform(&mut self, who: usize, op: &Op) -> Option<u64> {
         match *op {
-            Op::Load(at) => return Some(self.words[at.0]),
+            Op::Load(at) => return Some(self.load(who, at)),
             Op::Store(at, value) if self.weak => self.lingering[who] = Some((at, value)),
             Op::Store(at, value) => self.store(at, value),
             Op::StoreHalf { at, value, .. } => self.words[at.0] = value.into(),
@@ -436,7 +325,6 @@ impl Domain {
                 self.words[SEQS + who] += 1;
                 return Some(self.words[SEQS + who]);
             }
-            Op::Thin(old, new) => return self.perform(who, &Op::Cas(object(0), old, new)),
             Op::Cas(at, old, new) => {
                 let found = self.words[at.0];
                 if found == old {
@@ -493,6 +381,7 @@ impl Domain {
             }
             Op::Sets => self.full[who] = Some(self.is_full()),
             Op::Thins => self.thins[who] = Some(self.registered()),
+            Op::Thinned => self.thins[who] = None,
             Op::Pause | Op::Ends(_) | Op::Saw { .. } | Op::LeavesFull => {}
         }
         Some(0)
@@ -521,16 +410,19 @@ impl World for Domain {
     fn share(&self, op: &Op) -> Share {
         match op {
             Op::Pause => Share::Pause,
-            Op::Ends(_) | Op::CountFrom(_) | Op::Saw { .. } | Op::LeavesFull | Op::Count { .. } => {
-                Share::Silent
-            }
+            Op::Ends(_) | Op::CountFrom(_) | Op::Saw { .. } | Op::Count { .. } => Share::Silent,
+            Op::LeavesFull | Op::Thins | Op::Thinned => Share::Silent,
             _ => Share::Step,
         }
     }
 
     fn apply(&mut self, who: usize, op: &Op) -> Result<Option<u64>, String> {
-        let unordered = matches!(op, Op::StoreHalf { release: false, .. });
-        if !unordered && self.share(op) == Share::Step {
+        let passes = match op {
+            Op::StoreHalf { release, .. } => !release,
+            Op::Load(_) => true,
+            _ => false,
+        };
+        if !passes && self.share(op) == Share::Step {
             self.drift(who)?;
         }
         let before = self.contents();
@@ -591,7 +483,7 @@ impl World for Domain {
                 continue;
             };
             let admission = self.rules[object].admit(self.content(object), 0, since);
-            if matches!(admission, Admission::Ready { .. }) {
+            if admission == Admission::Ready {
                 return Err(format!(
                     "{who} sleeps beside object {object}, which is ready"
                 ));

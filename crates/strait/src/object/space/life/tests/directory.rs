@@ -387,7 +387,6 @@ pub(super) fn header() -> Header {
         flags: 0,
         domain: 1,
         id: 1,
-        generation: 0,
         limit: 0,
         data_len: 0,
         permanent: false,

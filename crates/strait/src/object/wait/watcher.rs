@@ -1,0 +1,202 @@
+//! One thread that looks after the owners of mutants, so that those who sleep on them need no
+//! timer each: a sleep with one makes handing a mutant over a tenth slower.
+//!
+//! A mutant is watched, by handle, once this process has slept on it [`OFTEN`] times. Before that,
+//! and where no thread is to be had, sleepers wake now and then and ask themselves. Every 100 ms
+//! the watcher looks at the watched ones that somebody sleeps on; where the owner is dead it counts
+//! an alarm and wakes them all, and whoever finds more alarms than before its sleep asks for the
+//! owner. One that was between its look and its sleep is woken 100 ms later.
+//!
+//! A sleeper arms the word and then looks whether it is watched; the watcher, before it lets go,
+//! says that it is not and then looks at the word. One of them sees the other.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strait_sys::cell::{ReadOnly, Word};
+use strait_sys::fork::{self, Guarded};
+use strait_sys::map::{Access, Map};
+use strait_sys::{futex, thread};
+
+use crate::object::commit::domain::Domain;
+use crate::object::layout::{PAGE, STATE};
+use crate::object::space::life::Mapping;
+use crate::object::spot::Object;
+use crate::object::wait::member::PROBE;
+use crate::object::word::State;
+
+/// Sleeps of this process on a mutant until it is watched.
+const OFTEN: u32 = 16;
+/// Rounds of the watcher without a sleeper until it lets a mutant go.
+const IDLE_MAX: u32 = 10;
+
+/// What a handle and the watcher share. Upper half: the fork generation in which it is watched, or
+/// 0. Lower half: alarms if it is watched, else sleeps.
+#[derive(Debug, Default)]
+pub(crate) struct Lookout(AtomicU64);
+
+impl Lookout {
+    fn halves(&self) -> (u32, u32) {
+        let found = self.0.load(Ordering::SeqCst);
+        ((found >> 32) as u32, (found & 0xffff_ffff) as u32)
+    }
+
+    /// Alarms so far; `None`: it is not watched, and its sleepers must ask themselves. Of use only
+    /// after it was armed.
+    pub(crate) fn alarms(&self) -> Option<u32> {
+        let (generation, alarms) = self.halves();
+        (generation == fork::generation()).then_some(alarms)
+    }
+
+    fn begin(&self, generation: u32) {
+        let word = u64::from(generation) << 32;
+        self.0.store(word, Ordering::SeqCst);
+    }
+}
+
+/// A mutant that is watched. Its memory is mapped apart from any handle: who closes the last one
+/// need not wait for the watcher until the name is free.
+#[derive(Debug)]
+struct Watched {
+    map: Map,
+    at: usize,
+    domain: Arc<Domain>,
+    lookout: Arc<Lookout>,
+    /// Rounds since anybody slept on it.
+    idle: u32,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    generation: u32,
+    is_running: bool,
+    mutants: Vec<Watched>,
+}
+
+static WATCHER: Guarded<Watcher> = Guarded::new(Watcher {
+    generation: 0,
+    is_running: false,
+    mutants: Vec::new(),
+});
+
+/// Counts a sleep on a mutant that is not watched, which may make it so.
+pub(crate) fn slept(object: &Object) {
+    match object.lookout.halves() {
+        (0, sleeps) if sleeps < OFTEN => {
+            object.lookout.0.fetch_add(1, Ordering::Relaxed);
+        }
+        (generation, _) if generation == fork::generation() => {}
+        // As often again, if there is no thread to be had; or its parent's watcher is not ours.
+        (generation, _) => {
+            object.lookout.begin(0);
+            if generation == 0
+                && let Some(watched) = Watched::new(object)
+                && let Some(watched) = join(watched, false)
+            {
+                let _ = thread::spawn_quiet("strait-watcher", || run(watched));
+            }
+        }
+    }
+}
+
+/// Hands a mutant to the watcher. It comes back if there is none; the caller `is_one` if it can
+/// be.
+fn join(watched: Watched, is_one: bool) -> Option<Watched> {
+    let mut gone = Vec::new();
+    let refused = WATCHER.with(|watcher| {
+        let generation = fork::generation();
+        if watcher.generation != generation {
+            watcher.generation = generation;
+            watcher.is_running = false;
+            gone = std::mem::take(&mut watcher.mutants);
+        }
+        // Two threads may have found it missing.
+        let is_known = watched.lookout.alarms().is_some();
+        if watcher.is_running == is_one || is_known {
+            return Some(watched);
+        }
+        watcher.is_running = true;
+        watched.lookout.begin(generation);
+        watcher.mutants.push(watched);
+        None
+    });
+    // Outside: they may be the last to hold their domains.
+    drop(gone);
+    refused
+}
+
+fn run(first: Watched) {
+    // Else another has become the watcher meanwhile.
+    if let Some(first) = join(first, true) {
+        drop(join(first, false));
+        return;
+    }
+    loop {
+        // sleep: a death announces nothing.
+        std::thread::sleep(PROBE);
+        let mut round = WATCHER.with(|watcher| std::mem::take(&mut watcher.mutants));
+        round.retain_mut(Watched::look_after);
+        let is_over = WATCHER.with(|watcher| {
+            watcher.mutants.append(&mut round);
+            watcher.is_running = !watcher.mutants.is_empty();
+            !watcher.is_running
+        });
+        if is_over {
+            return;
+        }
+    }
+}
+
+impl Watched {
+    fn new(object: &Object) -> Option<Self> {
+        let map = if object.handle.is_private() {
+            object.map.clone()
+        } else {
+            let file = object.handle.file_for_view(Mapping::Look)?;
+            Map::shared(file.as_fd(), 0, PAGE, Access::Read).ok()?
+        };
+        Some(Self {
+            map,
+            at: object.state_at(),
+            domain: object.domain.clone(),
+            lookout: object.lookout.clone(),
+            idle: 0,
+        })
+    }
+
+    fn word(&self) -> Option<Word<'_, u64, ReadOnly>> {
+        self.map.look(self.at + STATE)
+    }
+
+    fn look(&self) -> State {
+        State(self.word().map_or(0, |word| word.load(Ordering::SeqCst)))
+    }
+
+    /// Wakes the sleepers if the owner is dead. False: nobody needs it to be watched any more.
+    fn look_after(&mut self) -> bool {
+        if Arc::strong_count(&self.lookout) == 1 {
+            return false;
+        }
+        // A mark changes neither its owner nor whether somebody waits.
+        let state = self.look();
+        let is_orphan = !state.ready() && state.value() != 0 && self.domain.is_dead(state.value());
+        if self.map.is_broken() || state.waiters() && is_orphan {
+            self.lookout.0.fetch_add(1, Ordering::SeqCst);
+            if let Some(word) = self.word() {
+                let _ = futex::wake(word.low(), u32::MAX >> 1);
+            }
+        }
+        self.idle = if state.waiters() { 0 } else { self.idle + 1 };
+        if self.idle < IDLE_MAX {
+            return true;
+        }
+        self.lookout.begin(0);
+        let needed = self.look().waiters();
+        if needed {
+            self.lookout.begin(fork::generation());
+            self.idle = 0;
+        }
+        needed
+    }
+}
