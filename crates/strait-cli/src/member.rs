@@ -10,6 +10,9 @@
 //! | `signal:TERM` | a signal to this program, by name or number; it is taken |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
 //! | `fifo:PATH` | something to read in a FIFO; nothing is read |
+//! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
+//! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
+//! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::mem::ManuallyDrop;
@@ -19,14 +22,17 @@ use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::mqueue::Queue as PosixQueue;
+use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
 use strait::unix::signal::{Receiver, Set, Signal};
+use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::{fifo, signal};
+use crate::unix::{fifo, key, mqueue, msg, signal, socket};
 use crate::value;
 
 /// What was written.
@@ -39,6 +45,11 @@ pub(crate) enum Written {
     Process(u32),
     Descriptor(i32),
     Fifo(PathBuf),
+    /// A System V queue, and which messages, as msgrcv(2) has it.
+    Msg(key::Written, i64),
+    /// A POSIX queue by its name.
+    Mqueue(String),
+    Socket(Address),
     Signal(Signal),
 }
 
@@ -74,15 +85,32 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
         "fifo" => Ok(Written::Fifo(rest.into())),
+        "msg" => queue(rest),
+        "mqueue" => Ok(Written::Mqueue(rest.into())),
+        "socket" => match rest.parse() {
+            Ok(at @ (Address::Path(_) | Address::Abstract(_))) => Ok(Written::Socket(at)),
+            Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
+            Err(error) => Err(error.why().to_owned()),
+        },
         "signal" => signal::named(rest).map(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
                 "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
-                 signal, fd, fifo"
+                 signal, fd, fifo, msg, mqueue, socket"
             )),
         },
     }
+}
+
+/// A queue's key, and a type after it. The last part is a type where what is left is a key.
+fn queue(text: &str) -> Result<Written, String> {
+    if let Some((key, kind)) = text.rsplit_once(':')
+        && let (Ok(key), Ok(kind)) = (key::read(key), kind.parse())
+    {
+        return Ok(Written::Msg(key, kind));
+    }
+    key::read(text).map(|key| Written::Msg(key, 0))
 }
 
 /// What stands behind it.
@@ -99,6 +127,8 @@ pub(crate) enum Member {
     Process(Process),
     Descriptor(OwnedFd),
     Fifo(Reader),
+    Msg(Receiving),
+    Mqueue(PosixQueue),
     /// Blocked for good: what comes when the wait is over must not end this program instead.
     Signal(ManuallyDrop<Receiver>),
 }
@@ -110,6 +140,7 @@ impl Context {
             Written::Object(Kind::Event, name) => {
                 objects::event::to_wait(self, name).map(Member::Event)
             }
+            Written::Socket(at) => socket::to_wait(at).map(Member::Event),
             other => self.member(other),
         }
     }
@@ -130,6 +161,11 @@ impl Context {
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
             Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
+            Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
+            Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
+            Written::Socket(_) => {
+                return Err(Failure::new("a socket's address can only be waited for"));
+            }
             Written::Signal(signal) => {
                 let receiver = Set::new([*signal]).block().map_err(Failure::of)?;
                 Member::Signal(ManuallyDrop::new(receiver))
@@ -181,6 +217,8 @@ impl Member {
             Self::Process(process) => Box::new(process),
             Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
+            Self::Msg(looking) => Box::new(looking),
+            Self::Mqueue(queue) => Box::new(queue),
             Self::Signal(receiver) => Box::new(&**receiver),
         })
     }
@@ -196,6 +234,8 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use strait::unix::ipc::Key;
+
     use super::*;
 
     #[test]
@@ -216,11 +256,31 @@ mod tests {
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
         assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
+        let named = Address::Abstract(b"a:b".into());
+        assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
+        assert!(read("socket:tcp:127.0.0.1:80").is_err());
+        let msg = |key, kind| Ok(Written::Msg(key, kind));
+        assert_eq!(
+            read("msg:0x5100"),
+            msg(key::Written::Key(Key::new(0x5100)), 0)
+        );
+        assert_eq!(
+            read("msg:0x5100:-8"),
+            msg(key::Written::Key(Key::new(0x5100)), -8)
+        );
+        assert_eq!(read("msg:id:7"), msg(key::Written::Id(7), 0));
+        assert_eq!(read("msg:id:7:3"), msg(key::Written::Id(7), 3));
+        let path = key::Written::Path("/a".into(), std::num::NonZeroU8::MIN);
+        assert_eq!(read("msg:/a:1"), msg(path.clone(), 0));
+        assert_eq!(read("msg:/a:1:5"), msg(path, 5));
+        assert_eq!(read("mqueue:/a"), Ok(Written::Mqueue("/a".into())));
         assert_eq!(read("signal:INT"), Ok(Written::Signal(Signal::INT)));
         for wrong in [
             "event",
             "event:",
             "queue:a",
+            "msg:orders",
+            "mqueue:",
             "pid:x",
             "pid:0",
             "fd:-1",

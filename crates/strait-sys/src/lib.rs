@@ -7,11 +7,11 @@
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
-//! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Signals: [`signal`], [`siginfo`], [`sigsend`], [`sigaction`], [`signalfd`]. Children:
 //!   [`spawn`].
 //! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`], [`sysv_shm`],
 //!   [`vmsplice`].
+//! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -45,6 +45,8 @@ pub mod siginfo;
 pub mod signal;
 pub mod signalfd;
 pub mod sigsend;
+pub mod sockaddr;
+pub mod sockopt;
 pub mod spawn;
 #[cfg(feature = "test-kit")]
 pub mod step;

@@ -105,8 +105,8 @@ impl Error {
         self
     }
 
-    /// The same answer of the kernel, where the mechanism gives it another kind.
-    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+    /// The same, of a kind that the mechanism's own table names.
+    pub(crate) fn classed(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }

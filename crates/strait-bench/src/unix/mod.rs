@@ -2,8 +2,11 @@
 //! raw call that it wraps.
 
 mod fifo;
+mod mqueue;
+mod msg;
 mod pipe;
 mod signal;
+mod socket;
 
 pub use self::signal::SIGNAL;
 
@@ -15,6 +18,13 @@ pub const TABLE: &[Entry] = &[
     entry::<pipe::Pipe>(),
     entry::<fifo::Fifo>(),
     entry::<signal::Signals>(),
+    entry::<msg::Msg>(),
+    entry::<mqueue::Mqueue>(),
+    entry::<socket::OfBytes<socket::Streams>>(),
+    entry::<socket::OfMessages<socket::Datagrams>>(),
+    entry::<socket::OfMessages<socket::Packets>>(),
+    entry::<socket::OfBytes<socket::Tcp>>(),
+    entry::<socket::OfMessages<socket::Udp>>(),
 ];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip

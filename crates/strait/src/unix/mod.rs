@@ -5,10 +5,13 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod mqueue;
+pub mod msg;
 pub mod pipe;
 pub mod process;
 pub mod sem;
 pub mod shm;
 pub mod signal;
+pub mod socket;
 
 pub use self::pipe::fifo;

@@ -23,9 +23,12 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::mqueue::ROLES,
+    unix::msg::ROLES,
     unix::pipe::ROLES,
     unix::process::ROLES,
     unix::signal::ROLES,
+    unix::socket::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];

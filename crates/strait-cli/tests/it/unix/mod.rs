@@ -1,7 +1,10 @@
 //! The verbs of Linux and System V.
 
 mod fifo;
+mod mqueue;
+mod msg;
 mod signal;
+mod socket;
 
 use crate::world::{Ran, World};
 

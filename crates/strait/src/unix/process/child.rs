@@ -158,11 +158,11 @@ impl Child {
     fn lost(&self, errno: Errno) -> Error {
         let error = Error::kernel(errno, "wait for process", self.id().to_string());
         match errno {
-            Errno::CHILD if reaps_itself() => error.of_kind(ErrorKind::PeerGone).because(
+            Errno::CHILD if reaps_itself() => error.classed(ErrorKind::PeerGone).because(
                 "this process ignores SIGCHLD, and so the kernel has reaped it: the status is lost",
             ),
             Errno::CHILD => error
-                .of_kind(ErrorKind::PeerGone)
+                .classed(ErrorKind::PeerGone)
                 .because("another wait in this process has collected its status"),
             _ => error,
         }

@@ -136,7 +136,7 @@ impl Options {
             match errno {
                 Errno::NOENT => fail(errno).because("no such program, or no such directory"),
                 Errno::AGAIN => fail(errno)
-                    .of_kind(ErrorKind::Exhausted)
+                    .classed(ErrorKind::Exhausted)
                     .because("no more processes for this user, or at all"),
                 errno => fail(errno),
             }

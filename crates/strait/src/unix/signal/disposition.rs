@@ -87,7 +87,7 @@ impl Bell {
         check(signal, VERB)?;
         let bell = sigaction::Bell::new(signal).map_err(|errno| match errno {
             Errno::BUSY => fail(errno, signal)
-                .of_kind(ErrorKind::Busy)
+                .classed(ErrorKind::Busy)
                 .because("this process has a bell for it"),
             errno => fail(errno, signal),
         })?;

@@ -114,7 +114,7 @@ pub fn send_to<Fd: AsFd>(pidfd: &Fd, signal: Signal, scope: Scope) -> Result<()>
         let error = failed(errno, "the process of a pidfd".into());
         if errno == Errno::INVAL && scope != Scope::Descriptor {
             let why = "signals to a pidfd have a scope since Linux 6.9";
-            return error.of_kind(ErrorKind::Unsupported).because(why);
+            return error.classed(ErrorKind::Unsupported).because(why);
         }
         error
     })
@@ -157,7 +157,7 @@ fn process(pid: u32) -> String {
 fn failed(errno: Errno, subject: String) -> Error {
     let error = Error::kernel(errno, VERB, subject);
     match errno {
-        Errno::AGAIN => error.of_kind(ErrorKind::Exhausted).because(
+        Errno::AGAIN => error.classed(ErrorKind::Exhausted).because(
             "as many signals are queued for the receiver's user as its RLIMIT_SIGPENDING allows: \
              it must take some first",
         ),
