@@ -6,6 +6,7 @@
 
 mod ci;
 mod models;
+mod soak;
 mod storm;
 mod strace;
 mod tidy;
@@ -29,6 +30,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "the models of the protocols, in long form",
         models::run,
     ),
+    Subcommand::new("soak", "tests that move very much", soak::run),
     Subcommand::new(
         "storm",
         "kills at random and at every step, at length",

@@ -7,6 +7,7 @@
 //! | `timer:5s` | this much time |
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
+//! | `signal:TERM` | a signal to this program, by name or number; it is taken |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
 //! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
@@ -15,6 +16,7 @@
 //! | `sem:KEY:N` | a unit of semaphore N of a System V set |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,13 +27,14 @@ use strait::unix::mqueue::Queue as PosixQueue;
 use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
 use strait::unix::sem::{self, Acquiring};
+use strait::unix::signal::{Receiver, Set, Signal};
 use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::{fifo, key, mqueue, msg, socket};
+use crate::unix::{fifo, key, mqueue, msg, signal, socket};
 use crate::value;
 
 /// What was written.
@@ -49,8 +52,7 @@ pub(crate) enum Written {
     /// A POSIX queue by its name.
     Mqueue(String),
     Socket(Address),
-    /// A signal by its name: known, and not built yet.
-    Signal,
+    Signal(Signal),
     /// A unit of a System V semaphore, which comes back with the end of this program, or not.
     Unit(key::Written, u16, Undo),
 }
@@ -113,16 +115,16 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
             Err(error) => Err(error.why().to_owned()),
         },
-        "signal" => Ok(Written::Signal),
         "sem" => match rest.rsplit_once(':').map(|(set, at)| (set, at.parse())) {
             Some((set, Ok(number))) => Ok(Written::Unit(key::read(set)?, number, Undo::Never)),
             _ => Err("write sem:KEY:N with the number of a semaphore, the first being 0".into()),
         },
+        "signal" => signal::named(rest).map(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
                 "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
-                 fd, fifo, msg, sem, mqueue, socket"
+                 signal, fd, fifo, msg, sem, mqueue, socket"
             )),
         },
     }
@@ -155,6 +157,8 @@ pub(crate) enum Member {
     Msg(Receiving),
     Mqueue(PosixQueue),
     Unit(Acquiring),
+    /// Blocked for good: what comes when the wait is over must not end this program instead.
+    Signal(ManuallyDrop<Receiver>),
 }
 
 impl Context {
@@ -198,10 +202,9 @@ impl Context {
             Written::Socket(_) => {
                 return Err(Failure::new("a socket's address can only be waited for"));
             }
-            Written::Signal => {
-                return Err(Failure::new(
-                    "waiting for signals is not built yet (a shell's `trap` can set an event)",
-                ));
+            Written::Signal(signal) => {
+                let receiver = Set::new([*signal]).block().map_err(Failure::of)?;
+                Member::Signal(ManuallyDrop::new(receiver))
             }
         };
         Ok(opened)
@@ -253,7 +256,16 @@ impl Member {
             Self::Msg(looking) => Box::new(looking),
             Self::Mqueue(queue) => Box::new(queue),
             Self::Unit(unit) => Box::new(unit),
+            Self::Signal(receiver) => Box::new(&**receiver),
         })
+    }
+
+    /// Takes what was won, where a wait only looks.
+    pub(crate) fn take(&self) -> Result<(), Failure> {
+        match self {
+            Self::Signal(receiver) => receiver.try_recv().map(drop).map_err(Failure::of),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -284,7 +296,6 @@ mod tests {
         let named = Address::Abstract(b"a:b".into());
         assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
         assert!(read("socket:tcp:127.0.0.1:80").is_err());
-        assert_eq!(read("signal:INT"), Ok(Written::Signal));
         let msg = |key, kind| Ok(Written::Msg(key, kind));
         assert_eq!(
             read("msg:0x5100"),
@@ -302,6 +313,7 @@ mod tests {
         assert_eq!(read("mqueue:/a"), Ok(Written::Mqueue("/a".into())));
         let set = key::Written::Id(7);
         assert_eq!(read("sem:id:7:2"), Ok(Written::Unit(set, 2, Undo::Never)));
+        assert_eq!(read("signal:INT"), Ok(Written::Signal(Signal::INT)));
         for wrong in [
             "event",
             "event:",
@@ -312,6 +324,7 @@ mod tests {
             "pid:0",
             "fd:-1",
             "timer:@",
+            "signal:NOSUCH",
             "timer:soon",
             "sem:7",
             "sem:0x7:",

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::{fifo, mqueue, msg, sem, shm, socket};
+use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
 /// How processes talk, from the shell: NT objects, FIFOs, System V IPC, sockets, signals.
@@ -56,6 +56,9 @@ pub(crate) enum Verb {
     /// Timers: ready at a time, once or again and again
     #[command(subcommand)]
     Timer(timer::Verb),
+    /// Signals: numbers that the kernel delivers
+    #[command(subcommand)]
+    Signal(signal::Verb),
     /// FIFOs: pipes with a name in the file system
     #[command(subcommand)]
     Fifo(fifo::Verb),
@@ -94,6 +97,7 @@ impl Verb {
             Self::Semaphore(verb) => verb.run(context),
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
+            Self::Signal(verb) => verb.run(context),
             Self::Fifo(verb) => verb.run(context),
             Self::Msg(verb) => verb.run(context),
             Self::Mqueue(verb) => verb.run(context),

@@ -7,7 +7,10 @@ mod msg;
 mod pipe;
 mod sem;
 mod shm;
+mod signal;
 mod socket;
+
+pub use self::signal::SIGNAL;
 
 use crate::mechanism::{Entry, entry};
 use crate::{Against, Goal, Job, Limit, Placement};
@@ -16,6 +19,7 @@ use crate::{Against, Goal, Job, Limit, Placement};
 pub const TABLE: &[Entry] = &[
     entry::<pipe::Pipe>(),
     entry::<fifo::Fifo>(),
+    entry::<signal::Signals>(),
     entry::<msg::Msg>(),
     entry::<mqueue::Mqueue>(),
     entry::<socket::OfBytes<socket::Streams>>(),

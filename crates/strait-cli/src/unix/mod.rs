@@ -7,5 +7,6 @@ pub(crate) mod msg;
 pub(crate) mod owned;
 pub(crate) mod sem;
 pub(crate) mod shm;
+pub(crate) mod signal;
 pub(crate) mod socket;
 mod text;

@@ -19,8 +19,8 @@ const ABANDONED: usize = 64;
 /// Wait for any of several objects, or for all of them at once
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
-/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), fd:N (readable,
-/// opened by the shell as in `3<file`), fifo:PATH (something to read), msg:KEY or msg:KEY:TYPE (a
+/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), signal:TERM
+/// (sent to this program), fd:N (readable, opened by the shell as in `3<file`), fifo:PATH (something to read), msg:KEY or msg:KEY:TYPE (a
 /// message in a System V queue), mqueue:NAME (in a POSIX queue), sem:KEY:N (a unit of semaphore N of
 /// a System V set) or socket:PATH (a socket is there; nothing is connected).
 ///
@@ -72,6 +72,7 @@ impl Arguments {
         if self.objects.len() > 1 && !self.any && !self.all {
             return Err(Failure::new("say --any or --all of these"));
         }
+        let before = child::mask();
         let mut members = Vec::new();
         for text in &self.objects {
             let of_it = |why: String| Failure::new(format!("{text}: {why}"));
@@ -103,11 +104,15 @@ impl Arguments {
             }
             return Ok(TIMED_OUT.into());
         };
+        for index in &won.indices {
+            members[*index].take()?;
+        }
         if self.command.is_empty() {
             self.report(context, &won)?;
             return Ok(self.status(&won, ExitCode::SUCCESS));
         }
-        let mut hold = Hold::begin();
+        // Not what the members block: the command is another program.
+        let mut hold = Hold::begin().with_mask(before);
         let reported = self.report(context, &won);
         let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);

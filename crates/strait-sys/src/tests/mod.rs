@@ -14,6 +14,7 @@ mod memfd;
 mod pass;
 #[cfg(feature = "test-kit")]
 mod seccomp;
+mod signal;
 mod slots;
 mod spawn;
 mod sysv;

@@ -5,6 +5,7 @@ mod mqueue;
 mod msg;
 mod sem;
 mod shm;
+mod signal;
 mod socket;
 
 use crate::world::{Ran, World};

@@ -4,8 +4,10 @@ mod fifo;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
 pub(crate) mod pipe;
+pub(crate) mod process;
 pub(crate) mod sem;
 pub(crate) mod shm;
+pub(crate) mod signal;
 pub(crate) mod socket;
 
 /// Runs a script of perl(1), which has System V IPC built in; `None`: there is no Perl here.
