@@ -19,7 +19,7 @@ use super::drive::Driver;
 use super::load::involuntary_switches;
 use super::protocol::{Measured, Plan, Said};
 use super::{litter, rounds};
-use crate::link::{Link, Receipt};
+use crate::engine::link::{Link, Receipt};
 use crate::nt::crowd;
 use crate::{Entry, Failure, Outcome, Placement, Side, Site, raw, unix};
 

@@ -20,16 +20,17 @@ const ABANDONED: usize = 64;
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
 /// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), signal:TERM
-/// (sent to this program), fd:N (readable, opened by the shell as in `3<file`), fifo:PATH (something to read), msg:KEY or msg:KEY:TYPE (a
-/// message in a System V queue), mqueue:NAME (in a POSIX queue), sem:KEY:N (a unit of semaphore N of
-/// a System V set) or socket:PATH (a socket is there; nothing is connected).
+/// (sent to this program), fd:N (readable, opened by the shell as in `3<file`), fifo:PATH
+/// (something to read), msg:KEY or msg:KEY:TYPE (a message in a System V queue), mqueue:NAME (in a
+/// POSIX queue), sem:KEY:N (a unit of semaphore N of a System V set) or socket:PATH (a socket is
+/// there; nothing is connected).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
 /// semaphore has a unit less; what is in a queue or a FIFO stays there. With a command it is held
 /// while that runs, and then given back: mutants, and units of semaphores. The command finds it in
-/// STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals sent to this program are
-/// then passed on to the command. The unit of sem:KEY:N the kernel gives back, also if this program
-/// is killed; --all only looks at it, and takes nothing of it.
+/// STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals sent to this program
+/// are then passed on to the command. The unit of sem:KEY:N the kernel gives back, also if this
+/// program is killed; --all only looks at it, and takes nothing of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
