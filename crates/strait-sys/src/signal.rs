@@ -1,5 +1,5 @@
-//! Signals taken by asking for them, never by handlers: `sigtimedwait(2)`, `pthread_sigmask(3)`,
-//! `sigaction(2)`.
+//! Signals taken by asking for them, never by handlers: `sigtimedwait(2)`, `signalfd(2)`,
+//! `pthread_sigmask(3)`, `sigaction(2)`.
 //!
 //! A signal to be waited for must be blocked in every thread: block it before starting any. What
 //! is sent twice before it is taken comes once (realtime signals excepted).
@@ -7,6 +7,7 @@
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
@@ -89,6 +90,19 @@ impl Set {
         unsafe { libc::sigismember(&raw const self.0, signal.as_raw()) == 1 }
     }
 
+    /// A descriptor that is readable while a signal of the set is pending. Close-on-exec.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, `ENFILE`, `ENOMEM`: there are no descriptors left, or no memory.
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        // SAFETY: the set is valid, and read during the call only.
+        let fd = unsafe { libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC) };
+        checked(c_long::from(fd))?;
+        // SAFETY: the call succeeded: the descriptor is new, and nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
     /// Takes a pending signal of the set; waits for one, at most `wait` if that is given.
     ///
     /// # Errors
@@ -163,6 +177,8 @@ pub fn reset(signal: Signal) -> Result<()> {
 mod tests {
     //! A signal from this thread to its own process.
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
 
     #[test]
@@ -170,6 +186,12 @@ mod tests {
         let set = Set::new(&[Signal::URG]).unwrap();
         set.block().unwrap();
         assert_eq!(set.wait(Some(Duration::ZERO)), Err(Errno::AGAIN));
+        let descriptor = set.descriptor().unwrap();
+        let pending = || {
+            let mut fds = [PollFd::new(&descriptor, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec::default())).unwrap()
+        };
+        assert_eq!(pending(), 0);
         // To this thread alone: those of other tests do not block it (and ignore it).
         let me = rustix::thread::gettid();
         // SAFETY: the call takes three integers.
@@ -182,6 +204,7 @@ mod tests {
             )
         };
         assert_eq!(result, 0);
+        assert_eq!(pending(), 1);
         let taken = set.wait(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(taken.number, libc::SIGURG);
         assert_eq!(taken.sender, std::process::id().cast_signed());
