@@ -312,6 +312,14 @@ impl Domain {
         }
     }
 
+    fn store_or_linger(&mut self, who: usize, at: At, value: u64) {
+        if self.weak && is_status(at) {
+            self.lingering[who] = Some((at, value));
+        } else {
+            self.store(at, value);
+        }
+    }
+
     /// Its own store is what a participant sees, whoever else does not yet.
     fn load(&self, who: usize, at: At) -> u64 {
         let own = self.lingering[who].filter(|(stored, _)| *stored == at);
@@ -321,10 +329,7 @@ impl Domain {
     fn perform(&mut self, who: usize, op: &Op) -> Option<u64> {
         match *op {
             Op::Load(at) => return Some(self.load(who, at)),
-            Op::Store(at, value) if self.weak && is_status(at) => {
-                self.lingering[who] = Some((at, value));
-            }
-            Op::Store(at, value) => self.store(at, value),
+            Op::Store(at, value) => self.store_or_linger(who, at, value),
             Op::StoreHalf { at, value, .. } => self.words[at.0] = value.into(),
             Op::Count { slot, ids } => {
                 self.covers[usize::from(slot)].1 = ids;
