@@ -29,8 +29,9 @@ const MARKED: Duration = Duration::from_millis(10);
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for none or more than [`MEMBERS_MAX`] members;
 /// [`ErrorKind::Denied`] for a member whose handle may not wait; [`ErrorKind::Broken`] if a peer
-/// damaged one; [`ErrorKind::Exhausted`] if the namespace has no seat left for this thread. Nothing
-/// is taken then.
+/// damaged one; [`ErrorKind::Exhausted`] if the namespace has no seat left for this thread, or
+/// there is no thread or descriptor for a System V member to be watched by;
+/// [`ErrorKind::Removed`] if such a one is gone. Nothing is taken then.
 pub fn any(members: &[&dyn Waitable]) -> Result<Won> {
     loop {
         if let Some(won) = any_until(members, None)? {

@@ -12,6 +12,9 @@
 //! | [`Mutant`](crate::nt::Mutant) | free, the caller's, or its owner is dead | ownership |
 //! | [`Timer`](crate::nt::Timer) | expired | resets an auto-reset one |
 //! | [`Readable`], [`Writable`], [`Process`], [`Delay`] | as they say | nothing: they are looked at |
+//! | [`Receiving`](crate::unix::msg::Receiving) | there is such a message | the message; for all: looked at |
+//! | [`Acquiring`](crate::unix::sem::Acquiring) | the operations can be done | does them; for all: looked at |
+//! | what else is a descriptor: pipes, FIFOs, sockets, signals, POSIX queues, children | as it says | nothing |
 //!
 //! How it blocks depends on the kernel: see [`tiers`]. Limits: [`MEMBERS_MAX`] members in one call;
 //! a [`Set`] holds thousands.
@@ -37,7 +40,7 @@ use rustix::event::PollFlags;
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, pidfd};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::spot::{Object, Quick};
 
 pub use self::all::{AllWon, all, all_for};
@@ -236,6 +239,16 @@ pub(crate) fn one_forever(object: &Arc<Object>, core: usize) -> Result<Won> {
             return Ok(won);
         }
     }
+}
+
+/// The error of a hidden thread that does not start.
+#[cold]
+fn no_thread(errno: Errno, name: &str) -> Error {
+    Error::kernel(errno, "start thread", name)
+        .with_kind(ErrorKind::Exhausted)
+        .because(
+            "no more threads for this user or container (RLIMIT_NPROC, pids.max), or no memory",
+        )
 }
 
 struct Whole<'a>(&'a Arc<Object>, usize);

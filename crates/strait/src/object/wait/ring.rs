@@ -17,6 +17,7 @@ use crate::object::commit::seat;
 use crate::object::layout::{self, BELL_MARK};
 use crate::object::spot::Spot;
 use crate::object::wait::member::{self, PROBE};
+use crate::object::wait::no_thread;
 use crate::object::wait::set::Shared;
 
 /// The record whose bell stands for all private objects.
@@ -135,7 +136,7 @@ fn start(domain: &Arc<Domain>, set: Weak<Shared>) -> Result<Arc<Ringer>> {
             ringer.run();
         }
     })
-    .map_err(|errno| Error::kernel(errno, "start thread", "strait-ringer"))?;
+    .map_err(|errno| no_thread(errno, "strait-ringer"))?;
     told.recv().unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::Exhausted,

@@ -46,7 +46,8 @@ const ALARM: u64 = u64::MAX - 1;
 ///
 /// A set is no registered waiter of an auto-reset event: pulses pass it by. It belongs to the
 /// process that made it: in a forked child every call is refused. It starts one thread per
-/// namespace (`strait-ringer`), which ends with the last set.
+/// namespace (`strait-ringer`), which ends with the last set, and one for each System V queue or
+/// semaphore (`strait-source`), which ends with its membership.
 #[derive(Debug)]
 pub struct Set(pub(crate) Arc<Shared>);
 
@@ -131,7 +132,7 @@ impl Set {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] for an object whose handle may not take; [`ErrorKind::Exhausted`] if
-    /// descriptors, seats or the object's places for sets run out.
+    /// descriptors, threads, seats or the object's places for sets run out.
     pub fn add(&self, waitable: &dyn Waitable) -> Result<Key> {
         self.check_process()?;
         let member = waitable.member();
@@ -180,8 +181,9 @@ impl Set {
             }
             Kept::Source(lookout) => {
                 let data = EventData::new_u64(at as u64);
-                epoll::add(&self.0.epoll, lookout, data, EventFlags::IN).map_err(fail)?;
+                // First what may fail for want of threads: it leaves nothing behind.
                 lookout.arm()?;
+                epoll::add(&self.0.epoll, lookout, data, EventFlags::IN).map_err(fail)?;
             }
             Kept::Until(_) | Kept::Process(_) => {}
         }
@@ -235,7 +237,8 @@ impl Set {
     /// Waits for a member and takes it.
     ///
     /// # Errors
-    /// As [`wait::any`](crate::wait::any).
+    /// As [`wait::any`](crate::wait::any). What is wrong with one member, which the error names,
+    /// keeps no other from its turn, and is said again until that member is [removed](Set::remove).
     pub fn wait(&self) -> Result<SetWon> {
         loop {
             if let Some(won) = self.wait_until(None)? {
@@ -299,8 +302,12 @@ impl Shared {
                 // It also leaves with its last descriptor.
                 let _ = epoll::delete(&self.epoll, fd);
             }
-            // Its descriptor, of which there is one, goes with it.
-            Kept::Source(_) | Kept::Until(_) | Kept::Process(_) => {}
+            Kept::Source(lookout) => {
+                // A child that was forked meanwhile has its descriptor too: readable for good, it
+                // would keep the set readable.
+                let _ = epoll::delete(&self.epoll, lookout);
+            }
+            Kept::Until(_) | Kept::Process(_) => {}
         }
     }
 
@@ -309,10 +316,11 @@ impl Shared {
     fn take(&self, deadline: Option<Deadline>) -> Result<Option<SetWon>> {
         loop {
             self.drain();
-            if let Some(won) = self.look(deadline)? {
+            let found = self.look(deadline);
+            if !matches!(found, Ok(None)) {
                 // Others may be ready too: only a look that finds nothing leaves it quiet.
                 self.announce_all();
-                return Ok(Some(won));
+                return found;
             }
             if self.arm() {
                 return Ok(None);
@@ -334,9 +342,12 @@ impl Shared {
         for step in 0..count {
             let at = (start + step) % count;
             let Some(entry) = &members[at] else { continue };
-            let taken = member::take(&entry.kept.inner(), None, &mut steps)?;
-            if let Some(Taken { abandoned }) = taken {
+            let taken = member::take(&entry.kept.inner(), None, &mut steps);
+            if !matches!(taken, Ok(None)) {
+                // After an error too: it must not keep the others from their turn.
                 self.turn.store(at + 1, Ordering::Relaxed);
+            }
+            if let Some(Taken { abandoned }) = taken? {
                 return Ok(Some(SetWon {
                     key: Key(at),
                     abandoned,

@@ -15,6 +15,7 @@ use strait_sys::Errno;
 use strait_sys::thread::Interruptible;
 
 use crate::error::{Error, Result};
+use crate::object::wait::no_thread;
 
 /// Something to wait for that has no descriptor.
 pub(crate) trait Source: Debug + Send + Sync {
@@ -82,7 +83,7 @@ impl Lookout {
         let (source, shared) = (Arc::clone(&self.source), Arc::clone(&self.shared));
         let watch = move |stop: &AtomicBool| shared.watch(&*source, stop);
         let started = Interruptible::spawn("strait-source", watch)
-            .map_err(|errno| Error::kernel(errno, "start thread", "strait-source"))?;
+            .map_err(|errno| no_thread(errno, "strait-source"))?;
         *thread = Some(started);
         Ok(())
     }

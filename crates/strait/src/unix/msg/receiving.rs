@@ -10,7 +10,7 @@ use strait_sys::{Errno, fork};
 
 use super::fail::{self, Doing};
 use super::{Buffer, Message, Queue, Select};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::wait::source::Source;
 use crate::object::wait::{self, Member, Waitable};
 
@@ -21,8 +21,11 @@ use crate::object::wait::{self, Member, Waitable};
 ///
 /// A wait that it does not win, or that is given up, has taken nothing, with one exception: the
 /// kernel cannot look for an *empty* message without taking it. Such a one, and a message that was
-/// won and not taken, is put back at the *end* of the queue when this is dropped, if there is room;
-/// it is lost if the process is killed first.
+/// won and not taken, is put back at the *end* of the queue when this is dropped, if there is room
+/// and this user may send; it is lost otherwise, or if the process is killed first.
+///
+/// It belongs to the process that made it: what it holds is that one's to hand out. In a forked
+/// child it is refused; make another there.
 #[derive(Debug)]
 #[must_use = "a message is received by waiting for this and taking it out"]
 pub struct Receiving {
@@ -46,7 +49,7 @@ impl Queue {
     /// What `select` means in this queue, to be waited for together with other things.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a type below 1. What else is
+    /// [`ErrorKind::InvalidInput`] for a type below 1. What else is
     /// wrong the wait says.
     pub fn receiving(&self, select: Select) -> Result<Receiving> {
         self.member(select, true)
@@ -123,9 +126,11 @@ impl Receiving {
     /// The message that a wait has won; else one that is there now, if there is one.
     ///
     /// # Errors
-    /// As [`Queue::try_recv`].
+    /// As [`Queue::try_recv`]; [`ErrorKind::Unsupported`] in a
+    /// forked child.
     pub fn take(&self) -> Result<Option<Message>> {
         let shared = &self.shared;
+        shared.check_process()?;
         let won = shared.held().pop_front();
         if won.is_some() {
             return Ok(won);
@@ -143,6 +148,18 @@ impl Waitable for Receiving {
 impl Shared {
     fn held(&self) -> MutexGuard<'_, VecDeque<Message>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In a child the lock may be held for ever, by a thread that stayed behind.
+    fn check_process(&self) -> Result<()> {
+        if self.born == fork::generation() {
+            return Ok(());
+        }
+        let subject = fail::subject(&self.queue);
+        Err(
+            Error::new(ErrorKind::Unsupported, "receive message from", subject)
+                .because("it belongs to the process that this one was forked from"),
+        )
     }
 
     fn try_recv(&self) -> Result<Option<Message>> {
@@ -178,6 +195,7 @@ impl Source for Shared {
         if !self.takes {
             return self.is_ready();
         }
+        self.check_process()?;
         let mut held = self.held();
         if held.is_empty() {
             held.extend(self.try_recv()?);
@@ -186,6 +204,7 @@ impl Source for Shared {
     }
 
     fn is_ready(&self) -> Result<bool> {
+        self.check_process()?;
         if !self.held().is_empty() {
             return Ok(true);
         }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod peers;
+mod threads;
 mod trade;
 mod waits;
 
@@ -21,6 +22,8 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("msg.owner", errors::owner),
     ("msg.long", errors::long),
     ("msg.blind", errors::blind),
+    ("msg.deaf", threads::deaf),
+    ("msg.threadless", threads::threadless),
 ];
 
 /// A queue without a key that goes with the value, also when the test fails.

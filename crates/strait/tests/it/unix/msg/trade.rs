@@ -243,6 +243,25 @@ fn values_have_their_size() {
 }
 
 #[test]
+fn those_who_wait_are_served_in_their_order() {
+    let queue = Gone::new();
+    let mut peers = [queue.worker(), queue.worker(), queue.worker()];
+    for (peer, order) in peers
+        .iter_mut()
+        .zip(["recv type 2", "recv any", "recv any"])
+    {
+        peer.hear();
+        peer.tell(order);
+        until_blocked(peer);
+    }
+    for (index, sent) in [(1, "1 a"), (2, "1 b"), (0, "2 c")] {
+        let (kind, text) = sent.split_once(' ').unwrap();
+        queue.send(kind.parse().unwrap(), text.as_bytes()).unwrap();
+        assert_eq!(peers[index].hear().as_deref(), Some(sent));
+    }
+}
+
+#[test]
 fn a_killed_receiver_took_nothing_and_a_killed_sender_sent_nothing() {
     let queue = Gone::of_bytes(3);
     for order in ["recv any", "recv-for any", "wait any"] {
