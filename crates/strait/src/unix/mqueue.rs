@@ -17,7 +17,7 @@
 //! # Traps
 //!
 //! - The name stays until [`unlink`], across the death of all users, and the queue until its last
-//!   descriptor is closed too. `/dev/mqueue` (mqueue_overview(7)) shows the names where it is
+//!   descriptor is closed too. `/dev/mqueue` (mq_overview(7)) shows the names where it is
 //!   mounted.
 //! - Ready is not taken: another receiver may be faster, then [`Queue::try_recv`] finds nothing.
 //! - All queues of a user together have a limit, RLIMIT_MSGQUEUE (800 KiB): more is
@@ -370,10 +370,14 @@ impl Queue {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn try_send(&self, priority: u32, bytes: &[u8]) -> Result<bool> {
-        match mqueue::try_send(self.fd.as_fd(), bytes, priority) {
-            Ok(()) => Ok(true),
-            Err(Errno::AGAIN) => Ok(false),
-            Err(errno) => Err(self.not_sent(errno, bytes.len())),
+        loop {
+            match mqueue::try_send(self.fd.as_fd(), bytes, priority) {
+                Ok(()) => return Ok(true),
+                Err(Errno::AGAIN) => return Ok(false),
+                // A full queue is waited for until a moment that has passed, and a signal is first.
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.not_sent(errno, bytes.len())),
+            }
         }
     }
 
@@ -446,10 +450,13 @@ impl Queue {
     /// # Errors
     /// As [`recv_into`](Self::recv_into).
     pub fn try_recv_into(&self, buffer: &mut [u8]) -> Result<Option<(usize, u32)>> {
-        match mqueue::try_recv(self.fd.as_fd(), buffer) {
-            Ok(received) => Ok(Some(received)),
-            Err(Errno::AGAIN) => Ok(None),
-            Err(errno) => Err(self.not_received(errno, buffer.len())),
+        loop {
+            match mqueue::try_recv(self.fd.as_fd(), buffer) {
+                Ok(received) => return Ok(Some(received)),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.not_received(errno, buffer.len())),
+            }
         }
     }
 

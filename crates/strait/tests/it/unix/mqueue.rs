@@ -1,11 +1,14 @@
 //! POSIX message queues between processes.
 
 use std::ops::Deref;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use strait::nt::Event;
 use strait::unix::mqueue::{self, Access, Message, PRIORITY_MAX, Queue};
 use strait::{Birth, ErrorKind, wait};
+use strait_sys::interrupt;
 
 use crate::peer::{Peer, Role, command, say, told};
 use crate::world::{GUARD, USERS, as_user, is_root, no_users, permitted, refused, skip, within};
@@ -181,6 +184,37 @@ fn what_is_wrong_with_it_is_said() {
     // It goes on without a name.
     queue.send(1, b"on").unwrap();
     assert_eq!(text(&again.recv().unwrap()), "1 on");
+}
+
+#[test]
+fn signals_do_not_end_an_attempt() {
+    let Some(queue) = Gone::new("attempts") else {
+        return;
+    };
+    interrupt::accept().unwrap();
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            while !done.load(SeqCst) {
+                interrupt::thread(tid).unwrap();
+            }
+        });
+        let before = interrupt::handled();
+        let attempts = || {
+            while interrupt::handled() < before + 20_000 {
+                assert_eq!(queue.try_recv()?, None);
+                (0..4).try_for_each(|_| queue.send(0, b""))?;
+                assert!(!queue.try_send(0, b"")?);
+                (0..4).try_for_each(|_| queue.recv().map(drop))?;
+            }
+            strait::Result::Ok(())
+        };
+        let ended = attempts();
+        done.store(true, SeqCst);
+        storm.join().unwrap();
+        ended.unwrap();
+    });
 }
 
 #[test]
