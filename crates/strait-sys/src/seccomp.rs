@@ -23,6 +23,8 @@ pub const PIDFD_OPEN: c_long = libc::SYS_pidfd_open;
 
 /// The number of `msgctl(2)`.
 pub const MSGCTL: c_long = libc::SYS_msgctl;
+/// The number of `unshare(2)`.
+pub const UNSHARE: c_long = libc::SYS_unshare;
 
 /// The most calls one filter denies.
 pub const CALLS_MAX: usize = 64;

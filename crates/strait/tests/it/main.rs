@@ -23,6 +23,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::fifo::ROLES,
     unix::mqueue::ROLES,
     unix::msg::ROLES,
     unix::pipe::ROLES,

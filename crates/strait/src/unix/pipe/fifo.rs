@@ -17,8 +17,9 @@
 //! mixed up to [`ATOMIC_MAX`](super::ATOMIC_MAX) bytes a write: put the length of a message into it
 //! and stay below. After the last writer has gone the read end stays readable (end of file): in a
 //! loop of waits open it anew, or have an endless one. In a directory like /tmp another user may
-//! have made the FIFO: look at [`Fifo::owner`]. On a network file system a FIFO joins processes of
-//! one machine only.
+//! have made the FIFO: look at [`Fifo::owner`]. The kernel's `fs.protected_fifos` does not help: it
+//! guards those who open with O_CREAT, which would make a regular file where there is no FIFO, and
+//! which nothing here does. On a network file system a FIFO joins processes of one machine only.
 //!
 //! ```
 //! use std::process::Command;
@@ -46,10 +47,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, WatchFlags};
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, fstat, mkfifoat, open,
+    CWD, FileType, Mode, OFlags, Stat, chmod, fcntl_getfl, fcntl_setfl, fstat, mkfifoat, open,
 };
 use rustix::io::ioctl_fionread;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with};
+use rustix::process::geteuid;
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, umask};
 
@@ -61,6 +63,8 @@ use crate::object::Birth;
 const LOOK: Duration = Duration::from_millis(5);
 /// How often he looks all the same: an opening that failed half way tells nothing.
 const LOOK_ANYWAY: Duration = Duration::from_millis(250);
+/// How often finding a FIFO that comes and goes is tried.
+const TRIES: u32 = 100;
 
 /// A FIFO that was found and checked: ends opened through it are of this file, whatever becomes of
 /// its name. It holds neither end.
@@ -89,18 +93,31 @@ impl Fifo {
             let why = format!("{mode:#o} has bits beyond 0o777");
             return Err(Error::new(ErrorKind::InvalidInput, "create FIFO", name).because(why));
         }
-        umask::unmasked(|| mkfifoat(CWD, path, Mode::from_raw_mode(mode)))
-            .map_err(|errno| Error::kernel(errno, "create FIFO", name))?;
-        Self::open(path)
+        let fail = |errno| Error::kernel(errno, "create FIFO", &*name);
+        let bits = Mode::from_raw_mode(mode);
+        let make = || mkfifoat(CWD, path, bits);
+        match umask::unmasked(make) {
+            // A filter forbids unshare(2), as containers' do.
+            Err(Errno::PERM | Errno::NOSYS) => make().map_err(fail)?,
+            made => return made.map_err(fail).and_then(|()| Self::open(path)),
+        }
+        let mut made = Self::open(path)?;
+        // What the umask has taken away. Of the very file, unless that is another user's by now.
+        if u32::from(made.mode) != mode && made.owner == geteuid().as_raw() {
+            chmod(format!("/proc/self/fd/{}", made.file.as_raw_fd()), bits).map_err(fail)?;
+            made.mode = u16::try_from(mode).unwrap_or(made.mode);
+        }
+        Ok(made)
     }
 
     /// [`create`](Self::create), or [`open`](Self::open) if there is one.
     ///
     /// # Errors
-    /// As these, but for [`ErrorKind::Exists`].
+    /// As these, but for [`ErrorKind::Exists`]; [`ErrorKind::Busy`] if it came and went a hundred
+    /// times meanwhile.
     pub fn create_or_open(path: impl AsRef<Path>, mode: u32) -> Result<(Self, Birth)> {
         let path = path.as_ref();
-        loop {
+        for _ in 0..TRIES {
             match Self::create(path, mode) {
                 Ok(fifo) => return Ok((fifo, Birth::Created)),
                 Err(error) if error.kind() == ErrorKind::Exists => {}
@@ -112,6 +129,9 @@ impl Fifo {
                 opened => return opened.map(|fifo| (fifo, Birth::Opened)),
             }
         }
+        let name = path.display().to_string();
+        Err(Error::new(ErrorKind::Busy, "create FIFO", name)
+            .because("others make and remove it all the time"))
     }
 
     /// Finds a FIFO. Neither end is opened by this, and no opener of the other end is let go on.

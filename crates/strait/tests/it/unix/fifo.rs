@@ -6,10 +6,16 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use strait::unix::fifo::Fifo;
-use strait::unix::pipe::ATOMIC_MAX;
+use strait::unix::pipe::{ATOMIC_MAX, Reader};
 use strait::{Birth, ErrorKind, wait};
 
+use strait_sys::{Errno, seccomp};
+
+use crate::peer::{Peer, Role, say};
 use crate::world::{GUARD, alone, refused};
+
+/// The processes these tests start.
+pub(crate) const ROLES: &[(&str, Role)] = &[("fifo.confined", confined)];
 
 /// A directory that goes with the test.
 struct Place(PathBuf);
@@ -54,6 +60,27 @@ fn the_mode_is_the_one_asked_for() {
         );
         assert!(!place.file("g").exists());
     });
+}
+
+/// Where unshare(2) is forbidden, as in containers.
+fn confined(_: &[String]) {
+    let place = Place::of("confined");
+    seccomp::deny(&[seccomp::UNSHARE], Errno::PERM).unwrap();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    for mode in [0o666, 0o600, 0o000] {
+        let path = place.file(&format!("{mode:o}"));
+        assert_eq!(Fifo::create(&path, mode).unwrap().mode(), mode as u16);
+        let found = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode);
+        refused(Fifo::create(&path, mode), ErrorKind::Exists);
+    }
+    say("done");
+}
+
+#[test]
+fn the_mode_is_the_one_asked_for_in_containers_too() {
+    let mut peer = Peer::start("fifo.confined", &[]);
+    assert_eq!(peer.hear().as_deref(), Some("done"));
 }
 
 #[test]
@@ -202,6 +229,43 @@ fn what_nobody_holds_open_vanishes() {
     to.write_all(b"lost").unwrap();
     drop((from, to));
     assert_eq!(fifo.reader_now().unwrap().available().unwrap(), 0);
+}
+
+#[test]
+fn a_read_end_stays_readable_after_its_writer_until_it_is_opened_anew() {
+    let place = Place::of("hang-up");
+    let path = place.file("f");
+    let fifo = Fifo::create(&path, 0o600).unwrap();
+    let ready = |from: &Reader| wait::any_for(&[from], Duration::ZERO).unwrap().is_some();
+    let from = fifo.reader_now().unwrap();
+    assert!(!ready(&from), "nobody has come yet");
+    assert!(shell(": > \"$0\"", &path).wait().unwrap().success());
+    for _ in 0..2 {
+        assert!(ready(&from));
+        assert_eq!(from.read(&mut [0; 8]).unwrap(), 0);
+    }
+    drop(from);
+    assert!(!ready(&fifo.reader_now().unwrap()));
+}
+
+#[test]
+fn a_name_that_is_made_anew_leads_to_another_pipe() {
+    let place = Place::of("anew");
+    let path = place.file("f");
+    let old = Fifo::create(&path, 0o600).unwrap();
+    let (from, to) = (
+        old.reader_now().unwrap(),
+        old.try_writer().unwrap().unwrap(),
+    );
+    std::fs::remove_file(&path).unwrap();
+    let new = Fifo::create(&path, 0o600).unwrap();
+    assert!(
+        new.try_writer().unwrap().is_none(),
+        "the old one has a reader"
+    );
+    to.write_all(b"old").unwrap();
+    assert_eq!(new.reader_now().unwrap().available().unwrap(), 0);
+    assert_eq!(from.available().unwrap(), 3);
 }
 
 #[test]

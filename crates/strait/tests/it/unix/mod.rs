@@ -1,7 +1,7 @@
 //! The mechanisms of Linux and System V, between real processes.
 
 pub(crate) mod every;
-mod fifo;
+pub(crate) mod fifo;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
 pub(crate) mod pipe;
