@@ -52,6 +52,9 @@
 //! - With SIGCHLD ignored the kernel reaps children itself: waiting for them ends with ECHILD.
 //! - kill(2) of a real-time signal still gets through when the queue is full, but then without its
 //!   sender, and once however often it was sent. [`send_value`] is refused instead.
+//! - With SIGURG a wait calls back the thread that watches a System V queue or semaphore for it
+//!   (`strait-source`), which does not block it: while there is one, a receiver of SIGURG may miss
+//!   what is sent to the process, and a [`Bell`] of it rings when such a wait ends.
 //! - A receiver is its process's: in a forked child it is refused; make a new one there. A wait's
 //!   `Set` made before the fork shows the parent's signals.
 //!

@@ -9,10 +9,14 @@ use strait::unix::pipe::{self, ATOMIC_MAX, Reader, Writer};
 use strait::wait;
 
 use crate::peer::{Peer, Role, command, say, told};
-use crate::world::{as_user, is_root, refused, skip};
+use crate::world::{GUARD, as_user, is_root, refused, skip};
 
 /// The processes these tests start.
-pub(crate) const ROLES: &[(&str, Role)] = &[("pipe.flood", flood), ("pipe.greedy", greedy)];
+pub(crate) const ROLES: &[(&str, Role)] = &[
+    ("pipe.flood", flood),
+    ("pipe.greedy", greedy),
+    ("pipe.hoarder", hoarder),
+];
 
 const WRITERS: u8 = 8;
 const RECORDS: usize = 200;
@@ -141,6 +145,43 @@ fn nothing_waits_that_was_told_not_to() {
 }
 
 #[test]
+fn more_than_is_atomic_is_written_as_far_as_there_is_room() {
+    let (from, to) = pipe::options().capacity(4 * ATOMIC_MAX).create().unwrap();
+    let much = vec![1; 10 * ATOMIC_MAX];
+    assert_eq!(to.try_write(&much).unwrap(), Some(4 * ATOMIC_MAX));
+    assert_eq!(to.try_write(&much).unwrap(), None);
+    from.read(&mut [0; ATOMIC_MAX]).unwrap();
+    assert_eq!(to.write_for(&much, GUARD).unwrap(), Some(ATOMIC_MAX));
+}
+
+#[test]
+fn ends_are_ready_as_their_kind_says() {
+    let ready = |end: &dyn wait::Waitable| wait::any_for(&[end], Duration::ZERO).unwrap().is_some();
+    let (from, to) = pipe::options().capacity(2 * ATOMIC_MAX).create().unwrap();
+    assert!(ready(&to) && !ready(&from));
+    to.write_all(&[0; 2 * ATOMIC_MAX]).unwrap();
+    assert!(!ready(&to) && ready(&from));
+    // Room for less than what is written as a whole is none.
+    from.read(&mut [0; ATOMIC_MAX - 1]).unwrap();
+    assert!(!ready(&to));
+    from.read(&mut [0; 1]).unwrap();
+    assert!(ready(&to));
+    // What a writer left behind comes before the end of file.
+    drop(to);
+    assert!(ready(&from));
+    assert_eq!(from.read(&mut [0; 2 * ATOMIC_MAX]).unwrap(), ATOMIC_MAX);
+    assert!(ready(&from));
+    assert_eq!(from.read(&mut [0; 8]).unwrap(), 0);
+    // A full pipe without a reader is ready too: to say so.
+    let (from, to) = pipe::options().capacity(ATOMIC_MAX).create().unwrap();
+    to.write_all(&[0; ATOMIC_MAX]).unwrap();
+    assert!(!ready(&to));
+    drop(from);
+    assert!(ready(&to));
+    refused(to.try_write(b"more"), ErrorKind::PeerGone);
+}
+
+#[test]
 fn packets_stay_what_they_were_and_none_is_cut() {
     let (from, to) = pipe::options().packets().create().unwrap();
     to.write(b"one").unwrap();
@@ -205,6 +246,36 @@ fn an_ordinary_user_gets_no_pipe_beyond_the_limit() {
         said.starts_with("Denied") && said.contains("pipe-max-size"),
         "{said}"
     );
+}
+
+/// Makes pipes as large as may be until a new one is a small one.
+fn hoarder(_: &[String]) {
+    let soft = std::fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft").unwrap();
+    let large = 1 << 20;
+    let needed = soft.trim().parse::<usize>().unwrap() * 4096 / large + 1;
+    let mut held = Vec::new();
+    for _ in 0..needed.min(400) {
+        match pipe::options().capacity(large).create() {
+            Ok(ends) => held.push(ends),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+                break;
+            }
+        }
+    }
+    held.push(pipe::create().unwrap());
+    held.push(pipe::create().unwrap());
+    say(held.last().unwrap().0.capacity().unwrap());
+}
+
+#[test]
+fn who_has_many_pipes_gets_small_ones() {
+    if !is_root() {
+        return skip("small pipes", "needs root, to start an ordinary user's");
+    }
+    let mut peer = Peer::of(as_user(&mut command("pipe.hoarder", &[]), 54_322));
+    let capacity: usize = peer.hear().unwrap().parse().unwrap();
+    assert!(capacity < 65_536, "{capacity}");
 }
 
 #[test]

@@ -4,14 +4,16 @@ use std::ops::Deref;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use rustix::process::{WaitOptions, waitpid};
 use strait::unix::ipc::{Change, Key};
 use strait::unix::shm::{self, HEADER, Read, Segment, Write};
 use strait::{Birth, Error, ErrorKind, Result};
+use strait_sys::fork;
 
 use crate::peer::{Peer, Role, command, say, told};
 use crate::unix::perl;
 use crate::world::{
-    GUARD, USERS, as_member, is_root, no_users, permitted, refused, skip, until, within,
+    GUARD, USERS, alone, as_member, is_root, no_users, permitted, refused, skip, until, within,
 };
 
 /// The processes these tests start.
@@ -141,6 +143,25 @@ fn attachments_are_counted_and_end_with_their_process() {
     let stat = segment.stat().unwrap();
     assert_eq!(stat.attached, 0);
     assert!(stat.detached_at.is_some());
+}
+
+#[test]
+fn a_forked_child_has_what_its_parent_attached() {
+    let test = "unix::shm::a_forked_child_has_what_its_parent_attached";
+    alone(test, || {
+        let segment = Own::of(4096);
+        let mut view = Some(segment.attach::<Write>().unwrap());
+        let child = fork::run_child(|| {
+            let view = view.take().unwrap();
+            assert_eq!(segment.attached(), 2);
+            view.word::<u64>(0).unwrap().store(7, SeqCst);
+            drop(view);
+            u8::from(segment.attached() != 1)
+        });
+        let ended = waitpid(Some(child.expect("one thread")), WaitOptions::empty());
+        assert_eq!(ended.unwrap().unwrap().1.exit_status(), Some(0));
+        assert_eq!(view.unwrap().word::<u64>(0).unwrap().load(SeqCst), 7);
+    });
 }
 
 #[test]

@@ -70,6 +70,23 @@ fn a_sleeper_is_woken_by_what_it_waits_for() {
 }
 
 #[test]
+fn takers_of_the_same_come_in_their_order_and_a_big_one_starves() {
+    let set = Own::of(&[0]);
+    let mut takers = [set.worker(), set.worker(), set.worker()];
+    for (index, order) in ["op 0:-3", "op 0:-1", "op 0:-1"].into_iter().enumerate() {
+        takers[index].tell(order);
+        set.waited_for(0, u32::try_from(index).unwrap() + 1, 0);
+    }
+    for index in [1, 2] {
+        set.op(&[up(0)]).unwrap();
+        assert_eq!(takers[index].hear().unwrap(), "true");
+        set.waited_for(0, 3 - u32::try_from(index).unwrap(), 0);
+    }
+    set.op(&[up(0).by(3)]).unwrap();
+    assert_eq!(takers[0].hear().unwrap(), "true");
+}
+
+#[test]
 fn signals_that_are_handled_end_no_operation() {
     interrupt::accept().unwrap();
     let set = Own::of(&[0]);

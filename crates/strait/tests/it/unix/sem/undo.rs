@@ -1,9 +1,11 @@
 //! What the kernel takes back when a process ends.
 
+use rustix::process::{WaitOptions, waitpid};
 use strait::unix::sem::{down, up};
+use strait_sys::fork;
 
 use super::Own;
-use crate::world::until;
+use crate::world::{alone, until};
 
 #[test]
 fn a_killed_process_gives_back_what_it_took_with_undo() {
@@ -68,6 +70,39 @@ fn an_undo_does_not_go_below_zero() {
     assert_eq!(set.value(0).unwrap(), 0);
     set.op(&[up(0)]).unwrap();
     assert_eq!(set.value(0).unwrap(), 1, "what was left over is forgotten");
+}
+
+#[test]
+fn an_undo_does_not_go_above_what_a_semaphore_holds() {
+    let set = Own::of(&[32_767]);
+    let mut worker = set.worker();
+    assert_eq!(worker.ask("op 0:-5u"), "true");
+    set.op(&[up(0).by(3)]).unwrap();
+    worker.kill();
+    assert_eq!(set.value(0).unwrap(), 32_767);
+}
+
+#[test]
+fn a_forked_child_undoes_only_its_own() {
+    alone(
+        "unix::sem::undo::a_forked_child_undoes_only_its_own",
+        || {
+            let set = Own::of(&[5]);
+            set.op(&[down(0).undo()]).unwrap();
+            let mut held = Some(set.hold(0).unwrap());
+            let child = fork::run_child(|| {
+                // It is the parent's to give back.
+                drop(held.take());
+                set.op(&[down(0).undo()]).unwrap();
+                u8::from(set.value(0).unwrap() != 2)
+            });
+            let ended = waitpid(Some(child.expect("one thread")), WaitOptions::empty());
+            assert_eq!(ended.unwrap().unwrap().1.exit_status(), Some(0));
+            assert_eq!(set.value(0).unwrap(), 3);
+            drop(held);
+            assert_eq!(set.value(0).unwrap(), 4);
+        },
+    );
 }
 
 #[test]
