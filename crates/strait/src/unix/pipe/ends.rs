@@ -267,9 +267,13 @@ impl Writer {
     /// when it reads, not as it was.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// As [`write`](Self::write); [`ErrorKind::InvalidInput`] where packets are written: the kernel
+    /// would let a read run across the end of this one.
     pub fn lend(&self, bytes: &'static [u8]) -> Result<usize> {
-        self.check(bytes)?;
+        if self.packets {
+            let error = Error::new(ErrorKind::InvalidInput, "write pipe", &*self.name);
+            return Err(error.because("what is lent is no packet: it has no end for the reader"));
+        }
         loop {
             match vmsplice::lend(self.fd.as_fd(), bytes) {
                 Err(Errno::INTR) => {}

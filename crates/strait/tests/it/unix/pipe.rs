@@ -194,6 +194,7 @@ fn packets_stay_what_they_were_and_none_is_cut() {
     assert_eq!(&packet[..3], b"two");
     refused(to.write(b""), ErrorKind::InvalidInput);
     refused(to.write(&[0; ATOMIC_MAX + 1]), ErrorKind::InvalidInput);
+    refused(to.lend(b"no packet"), ErrorKind::InvalidInput);
     assert_eq!(to.write(&[9; ATOMIC_MAX]).unwrap(), ATOMIC_MAX);
     // Through another process, which inherits the end as it is.
     let (from, to) = pipe::options().packets().create().unwrap();
