@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strait_sys::Errno;
+use strait_sys::{Errno, sysv_sem};
 
 use super::fail::{self, Doing};
 use super::{Op, Set};
@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::object::wait::source::Source;
 use crate::object::wait::{Member, Waitable};
 
-/// The most operations that can be waited for: with what takes each back, they are one call.
+/// The most operations that can be waited for: with what takes each back, they are one call. Where
+/// an administrator has set [`Limits::ops`](super::Limits::ops) below 500 it is half of that.
 pub const ACQUIRING_MAX: usize = 250;
 
 /// Operations to be done, as a member of a [wait](crate::wait), by [`Set::acquiring`].
@@ -42,7 +43,8 @@ impl Set {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for none, or for more than
-    /// [`ACQUIRING_MAX`]. What else is wrong the wait says.
+    /// [`ACQUIRING_MAX`], or than [`Limits::ops`](super::Limits::ops) has room for. What else is
+    /// wrong the wait says.
     pub fn acquiring(&self, ops: &[Op]) -> Result<Acquiring> {
         if !(1..=ACQUIRING_MAX).contains(&ops.len()) {
             let why = format!("{} operations to wait for: 1 to {ACQUIRING_MAX}", ops.len());
@@ -51,6 +53,10 @@ impl Set {
         let there = ops.iter().map(|op| op.bare());
         let back = ops.iter().rev().filter_map(|op| op.inverse());
         let probe: Vec<Op> = there.chain(back).collect();
+        // Refused now: the wait would be told so by the probe alone, again and again.
+        if sysv_sem::limits().is_ok_and(|limits| probe.len() > limits.ops as usize) {
+            return Err(fail::of(self, Errno::TOOBIG, Doing::Op(probe.len())));
+        }
         Ok(Acquiring(Arc::new(Wanted {
             set: *self,
             ops: ops.iter().map(|op| op.nowait()).collect(),

@@ -2,7 +2,7 @@
 
 use strait::unix::ipc::Change;
 use strait::unix::sem::{Op, Set, down, up, zero};
-use strait::{Error, ErrorKind, Result};
+use strait::{Error, ErrorKind, Result, wait};
 
 use super::{Own, key};
 use crate::peer::{Peer, command, say};
@@ -154,6 +154,11 @@ pub(crate) fn crowded(_: &[String]) {
     assert!(large.why().contains("1 to 4"), "{large}");
     let error = refused(set.op(&[up(0); 4]), ErrorKind::InvalidInput);
     assert!(error.why().contains("at most 3"), "{error}");
+    // What is waited for is also taken back, in one call; what waits for zero changes nothing.
+    let error = refused(set.acquiring(&[down(0); 2]), ErrorKind::InvalidInput);
+    assert!(error.why().contains("4 operations"), "{error}");
+    assert!(wait::any(&[&set.acquiring(&[zero(0); 3]).unwrap()]).is_ok());
+    assert!(set.acquiring(&[down(0)]).is_ok());
     let (full, _) = Set::create_or_open(super::key(7), &[1, 1, 1, 1], 0o600).unwrap();
     assert_eq!(full.values().unwrap(), [1; 4]);
     for count in [1, 2] {
