@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use strait::ErrorKind;
 use strait::unix::mqueue::{self, Access, PRIORITY_MAX, Queue};
 
-use super::text::{Form, Text};
+use super::text::{Form, Text, escaped};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
@@ -265,7 +265,8 @@ impl List {
             return Ok(ExitCode::SUCCESS);
         }
         for name in names {
-            context.out.line(&name)?;
+            // Anybody chose it, and it may speak the terminal's language.
+            context.out.line(&escaped(name.as_bytes(), true))?;
         }
         Ok(ExitCode::SUCCESS)
     }

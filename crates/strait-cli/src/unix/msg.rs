@@ -306,8 +306,9 @@ impl Recv {
             };
             return Ok(message.map(|Message { kind, bytes, .. }| (kind, bytes)));
         };
-        // No message is longer than the queue.
-        let most = queue.stat()?.bytes_max.unwrap_or(u64::MAX).min(cut);
+        // No message is longer: neither one to come nor, where the limit was lowered, one there.
+        let longest = msg::limits()?.message_bytes.max(queue.stat()?.bytes);
+        let most = longest.min(cut);
         let mut buffer = Buffer::new(usize::try_from(most).unwrap_or(0)).cutting();
         let came = match self.limit.timeout {
             Some(timeout) => queue.recv_into_for(select, &mut buffer, timeout)?,

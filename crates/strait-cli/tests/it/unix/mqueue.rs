@@ -111,10 +111,16 @@ fn errors_name_the_posix_queue() {
     world.good(&format!("mqueue set {name} --mode 0620"));
     assert!(world.good(&format!("mqueue stat {name}")).contains("0620"));
     world.good(&format!("mqueue create {name} --or-open"));
+    let odd = format!("{name}-\x1b[2J");
+    world.good(&format!("mqueue create {odd}"));
     let listed = world.strait("mqueue list");
+    world.good(&format!("mqueue rm {odd}"));
     // Where /dev/mqueue is mounted.
     if listed.status == Some(0) {
         assert!(listed.out.contains(name.as_str()), "{listed:?}");
+        // What another user calls his queue does nothing to the terminal.
+        let (shown, is_shown) = (r"-\x1b[2J", listed.out.contains('\x1b'));
+        assert!(listed.out.contains(shown) && !is_shown, "{listed:?}");
     } else {
         assert!(listed.err.contains("mount -t mqueue"), "{listed:?}");
     }

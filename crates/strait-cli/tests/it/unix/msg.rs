@@ -61,6 +61,13 @@ fn messages_are_sent_seen_and_received() {
     );
     let cut = world.good(&format!("msg recv {id} --except 1 --cut 3"));
     assert_eq!(cut, "cof\n");
+    // Room is for a message, whatever its owner lets the queue take (which takes a privilege).
+    let much = 1_u64 << 62;
+    let _ = world.strait(&format!("msg set {id} --bytes {much}"));
+    let none = world.strait(&format!(
+        "msg recv {id} --type 7 --cut {much} --timeout 1ms"
+    ));
+    assert_eq!((none.status, &*none.err), (Some(124), ""));
     let last = world.good(&format!("msg recv {id} --json --timeout 0"));
     let last: Value = serde_json::from_str(&last).unwrap();
     assert_eq!(last, json!({ "type": i64::MAX, "bytes": 0, "text": "" }));
