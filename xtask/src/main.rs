@@ -6,6 +6,7 @@
 
 mod ci;
 mod models;
+mod peers;
 mod storm;
 mod strace;
 mod tidy;
@@ -28,6 +29,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "models",
         "the models of the protocols, in long form",
         models::run,
+    ),
+    Subcommand::new(
+        "peers",
+        "foreign programs that tests talk to, installed",
+        peers::run,
     ),
     Subcommand::new(
         "storm",
