@@ -9,6 +9,9 @@
 //! | `pid:N` | the end of a process |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
 //! | `fifo:PATH` | something to read in a FIFO; nothing is read |
+//! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
+//! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
+//! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
 use std::os::fd::OwnedFd;
@@ -17,13 +20,16 @@ use std::time::Duration;
 
 use strait::Kind;
 use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
+use strait::unix::mqueue::Queue as PosixQueue;
+use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
+use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::fifo;
+use crate::unix::{fifo, key, mqueue, msg, socket};
 use crate::value;
 
 /// What was written.
@@ -36,6 +42,11 @@ pub(crate) enum Written {
     Process(u32),
     Descriptor(i32),
     Fifo(PathBuf),
+    /// A System V queue, and which messages, as msgrcv(2) has it.
+    Msg(key::Written, i64),
+    /// A POSIX queue by its name.
+    Mqueue(String),
+    Socket(Address),
     /// A signal by its name: known, and not built yet.
     Signal,
 }
@@ -72,14 +83,32 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             .map(Written::Descriptor)
             .ok_or_else(|| "write fd:N with the number of a descriptor".into()),
         "fifo" => Ok(Written::Fifo(rest.into())),
+        "msg" => queue(rest),
+        "mqueue" => Ok(Written::Mqueue(rest.into())),
+        "socket" => match rest.parse() {
+            Ok(at @ (Address::Path(_) | Address::Abstract(_))) => Ok(Written::Socket(at)),
+            Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
+            Err(error) => Err(error.why().to_owned()),
+        },
         "signal" => Ok(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
-                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, fd, fifo"
+                "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
+                 fd, fifo, msg, mqueue, socket"
             )),
         },
     }
+}
+
+/// A queue's key, and a type after it. The last part is a type where what is left is a key.
+fn queue(text: &str) -> Result<Written, String> {
+    if let Some((key, kind)) = text.rsplit_once(':')
+        && let (Ok(key), Ok(kind)) = (key::read(key), kind.parse())
+    {
+        return Ok(Written::Msg(key, kind));
+    }
+    key::read(text).map(|key| Written::Msg(key, 0))
 }
 
 /// What stands behind it.
@@ -96,6 +125,8 @@ pub(crate) enum Member {
     Process(Process),
     Descriptor(OwnedFd),
     Fifo(Reader),
+    Msg(Receiving),
+    Mqueue(PosixQueue),
 }
 
 impl Context {
@@ -105,6 +136,7 @@ impl Context {
             Written::Object(Kind::Event, name) => {
                 objects::event::to_wait(self, name).map(Member::Event)
             }
+            Written::Socket(at) => socket::to_wait(at).map(Member::Event),
             other => self.member(other),
         }
     }
@@ -125,6 +157,11 @@ impl Context {
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
             Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
+            Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
+            Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
+            Written::Socket(_) => {
+                return Err(Failure::new("a socket's address can only be waited for"));
+            }
             Written::Signal => {
                 return Err(Failure::new(
                     "waiting for signals is not built yet (a shell's `trap` can set an event)",
@@ -177,12 +214,16 @@ impl Member {
             Self::Process(process) => Box::new(process),
             Self::Fifo(reader) => Box::new(reader),
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
+            Self::Msg(looking) => Box::new(looking),
+            Self::Mqueue(queue) => Box::new(queue),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use strait::unix::ipc::Key;
+
     use super::*;
 
     #[test]
@@ -203,11 +244,31 @@ mod tests {
         assert_eq!(read("pid:12"), Ok(Written::Process(12)));
         assert_eq!(read("fd:3"), Ok(Written::Descriptor(3)));
         assert_eq!(read("fifo:/a:b"), Ok(Written::Fifo("/a:b".into())));
+        let named = Address::Abstract(b"a:b".into());
+        assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
+        assert!(read("socket:tcp:127.0.0.1:80").is_err());
         assert_eq!(read("signal:INT"), Ok(Written::Signal));
+        let msg = |key, kind| Ok(Written::Msg(key, kind));
+        assert_eq!(
+            read("msg:0x5100"),
+            msg(key::Written::Key(Key::new(0x5100)), 0)
+        );
+        assert_eq!(
+            read("msg:0x5100:-8"),
+            msg(key::Written::Key(Key::new(0x5100)), -8)
+        );
+        assert_eq!(read("msg:id:7"), msg(key::Written::Id(7), 0));
+        assert_eq!(read("msg:id:7:3"), msg(key::Written::Id(7), 3));
+        let path = key::Written::Path("/a".into(), std::num::NonZeroU8::MIN);
+        assert_eq!(read("msg:/a:1"), msg(path.clone(), 0));
+        assert_eq!(read("msg:/a:1:5"), msg(path, 5));
+        assert_eq!(read("mqueue:/a"), Ok(Written::Mqueue("/a".into())));
         for wrong in [
             "event",
             "event:",
             "queue:a",
+            "msg:orders",
+            "mqueue:",
             "pid:x",
             "pid:0",
             "fd:-1",

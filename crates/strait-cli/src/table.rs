@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::fifo;
+use crate::unix::{fifo, mqueue, msg, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
 /// Events, mutants, semaphores, shared memory and timers between processes, from the shell.
@@ -59,6 +59,15 @@ pub(crate) enum Verb {
     /// FIFOs: pipes with a name in the file system
     #[command(subcommand)]
     Fifo(fifo::Verb),
+    /// System V message queues: messages with a type
+    #[command(subcommand)]
+    Msg(msg::Verb),
+    /// POSIX message queues: messages with a priority
+    #[command(subcommand)]
+    Mqueue(mqueue::Verb),
+    /// Sockets: streams, packets and datagrams, here and far away
+    #[command(subcommand)]
+    Socket(socket::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -80,6 +89,9 @@ impl Verb {
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
             Self::Fifo(verb) => verb.run(context),
+            Self::Msg(verb) => verb.run(context),
+            Self::Mqueue(verb) => verb.run(context),
+            Self::Socket(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

@@ -7,9 +7,9 @@
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
-//! - Peers: [`pass`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`], [`sysv_sem`],
 //!   [`sysv_shm`], [`vmsplice`].
+//! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -39,6 +39,8 @@ pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
 pub mod signal;
+pub mod sockaddr;
+pub mod sockopt;
 pub mod spawn;
 #[cfg(feature = "test-kit")]
 pub mod step;

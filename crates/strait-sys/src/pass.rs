@@ -1,31 +1,38 @@
-//! Sending descriptors over a Unix socket.
+//! Sending descriptors and credentials over a Unix socket, and receiving whatever comes.
 //!
-//! What arrives is close-on-exec and owned from the first moment. A message whose descriptors did
-//! not all arrive, because there were too many or this process has no room for them, is an error,
-//! and those that came are closed: a peer can neither make us leak nor make us take half for a
-//! whole. A received descriptor proves nothing about what it is: see
-//! [`memfd::is_shmem`](crate::memfd::is_shmem).
+//! What arrives is close-on-exec and owned from the first moment, whatever becomes of the message:
+//! [`receive`] hands it all out and says what is missing; [`recv`] is for exact messages, where a
+//! peer can neither make us leak nor make us take half for a whole. A received descriptor proves
+//! nothing about what it is: see [`memfd::is_shmem`](crate::memfd::is_shmem).
 //!
-//! `unix(7)` under SCM_RIGHTS, `cmsg(3)`.
+//! `unix(7)` under "Ancillary messages", `cmsg(3)`, `udp(7)`.
 
 use core::ffi::c_int;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::IoSlice;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::addr::SocketAddrStorage;
+use rustix::net::{
+    RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrAny,
+    UCred, sendmsg, sendmsg_addr,
+};
 
 use crate::{Errno, Result, checked};
 
-/// The most descriptors one message carries.
+/// The most descriptors one [`send`] or [`recv`] carries.
 pub const FDS_MAX: usize = 8;
+/// The most descriptors the kernel takes in one message (`SCM_MAX_FD`).
+pub const RIGHTS_MAX: usize = 253;
 
 /// SCM_PIDFD of `linux/socket.h`: comes unasked where SO_PASSPIDFD is set.
 const SCM_PIDFD: c_int = 4;
 
-/// Room for the descriptors, and for the credentials, times and pidfd that socket options may add;
-/// not for many more descriptors, which the kernel then never opens for us.
-const CONTROL_LEN: usize = 160;
+/// Room beside descriptors: for the credentials, the pidfd, the label and the segment length that
+/// socket options add.
+const EXTRA_LEN: usize = 160;
+/// Room for the most that a message may bring, in bytes; a multiple of 8.
+const CONTROL_LEN: usize = EXTRA_LEN + 16 + RIGHTS_MAX * 4 + 4;
 
 /// Sends bytes, and with the first of them at most [`FDS_MAX`] descriptors; returns how many bytes
 /// the socket took. Never raises SIGPIPE.
@@ -68,77 +75,247 @@ pub fn recv(
     if fds_max > FDS_MAX {
         return Err(Errno::INVAL);
     }
-    let mut control = Control([0; CONTROL_LEN]);
-    let mut slice = libc::iovec {
-        iov_base: bytes.as_mut_ptr().cast(),
-        iov_len: bytes.len(),
-    };
-    // SAFETY: a message header is integers and pointers, for which zero is valid.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut slice;
-    message.msg_iovlen = 1;
-    message.msg_control = (&raw mut control).cast();
-    message.msg_controllen = CONTROL_LEN;
-    // SAFETY: the header names `bytes` and `control`, which may be written.
-    let received =
-        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
-    let received = checked(c_long_of(received))?;
-    // Before any return: what came is ours to close.
-    let (fds, others) = take_fds(&message);
-    drop(others);
-    if fds.len() > fds_max || message.msg_flags & libc::MSG_TRUNC != 0 {
+    let mut beside = Beside::default();
+    let received = receive(socket, bytes, RecvFlags::empty(), FDS_MAX, &mut beside)?;
+    let fds = beside.fds;
+    if fds.len() > fds_max || received.flags.contains(ReturnFlags::TRUNC) {
         return Err(Errno::MSGSIZE);
     }
-    if message.msg_flags & libc::MSG_CTRUNC != 0 {
-        // There was room in the buffer for what a message may carry.
-        return Err(if fds.len() < FDS_MAX {
-            Errno::MFILE
-        } else {
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(if received.more_fds || fds.len() == FDS_MAX {
             Errno::MSGSIZE
+        } else {
+            // There was room in the buffer for what a message may carry.
+            Errno::MFILE
         });
     }
-    let received = usize::try_from(received).map_err(|_| Errno::IO)?;
-    Ok((received, fds))
+    Ok((received.len, fds))
+}
+
+/// Who sent a message, as the kernel vouches for it.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Sender {
+    /// 0 for a process outside of this pid namespace.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// What came beside the bytes of a message. Closed with the value, unless taken out.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The descriptors that were sent.
+    pub fds: Vec<OwnedFd>,
+    /// The sender, where `SO_PASSCRED` is set.
+    pub sender: Option<Sender>,
+    /// The sender as a pidfd, where `SO_PASSPIDFD` is set.
+    pub pidfd: Option<OwnedFd>,
+    /// The length of the datagrams that were joined into one, where `UDP_GRO` is set.
+    pub segment: Option<u32>,
+    /// The address it came from; none on connected streams and from unnamed sockets.
+    pub from: Option<SocketAddrAny>,
+}
+
+/// How a message came.
+#[derive(Copy, Clone, Debug)]
+pub struct Received {
+    /// Bytes: at most those asked for, or with `MSG_TRUNC` the message's own length.
+    pub len: usize,
+    /// TRUNC, CTRUNC and EOR.
+    pub flags: ReturnFlags,
+    /// More descriptors than were asked for came, and were closed.
+    pub more_fds: bool,
+}
+
+/// Sends bytes, with the first of them descriptors and, if given, who we are; to the connected peer
+/// or to an address. Returns how many bytes the socket took. Never raises SIGPIPE.
+///
+/// # Errors
+///
+/// As for [`send`]. `EINVAL`: more than [`RIGHTS_MAX`] descriptors. `EPERM`: credentials that are
+/// not ours, or the peer refuses descriptors (`SO_PASSRIGHTS`).
+pub fn send_message(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    (fds, sender): (&[BorrowedFd<'_>], Option<UCred>),
+    to: Option<&SocketAddrAny>,
+    flags: SendFlags,
+) -> Result<usize> {
+    if fds.len() > RIGHTS_MAX {
+        return Err(Errno::INVAL);
+    }
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(RIGHTS_MAX), ScmCredentials(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(Errno::INVAL);
+    }
+    if let Some(sender) = sender
+        && !control.push(SendAncillaryMessage::ScmCredentials(sender))
+    {
+        return Err(Errno::INVAL);
+    }
+    let slices = [IoSlice::new(bytes)];
+    let flags = flags | SendFlags::NOSIGNAL;
+    match to {
+        None => sendmsg(socket, &slices, &mut control, flags),
+        Some(to) => sendmsg_addr(socket, to, &slices, &mut control, flags),
+    }
+}
+
+/// Receives bytes and nothing beside them: descriptors that came are closed by the kernel, which
+/// says so by CTRUNC.
+///
+/// # Errors
+///
+/// `EAGAIN`, `ECONNRESET`, `EINTR`: as for [`recv`].
+pub fn receive_bytes(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+) -> Result<Received> {
+    let mut slice = slice_of(bytes);
+    let mut message = header(&mut slice);
+    let len = recvmsg(socket, &mut message, flags)?;
+    Ok(Received {
+        len,
+        flags: returned(&message),
+        more_fds: false,
+    })
+}
+
+/// Receives bytes and what came beside them, at most `fds_max` descriptors. CTRUNC says that
+/// something beside the bytes is missing: more descriptors came than were asked for, or this
+/// process had no room for them. What did come is in `beside` whatever else is wrong.
+///
+/// # Errors
+///
+/// `EINVAL`: `fds_max` is above [`RIGHTS_MAX`]. `EAGAIN`, `ECONNRESET`, `EINTR`: as for [`recv`].
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+    fds_max: usize,
+    beside: &mut Beside,
+) -> Result<Received> {
+    beside.fds.clear();
+    (beside.sender, beside.pidfd, beside.segment) = (None, None, None);
+    beside.from = None;
+    if fds_max > RIGHTS_MAX {
+        return Err(Errno::INVAL);
+    }
+    let mut control = Control([const { MaybeUninit::uninit() }; CONTROL_LEN]);
+    let mut from = MaybeUninit::<SocketAddrStorage>::uninit();
+    let mut slice = slice_of(bytes);
+    let mut message = header(&mut slice);
+    message.msg_control = (&raw mut control).cast();
+    // Descriptors that nobody wants are then not opened, but for a few that fit the extra room.
+    message.msg_controllen = CONTROL_LEN.min(EXTRA_LEN + 16 + fds_max.next_multiple_of(2) * 4);
+    message.msg_name = from.as_mut_ptr().cast();
+    message.msg_namelen = c_len(size_of::<SocketAddrStorage>());
+    let len = recvmsg(socket, &mut message, flags)?;
+    // Before any return: what came is ours to close.
+    take_beside(&message, beside);
+    let more_fds = beside.fds.len() > fds_max;
+    beside.fds.truncate(fds_max);
+    let named = message.msg_namelen;
+    let room = offset_of!(libc::sockaddr, sa_data)..=size_of::<SocketAddrStorage>();
+    if room.contains(&(named as usize)) {
+        // SAFETY: the kernel wrote an address of this length there.
+        beside.from = Some(unsafe { SocketAddrAny::new(from, named) });
+    }
+    let mut flags = returned(&message);
+    flags.set(
+        ReturnFlags::CTRUNC,
+        more_fds || flags.contains(ReturnFlags::CTRUNC),
+    );
+    Ok(Received {
+        len,
+        flags,
+        more_fds,
+    })
 }
 
 /// Aligned as the kernel's control messages are.
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_LEN]);
+struct Control([MaybeUninit<u8>; CONTROL_LEN]);
+
+fn slice_of(bytes: &mut [u8]) -> libc::iovec {
+    libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    }
+}
+
+/// A message header with one slice, which must outlive it.
+fn header(slice: &mut libc::iovec) -> libc::msghdr {
+    // SAFETY: a message header is integers and pointers, for which zero is valid.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = slice;
+    message.msg_iovlen = 1;
+    message
+}
+
+/// The callers' headers name buffers of theirs, which outlive this call.
+fn recvmsg(socket: BorrowedFd<'_>, message: &mut libc::msghdr, flags: RecvFlags) -> Result<usize> {
+    let flags = (flags | RecvFlags::CMSG_CLOEXEC).bits().cast_signed();
+    // SAFETY: the header names buffers that may be written for the lengths it says.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), message, flags) };
+    usize::try_from(checked(c_long_of(received))?).map_err(|_| Errno::IO)
+}
+
+fn returned(message: &libc::msghdr) -> ReturnFlags {
+    ReturnFlags::from_bits_retain(message.msg_flags.cast_unsigned())
+}
 
 const fn c_long_of(len: isize) -> core::ffi::c_long {
     len as core::ffi::c_long
 }
 
-/// The descriptors that were sent, and those that the kernel added.
-fn take_fds(message: &libc::msghdr) -> (Vec<OwnedFd>, Vec<OwnedFd>) {
-    let mut sent = Vec::with_capacity(FDS_MAX);
-    let mut added = Vec::new();
+fn c_len(len: usize) -> libc::socklen_t {
+    libc::socklen_t::try_from(len).expect("a size of a few hundred bytes")
+}
+
+/// Everything beside the bytes; each descriptor has its owner before the next is looked at.
+fn take_beside(message: &libc::msghdr, beside: &mut Beside) {
     // SAFETY: the kernel filled the header and the control buffer it names.
     let mut at = unsafe { libc::CMSG_FIRSTHDR(message) };
     // SAFETY: null at the end, or a header within the buffer.
     while let Some(header) = unsafe { at.as_ref() } {
-        let fds = match (header.cmsg_level, header.cmsg_type) {
-            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => Some(&mut sent),
-            (libc::SOL_SOCKET, SCM_PIDFD) => Some(&mut added),
-            _ => None,
+        // SAFETY: `at` is a header within the buffer.
+        let data = unsafe { libc::CMSG_DATA(at) };
+        // SAFETY: a sum of lengths.
+        let head = unsafe { libc::CMSG_LEN(0) } as usize;
+        let len = header.cmsg_len.saturating_sub(head);
+        let number = |index: usize| {
+            // SAFETY: callers ask only for numbers within the `len` bytes behind the header.
+            unsafe { data.cast::<i32>().wrapping_add(index).read_unaligned() }
         };
-        if let Some(fds) = fds {
-            // SAFETY: `at` is a header within the buffer.
-            let data = unsafe { libc::CMSG_DATA(at) }.cast::<RawFd>();
-            // SAFETY: a sum of lengths.
-            let head = unsafe { libc::CMSG_LEN(0) } as usize;
-            let count = header.cmsg_len.saturating_sub(head) / size_of::<RawFd>();
-            for index in 0..count {
-                // SAFETY: the kernel wrote `count` numbers behind the header.
-                let number = unsafe { data.wrapping_add(index).read_unaligned() };
-                if number >= 0 {
-                    // SAFETY: the kernel opened it for us just now; nobody else knows of it.
-                    fds.push(unsafe { OwnedFd::from_raw_fd(number) });
-                }
+        let owned = |number: RawFd| {
+            // SAFETY: the kernel opened it for us just now; nobody else knows of it.
+            (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
+        };
+        match (header.cmsg_level, header.cmsg_type) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                let count = len / size_of::<RawFd>();
+                beside.fds.reserve(count);
+                beside
+                    .fds
+                    .extend((0..count).filter_map(|index| owned(number(index))));
             }
+            (libc::SOL_SOCKET, SCM_PIDFD) if len >= 4 => beside.pidfd = owned(number(0)),
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= 12 => {
+                let [pid, uid, gid] = [0, 1, 2].map(|index| number(index).cast_unsigned());
+                beside.sender = Some(Sender { pid, uid, gid });
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) if len >= 4 => {
+                beside.segment = u32::try_from(number(0)).ok();
+            }
+            _ => {}
         }
         // SAFETY: `at` is a header within the buffer that `message` names.
         at = unsafe { libc::CMSG_NXTHDR(message, at) };
     }
-    (sent, added)
 }

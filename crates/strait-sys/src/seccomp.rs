@@ -21,6 +21,9 @@ pub const FUTEX_WAITV: c_long = libc::SYS_futex_waitv;
 /// The number of `pidfd_open(2)`.
 pub const PIDFD_OPEN: c_long = libc::SYS_pidfd_open;
 
+/// The number of `msgctl(2)`.
+pub const MSGCTL: c_long = libc::SYS_msgctl;
+
 /// The most calls one filter denies.
 pub const CALLS_MAX: usize = 64;
 

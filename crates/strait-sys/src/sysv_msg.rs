@@ -2,23 +2,122 @@
 //!
 //! A queue is a number, not a descriptor: it lives until it is [removed](Queue::remove), whoever
 //! made it. A message is its type, eight bytes in the machine's order and above 0, and then its
-//! text, in one buffer, as the kernel has it: nothing is copied here.
+//! text, in one buffer, as the kernel has it. [`Queue::send_with`] and [`Queue::recv_with`] copy
+//! nothing; [`Queue::send_text`] and [`Queue::recv_text`] put the two together on the stack.
 
 use core::ffi::{c_int, c_long};
-use core::ptr::null_mut;
+use core::mem::MaybeUninit;
+use core::ops::BitOr;
+use core::ptr::{null_mut, slice_from_raw_parts};
 
 use rustix::fs::Mode;
 
+use crate::sysv::Perm;
 use crate::{Errno, Result, checked};
 
 /// Bytes of a message before its text.
 pub const TYPE_LEN: usize = size_of::<c_long>();
 
+/// The longest text that is put together on the stack: what a queue takes unless the administrator
+/// says otherwise (`MSGMAX` of `linux/msg.h`).
+pub const STAGED_MAX: usize = 8192;
+
+/// A text up to this long takes little of the stack.
+const SMALL_MAX: usize = 1024;
+
+/// MSG_STAT_ANY of `linux/msg.h` (Linux 4.17): the libc crate lacks it.
+const MSG_STAT_ANY: c_int = 13;
+
+/// How a call behaves.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Flags(c_int);
+
+impl Flags {
+    /// Waits, and keeps what does not fit.
+    pub const NONE: Self = Self(0);
+    /// `EAGAIN` or `ENOMSG` instead of waiting.
+    pub const NOWAIT: Self = Self(libc::IPC_NOWAIT);
+    /// What does not fit is cut off, and lost, instead of `E2BIG`.
+    pub const NOERROR: Self = Self(libc::MSG_NOERROR);
+    /// Any type but that one.
+    pub const EXCEPT: Self = Self(libc::MSG_EXCEPT);
+    /// A copy of the message at this index, which stays; only with [`NOWAIT`](Self::NOWAIT).
+    pub const COPY: Self = Self(libc::MSG_COPY);
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// A queue in the kernel, by its number.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Queue(c_int);
 
+/// What the kernel says of a queue (`msqid_ds`).
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Stat {
+    /// Whose it is.
+    pub perm: Perm,
+    /// Messages in it.
+    pub messages: u64,
+    /// Bytes of text in it.
+    pub bytes: u64,
+    /// The most bytes of text, and the most messages, that it takes.
+    pub bytes_max: u64,
+    /// Who sent last; 0 if nobody did.
+    pub last_sender: i32,
+    /// Who received last; 0 if nobody did.
+    pub last_receiver: i32,
+    /// When the last message was sent, in seconds since 1970; 0 if none was.
+    pub sent_s: i64,
+    /// When the last one was received, likewise.
+    pub received_s: i64,
+    /// When it was made, or last changed.
+    pub changed_s: i64,
+}
+
+/// The limits of this IPC namespace, and how much of them is used (`msginfo`).
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Info {
+    /// The highest index in use.
+    pub index_max: i32,
+    /// Queues there are.
+    pub queues: i32,
+    /// The longest text of a message, in bytes.
+    pub text_max: i32,
+    /// The bytes that a new queue takes.
+    pub bytes_max: i32,
+    /// The most queues.
+    pub queues_max: i32,
+}
+
+/// A message put together: type and text, as the kernel takes and gives it.
+#[repr(C)]
+struct Staged<const MAX: usize> {
+    kind: c_long,
+    text: [MaybeUninit<u8>; MAX],
+}
+
+impl<const MAX: usize> Staged<MAX> {
+    const fn new(kind: c_long) -> Self {
+        Self {
+            kind,
+            text: [const { MaybeUninit::uninit() }; MAX],
+        }
+    }
+}
+
 impl Queue {
+    /// The queue of that number, if there is one: every call asks the kernel anew.
+    #[must_use]
+    pub const fn from_id(id: i32) -> Self {
+        Self(id)
+    }
+
     /// Makes the queue with this key; key 0 (`IPC_PRIVATE`) always makes a new one.
     ///
     /// # Errors
@@ -58,12 +157,50 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: no type, a type below 1, or more text than a queue takes (`msgmax`). `EIDRM`:
-    /// the queue was removed. `EINTR`: a signal came. `EACCES`: not for this user.
+    /// `EINVAL`: no type, a type below 1, more text than a queue takes (`msgmax`), or no such
+    /// queue. `EIDRM`: the queue was removed. `EINTR`: a signal came. `EACCES`: not for this user.
     pub fn send(self, message: &[u8]) -> Result<()> {
+        self.send_with(message, Flags::NONE)
+    }
+
+    /// [`send`](Self::send), with flags.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send). `EAGAIN`: no room, and not to wait.
+    pub fn send_with(self, message: &[u8], flags: Flags) -> Result<()> {
         let len = message.len().checked_sub(TYPE_LEN).ok_or(Errno::INVAL)?;
         // SAFETY: the buffer holds the type and `len` bytes more.
-        let result = unsafe { libc::msgsnd(self.0, message.as_ptr().cast(), len, 0) };
+        let result = unsafe { libc::msgsnd(self.0, message.as_ptr().cast(), len, flags.0) };
+        checked(c_long::from(result)).map(drop)
+    }
+
+    /// Sends a text with this type.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_with`](Self::send_with).
+    #[inline]
+    pub fn send_text(self, kind: i64, text: &[u8], flags: Flags) -> Result<()> {
+        let len = text.len();
+        if len <= SMALL_MAX {
+            self.send_staged::<SMALL_MAX>(kind, text, flags)
+        } else if len <= STAGED_MAX {
+            self.send_staged::<STAGED_MAX>(kind, text, flags)
+        } else {
+            self.send_with(&[&kind.to_ne_bytes(), text].concat(), flags)
+        }
+    }
+
+    // Not inlined: its caller should not have this on its stack when it calls something else.
+    #[inline(never)]
+    fn send_staged<const MAX: usize>(self, kind: i64, text: &[u8], flags: Flags) -> Result<()> {
+        let mut staged = Staged::<MAX>::new(kind);
+        let room = staged.text.get_mut(..text.len()).ok_or(Errno::TOOBIG)?;
+        room.write_copy_of_slice(text);
+        // SAFETY: `staged` is the type and then the text, of which `text.len()` bytes are written.
+        let result =
+            unsafe { libc::msgsnd(self.0, (&raw const staged).cast(), text.len(), flags.0) };
         checked(c_long::from(result)).map(drop)
     }
 
@@ -75,12 +212,89 @@ impl Queue {
     /// # Errors
     ///
     /// `E2BIG`: the text is longer than the buffer; the message stays. `EINVAL`: the buffer has no
-    /// room for a type. `EIDRM`, `EINTR`, `EACCES`: as for [`send`](Self::send).
+    /// room for a type, or no such queue. `EIDRM`, `EINTR`, `EACCES`: as for [`send`](Self::send).
     pub fn recv(self, buffer: &mut [u8], select: i64) -> Result<usize> {
+        self.recv_with(buffer, select, Flags::NONE)
+    }
+
+    /// [`recv`](Self::recv), with flags.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv). `ENOMSG`: no such message, and not to wait; no message at that
+    /// index. `ENOSYS`: a copy, of a kernel that cannot (CONFIG_CHECKPOINT_RESTORE).
+    pub fn recv_with(self, buffer: &mut [u8], select: i64, flags: Flags) -> Result<usize> {
         let room = buffer.len().checked_sub(TYPE_LEN).ok_or(Errno::INVAL)?;
+        let to = buffer.as_mut_ptr().cast();
         // SAFETY: the buffer may be written: a type and `room` bytes more.
-        let result = unsafe { libc::msgrcv(self.0, buffer.as_mut_ptr().cast(), room, select, 0) };
+        let result = unsafe { libc::msgrcv(self.0, to, room, select, flags.0) };
         usize::try_from(result).map_err(|_| crate::last_errno())
+    }
+
+    /// Receives one message of at most [`STAGED_MAX`] bytes of text: its type, and the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_with`](Self::recv_with).
+    #[inline(never)]
+    pub fn recv_text(self, select: i64, flags: Flags) -> Result<(i64, Vec<u8>)> {
+        let mut staged = Staged::<STAGED_MAX>::new(0);
+        let to = (&raw mut staged).cast();
+        // SAFETY: `staged` may be written: a type and `STAGED_MAX` bytes more. With MSG_COPY the
+        // kernel reads those bytes first, whatever they are, and forgets them.
+        let result = unsafe { libc::msgrcv(self.0, to, STAGED_MAX, select, flags.0) };
+        let len = usize::try_from(result).map_err(|_| crate::last_errno())?;
+        let text = slice_from_raw_parts(staged.text.as_ptr().cast::<u8>(), len.min(STAGED_MAX));
+        // SAFETY: the kernel has just written `len` bytes of text.
+        Ok((staged.kind, unsafe { &*text }.to_vec()))
+    }
+
+    /// What the kernel says of it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `EIDRM`: there is none with this number. `EACCES`: not for this user to read.
+    pub fn stat(self) -> Result<Stat> {
+        self.look(libc::IPC_STAT).map(|(_, stat)| stat)
+    }
+
+    /// The queue with this index, from 0 to [`Info::index_max`], or with the index of this number;
+    /// also one that this user may not read.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: no queue has that index now, or a kernel before 4.17.
+    pub fn stat_any(index: i32) -> Result<(Self, Stat)> {
+        Self(index).look(MSG_STAT_ANY)
+    }
+
+    fn look(self, command: c_int) -> Result<(Self, Stat)> {
+        let mut ds = MaybeUninit::<libc::msqid_ds>::zeroed();
+        // SAFETY: both commands fill the structure they are given.
+        let result = unsafe { libc::msgctl(self.0, command, ds.as_mut_ptr()) };
+        checked(c_long::from(result))?;
+        // SAFETY: it is integers, and the kernel has filled it.
+        let ds = unsafe { ds.assume_init() };
+        Ok((Self(result), Stat::from(&ds)))
+    }
+
+    /// Sets owner, group, mode (the low nine bits) and the bytes it takes.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM`: neither owner nor creator, or more bytes than a new queue takes without
+    /// CAP_SYS_RESOURCE. `EINVAL`: no user or group of that number, or no such queue.
+    pub fn set(self, (uid, gid, mode): (u32, u32, Mode), bytes_max: u64) -> Result<()> {
+        // SAFETY: the structure is integers, for which zero is valid.
+        let mut ds: libc::msqid_ds = unsafe { MaybeUninit::zeroed().assume_init() };
+        ds.msg_perm.uid = uid;
+        ds.msg_perm.gid = gid;
+        // The field has 16 bits on some machines and 32 on others.
+        ds.msg_perm.mode = (mode.bits() & 0o777) as _;
+        ds.msg_qbytes = bytes_max;
+        // SAFETY: IPC_SET only reads the structure.
+        let result = unsafe { libc::msgctl(self.0, libc::IPC_SET, &raw mut ds) };
+        checked(c_long::from(result)).map(drop)
     }
 
     /// Removes the queue, with what is in it, for everybody; sleepers get `EIDRM`.
@@ -92,6 +306,44 @@ impl Queue {
         // SAFETY: IPC_RMID takes no buffer.
         let result = unsafe { libc::msgctl(self.0, libc::IPC_RMID, null_mut()) };
         checked(c_long::from(result)).map(drop)
+    }
+}
+
+/// The limits, and how much of them is used.
+///
+/// # Errors
+///
+/// `ENOSYS`: a kernel without such queues.
+pub fn info() -> Result<Info> {
+    let mut info = MaybeUninit::<libc::msginfo>::zeroed();
+    // SAFETY: MSG_INFO fills a msginfo, whatever the prototype calls it.
+    let result = unsafe { libc::msgctl(0, libc::MSG_INFO, info.as_mut_ptr().cast()) };
+    let index_max = c_int::try_from(checked(c_long::from(result))?).unwrap_or(c_int::MAX);
+    // SAFETY: it is integers, and the kernel has filled it.
+    let info = unsafe { info.assume_init() };
+    Ok(Info {
+        index_max,
+        // With MSG_INFO the kernel counts queues there.
+        queues: info.msgpool,
+        text_max: info.msgmax,
+        bytes_max: info.msgmnb,
+        queues_max: info.msgmni,
+    })
+}
+
+impl From<&libc::msqid_ds> for Stat {
+    fn from(ds: &libc::msqid_ds) -> Self {
+        Self {
+            perm: Perm::from(&ds.msg_perm),
+            messages: ds.msg_qnum,
+            bytes: ds.__msg_cbytes,
+            bytes_max: ds.msg_qbytes,
+            last_sender: ds.msg_lspid,
+            last_receiver: ds.msg_lrpid,
+            sent_s: ds.msg_stime,
+            received_s: ds.msg_rtime,
+            changed_s: ds.msg_ctime,
+        }
     }
 }
 
@@ -117,5 +369,65 @@ mod tests {
         assert_eq!(queue.remove(), Ok(()));
         assert!(queue.remove().is_err());
         assert_eq!(Queue::open(libc::IPC_PRIVATE), Err(Errno::NOENT));
+    }
+
+    /// A queue that goes with the value, also when the test fails.
+    struct Gone(Queue);
+
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = self.0.remove();
+        }
+    }
+
+    fn queue() -> Gone {
+        Gone(Queue::create(libc::IPC_PRIVATE, Mode::RUSR | Mode::WUSR).unwrap())
+    }
+
+    #[test]
+    fn texts_are_staged_whatever_their_length() {
+        let gone = queue();
+        for len in [0, 1, SMALL_MAX, SMALL_MAX + 1, STAGED_MAX] {
+            let text: Vec<u8> = (0..=250).cycle().take(len).collect();
+            gone.0.send_text(7, &text, Flags::NOWAIT).unwrap();
+            let got = gone.0.recv_text(0, Flags::NOWAIT).unwrap();
+            assert_eq!(got, (7, text));
+        }
+        let long = gone.0.send_text(7, &[0; STAGED_MAX + 1], Flags::NOWAIT);
+        // Unless the administrator allows more.
+        let allowed = info().unwrap().text_max > STAGED_MAX.try_into().unwrap();
+        assert_eq!(long, if allowed { Ok(()) } else { Err(Errno::INVAL) });
+    }
+
+    #[test]
+    fn the_lowest_of_all_types_may_be_asked_for_as_min() {
+        let gone = queue();
+        gone.0.send_text(i64::MAX, b"high", Flags::NOWAIT).unwrap();
+        gone.0.send_text(2, b"low", Flags::NOWAIT).unwrap();
+        let lowest = |select| gone.0.recv_text(select, Flags::NOWAIT);
+        assert_eq!(lowest(-1), Err(Errno::NOMSG));
+        assert_eq!(lowest(i64::MIN), Ok((2, b"low".to_vec())));
+        assert_eq!(lowest(i64::MIN), Ok((i64::MAX, b"high".to_vec())));
+        assert_eq!(lowest(i64::MIN), Err(Errno::NOMSG));
+    }
+
+    #[test]
+    fn a_queue_tells_of_itself_and_is_changed() {
+        let gone = queue();
+        gone.0.send_text(1, b"abc", Flags::NOWAIT).unwrap();
+        let stat = gone.0.stat().unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert_eq!((stat.messages, stat.bytes), (1, 3));
+        assert_eq!((stat.last_sender, stat.last_receiver), (me, 0));
+        assert!(stat.sent_s > 0 && stat.received_s == 0 && stat.changed_s > 0);
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+        gone.0
+            .set((stat.perm.uid, stat.perm.gid, mode), 100)
+            .unwrap();
+        let (found, changed) = Queue::stat_any(gone.0.id()).unwrap();
+        assert_eq!((found, changed), (gone.0, gone.0.stat().unwrap()));
+        assert_eq!((changed.perm.mode, changed.bytes_max), (0o640, 100));
+        let info = info().unwrap();
+        assert!(info.queues >= 1 && info.queues_max >= info.queues);
     }
 }

@@ -104,6 +104,12 @@ impl Error {
         self
     }
 
+    /// The same, of a kind that the mechanism's own table names.
+    pub(crate) fn classed(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     pub(crate) fn with_status(mut self, status: u32) -> Self {
         self.0.status = Some(status);
         self

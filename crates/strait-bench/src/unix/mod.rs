@@ -2,13 +2,26 @@
 //! raw call that it wraps.
 
 mod fifo;
+mod mqueue;
+mod msg;
 mod pipe;
+mod socket;
 
 use crate::mechanism::{Entry, entry};
 use crate::{Against, Goal, Job, Limit, Placement};
 
 /// The rows.
-pub const TABLE: &[Entry] = &[entry::<pipe::Pipe>(), entry::<fifo::Fifo>()];
+pub const TABLE: &[Entry] = &[
+    entry::<pipe::Pipe>(),
+    entry::<fifo::Fifo>(),
+    entry::<msg::Msg>(),
+    entry::<mqueue::Mqueue>(),
+    entry::<socket::OfBytes<socket::Streams>>(),
+    entry::<socket::OfMessages<socket::Datagrams>>(),
+    entry::<socket::OfMessages<socket::Packets>>(),
+    entry::<socket::OfBytes<socket::Tcp>>(),
+    entry::<socket::OfMessages<socket::Udp>>(),
+];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip
 /// where that says something, both on one CPU.

@@ -8,15 +8,22 @@
 //! | `id:32769` | the object with this number, whatever its key |
 //! | `private` | a new object without a key, for `create` alone |
 
+use std::fmt;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
+
+use strait::ErrorKind;
+use strait::unix::ipc::Key;
+
+use crate::failure::Failure;
 
 /// What was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Written {
-    /// A key as a number; never 0.
-    Key(i32),
+    /// A key as a number; never private.
+    Key(Key),
     /// A file and a project, for `ftok(3)`.
-    Path(PathBuf, u8),
+    Path(PathBuf, NonZeroU8),
     /// A name from which a key is derived.
     Name(String),
     /// The kernel's number.
@@ -49,7 +56,9 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
         };
     }
     match number(text) {
-        Some(0) => Err("key 0 is no key: `create private` makes an object without one".into()),
+        Some(key) if key.is_private() => {
+            Err("key 0 is no key: `create private` makes an object without one".into())
+        }
         Some(key) => Ok(Written::Key(key)),
         None => Err(
             "write a key, such as 0x5100, PATH:PROJECT or name:NAME, or the kernel's number as \
@@ -60,20 +69,71 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
 }
 
 /// A key is 32 bits, which some show with a sign and some without.
-fn number(text: &str) -> Option<i32> {
+fn number(text: &str) -> Option<Key> {
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         let digits = Some(digits).filter(|digits| !digits.starts_with('+'))?;
-        return u32::from_str_radix(digits, 16).ok().map(u32::cast_signed);
+        return u32::from_str_radix(digits, 16).ok().map(Key::new);
     }
-    let signed = text.parse::<i32>().ok();
-    signed.or_else(|| text.parse::<u32>().ok().map(u32::cast_signed))
+    let signed = text.parse::<i32>().ok().map(i32::cast_unsigned);
+    signed.or_else(|| text.parse().ok()).map(Key::new)
 }
 
 /// Digits are a number, any other single character is itself, as C programs write `'A'`.
-fn project_of(text: &str) -> Option<u8> {
+fn project_of(text: &str) -> Option<NonZeroU8> {
     match text.as_bytes() {
-        [byte] if byte.is_ascii_graphic() && !byte.is_ascii_digit() => Some(*byte),
-        _ => text.parse().ok().filter(|project| *project != 0),
+        [byte] if byte.is_ascii_graphic() && !byte.is_ascii_digit() => NonZeroU8::new(*byte),
+        _ => text.parse().ok(),
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "{key}"),
+            Self::Path(path, project) => write!(f, "{}:{project}", path.display()),
+            Self::Name(name) => write!(f, "name:{name}"),
+            Self::Id(id) => write!(f, "id:{id}"),
+            Self::Private => f.write_str("private"),
+        }
+    }
+}
+
+impl Written {
+    /// The key to make an object with.
+    pub(crate) fn key(&self) -> Result<Key, Failure> {
+        match self {
+            Self::Key(key) => Ok(*key),
+            Self::Path(path, project) => Key::from_path(path, *project).map_err(Failure::of),
+            Self::Name(name) => Ok(Key::derive(name)),
+            Self::Id(_) => Err(Failure::new(format!(
+                "{self}: the kernel chooses the number; write a key, or private"
+            ))),
+            Self::Private => Ok(Key::PRIVATE),
+        }
+    }
+
+    /// The object that is meant. `verb` is the word for its kind on the command line.
+    pub(crate) fn find<T>(
+        &self,
+        verb: &str,
+        open: impl FnOnce(Key) -> strait::Result<T>,
+        from_id: impl FnOnce(i32) -> strait::Result<T>,
+    ) -> Result<T, Failure> {
+        let found = match self {
+            Self::Id(id) => from_id(*id),
+            Self::Private => {
+                return Err(Failure::new(
+                    "private: objects without a key are found by their number: id:N",
+                ));
+            }
+            _ => open(self.key()?),
+        };
+        found.map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::Removed => Failure::new(format!(
+                "there is no {self} (`strait {verb} list` shows what there is)"
+            )),
+            _ => Failure::of(error),
+        })
     }
 }
 
@@ -83,20 +143,25 @@ mod tests {
 
     #[test]
     fn keys_have_several_forms() {
-        assert_eq!(read("0x5100"), Ok(Written::Key(0x5100)));
-        assert_eq!(read("0xffffffff"), Ok(Written::Key(-1)));
-        assert_eq!(read("20736"), Ok(Written::Key(0x5100)));
-        assert_eq!(read("-5"), Ok(Written::Key(-5)));
-        assert_eq!(read("4294967291"), Ok(Written::Key(-5)));
+        let key = |number| Ok(Written::Key(Key::new(number)));
+        assert_eq!(read("0x5100"), key(0x5100));
+        assert_eq!(read("0xffffffff"), key(0xffff_ffff));
+        assert_eq!(read("20736"), key(0x5100));
+        assert_eq!(read("-5"), key(0xffff_fffb));
+        assert_eq!(read("4294967291"), key(0xffff_fffb));
         assert_eq!(read("id:32769"), Ok(Written::Id(32_769)));
         assert_eq!(read("id:0"), Ok(Written::Id(0)));
         assert_eq!(read("name:a:b"), Ok(Written::Name("a:b".into())));
         assert_eq!(read("private"), Ok(Written::Private));
-        let path = |project| Ok(Written::Path("/srv/a:b".into(), project));
+        let project = |number| NonZeroU8::new(number).unwrap();
+        let path = |number| Ok(Written::Path("/srv/a:b".into(), project(number)));
         assert_eq!(read("/srv/a:b:1"), path(1));
         assert_eq!(read("/srv/a:b:255"), path(255));
         assert_eq!(read("/srv/a:b:A"), path(b'A'));
-        assert_eq!(read("here:x"), Ok(Written::Path("here".into(), b'x')));
+        assert_eq!(
+            read("here:x"),
+            Ok(Written::Path("here".into(), project(b'x')))
+        );
     }
 
     #[test]

@@ -19,13 +19,15 @@ const ABANDONED: usize = 64;
 /// Wait for any of several objects, or for all of them at once
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
-/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process) or fd:N
-/// (readable, opened by the shell as in `3<fifo`).
+/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), fd:N (readable,
+/// opened by the shell as in `3<fifo`), msg:KEY or msg:KEY:TYPE (a message in a System V queue) or
+/// mqueue:NAME (in a POSIX queue).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
-/// semaphore has a unit less. With a command it is held while that runs, and then given back:
-/// mutants, and units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if
-/// a mutant's last owner died. Signals sent to this program are then passed on to the command.
+/// semaphore has a unit less; a message stays in its queue, and what is in a FIFO there. With a
+/// command it is held while that runs, and then given back: mutants, and units of semaphores. The
+/// command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals
+/// sent to this program are then passed on to the command.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \

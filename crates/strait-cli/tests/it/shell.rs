@@ -14,6 +14,8 @@ const VERBS: &[&str] = &[
     "section",
     "timer",
     "fifo",
+    "msg",
+    "mqueue",
     "wait",
     "run",
     "ls",

@@ -5,8 +5,11 @@
 //! in each says where it is faithful and where it differs.
 
 pub mod ipc;
+pub mod mqueue;
+pub mod msg;
 pub mod pipe;
 pub mod sem;
 pub mod shm;
+pub mod socket;
 
 pub use self::pipe::fifo;

@@ -23,7 +23,10 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::ROLES,
     transfer::ROLES,
     trust::ROLES,
+    unix::mqueue::ROLES,
+    unix::msg::ROLES,
     unix::pipe::ROLES,
+    unix::socket::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];

@@ -4,6 +4,8 @@ mod epoll;
 mod eventfd;
 mod pipe;
 mod tcp;
+mod udp;
+mod unix_dgram;
 mod unix_seqpacket;
 mod unix_stream;
 
@@ -11,6 +13,8 @@ pub(super) use epoll::Epoll;
 pub(super) use eventfd::Eventfd;
 pub(super) use pipe::Pipe;
 pub(super) use tcp::Tcp;
+pub(super) use udp::Udp;
+pub(super) use unix_dgram::UnixDgram;
 pub(super) use unix_seqpacket::UnixSeqpacket;
 pub(super) use unix_stream::UnixStream;
 

@@ -1,6 +1,9 @@
 //! The verbs of Linux and System V.
 
 mod fifo;
+mod mqueue;
+mod msg;
+mod socket;
 
 use crate::world::{Ran, World};
 

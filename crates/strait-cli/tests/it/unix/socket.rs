@@ -1,0 +1,158 @@
+//! `strait socket`: what crosses, how it ends, and what is refused.
+
+use crate::world::{Ran, World};
+
+/// A directory that goes with the script that is run in it.
+fn sh(world: &World, script: &str) -> Ran {
+    world.sh(&format!(
+        "D=$(mktemp -d) && cd \"$D\" || exit 99
+         trap 'kill $(jobs -p) 2> /dev/null; rm -rf \"$D\"' EXIT
+         {script}"
+    ))
+}
+
+#[test]
+fn big_binary_data_crosses_both_ways_at_once() {
+    let world = World::new();
+    for (kind, address) in [
+        ("", "./s"),
+        ("--seqpacket", "./s"),
+        ("", "@strait-cli-$$"),
+        ("", "./$(printf '%0150d' 0)/s"),
+    ] {
+        let ran = sh(
+            &world,
+            &format!(
+                "mkdir -p \"$(dirname {address})\"
+                 head -c 3000000 /dev/urandom > one; head -c 2000000 /dev/urandom > two
+                 $STRAIT socket listen {kind} {address} < one > came_two &
+                 $STRAIT wait socket:{address} --timeout 20s || exit 9
+                 $STRAIT socket connect {kind} {address} < two > came_one || exit 8
+                 wait $! || exit 7
+                 cmp one came_one && cmp two came_two && echo same; ls {address}"
+            ),
+        );
+        assert!(ran.out.starts_with("socket:"), "{address}: {ran:?}");
+        assert!(ran.out.ends_with("same\n"), "{kind} {address}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_end_of_input_is_the_peers_end() {
+    let world = World::new();
+    // The listener answers only once it has read to the end: a half of the connection closes.
+    let ran = sh(
+        &world,
+        "mkfifo back
+         $STRAIT socket listen ./s < back | wc -c > back &
+         $STRAIT wait socket:./s > /dev/null
+         printf 12345 | $STRAIT socket connect ./s",
+    );
+    assert_eq!((ran.status, ran.out.trim()), (Some(0), "5"), "{ran:?}");
+}
+
+#[test]
+fn a_kept_listener_accepts_again_and_a_killed_one_is_taken_over() {
+    let world = World::new();
+    let ran = sh(
+        &world,
+        "$STRAIT socket listen ./s --keep > got &
+         keeper=$!
+         $STRAIT wait socket:./s > /dev/null
+         for word in one two three; do echo $word | $STRAIT socket connect ./s || exit 9; done
+         $STRAIT socket info ./s | head -1 | grep -c \"($keeper)\"
+         $STRAIT socket ls --listening | grep -c ' ./s$'
+         $STRAIT socket listen ./s --timeout 1s; echo $?
+         kill -9 $keeper; wait $keeper 2> /dev/null
+         cat got
+         $STRAIT socket connect ./s < /dev/null; echo $?
+         $STRAIT socket listen ./s --timeout 1ms; echo $?
+         ls s 2> /dev/null; echo gone",
+    );
+    let expected = "1\n1\n125\none\ntwo\nthree\n125\n124\ngone\n";
+    assert_eq!(ran.out, expected, "{ran:?}");
+    assert!(ran.err.contains("lives"), "{ran:?}");
+    assert!(ran.err.contains("nobody listens there"), "{ran:?}");
+}
+
+#[test]
+fn datagrams_are_sent_and_received() {
+    let world = World::new();
+    let ran = sh(
+        &world,
+        "$STRAIT socket recv ./d --count 3 --lines > got &
+         $STRAIT wait socket:./d > /dev/null
+         $STRAIT socket send ./d first && printf 'sec\\0ond' | $STRAIT socket send ./d &&
+         $STRAIT socket send ./d ''
+         wait $!; echo $?
+         od -An -c got | tr -s ' '
+         $STRAIT socket send ./d nobody; echo $?
+         $STRAIT socket recv udp:127.0.0.1:0 --timeout 1ms; echo $?",
+    );
+    let text = " f i r s t \\n s e c \\0 o n d \\n \\n\n";
+    assert_eq!(ran.out, format!("0\n{text}125\n124\n"), "{ran:?}");
+}
+
+#[test]
+fn tcp_is_relayed_and_names_are_looked_up() {
+    let world = World::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let copied = std::io::copy(&mut socket.try_clone().unwrap(), &mut socket);
+        copied.unwrap()
+    });
+    let ran = world.fed(&format!("socket connect tcp:localhost:{port}"), b"over TCP");
+    assert_eq!((ran.status, &*ran.out), (Some(0), "over TCP"), "{ran:?}");
+    assert_eq!(peer.join().unwrap(), 8);
+    let ran = world.strait(&format!("socket connect tcp:127.0.0.1:{port}"));
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+}
+
+#[test]
+fn whoever_is_gone_ends_the_relay() {
+    let world = World::new();
+    // The peer is killed while this side still has an open, silent input.
+    let ran = sh(
+        &world,
+        "mkfifo silent; exec 3<> silent
+         echo bye | $STRAIT socket listen ./s > rest &
+         listener=$!
+         $STRAIT wait socket:./s > /dev/null
+         $STRAIT socket connect ./s < silent > got &
+         relay=$!
+         until [ -s got ]; do sleep 0.01; done
+         kill -9 $listener
+         wait $relay; echo $?; cat got",
+    );
+    assert_eq!(ran.out, "0\nbye\n", "{ran:?}");
+    // Nobody reads what comes: the relay ends.
+    let ran = sh(
+        &world,
+        "yes | $STRAIT socket listen ./s &
+         $STRAIT wait socket:./s > /dev/null
+         $STRAIT socket connect ./s < /dev/null | head -2
+         wait $!",
+    );
+    assert_eq!((&*ran.out, ran.status), ("y\ny\n", Some(125)), "{ran:?}");
+}
+
+#[test]
+fn wrong_addresses_are_explained() {
+    let world = World::new();
+    for (line, why) in [
+        ("socket connect nonsense", "write /PATH, @NAME"),
+        ("socket connect udp:127.0.0.1:1", "UDP has no connections"),
+        ("socket recv tcp:127.0.0.1:1", "TCP has no datagrams"),
+        ("socket connect /no/such/path", "no such"),
+        ("wait socket:tcp:127.0.0.1:1", "only a socket at"),
+        ("run --pass a=socket:@a -- true", "can be passed"),
+    ] {
+        let ran = world.strait(line);
+        assert_eq!(ran.status, Some(125), "{line}: {ran:?}");
+        assert!(ran.err.contains(why), "{line}: {ran:?}");
+    }
+    let nobody = world.strait("wait socket:@strait-nobody --timeout 20ms");
+    assert_eq!((nobody.status, &*nobody.out), (Some(124), ""));
+}

@@ -1,0 +1,159 @@
+//! Socket addresses as the kernel reads and writes them: paths, abstract names, internet, vsock.
+//!
+//! What rustix decodes is left to rustix; added are vsock, which it lacks, and a reading of Unix
+//! addresses that believes no peer: a path of 108 bytes has no NUL, and an abstract name holds any
+//! bytes. `unix(7)` under "Address format", `ip(7)`, `vsock(7)`.
+
+use std::net::SocketAddr;
+
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
+
+use crate::{Errno, Result};
+
+/// The longest path or abstract name in an address, in bytes: a NUL takes the last of 108.
+pub const UNIX_MAX: usize = 107;
+
+/// `VMADDR_CID_ANY`: any of this machine's context ids.
+pub const VSOCK_CID_ANY: u32 = u32::MAX;
+/// `VMADDR_CID_LOCAL`: this machine by itself; takes the module `vsock_loopback`.
+pub const VSOCK_CID_LOCAL: u32 = 1;
+/// `VMADDR_PORT_ANY`: a port of the kernel's choice.
+pub const VSOCK_PORT_ANY: u32 = u32::MAX;
+
+/// What an address says.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Name<'a> {
+    /// A Unix socket without a name.
+    Unnamed,
+    /// A Unix socket in the file system.
+    Path(&'a [u8]),
+    /// A Unix socket with a name of any bytes, the first NUL not counted.
+    Abstract(&'a [u8]),
+    /// IPv4 or IPv6.
+    Inet(SocketAddr),
+    /// A port of a virtual machine or its host.
+    Vsock {
+        /// Which machine.
+        cid: u32,
+        /// Which of its ports.
+        port: u32,
+    },
+    /// Another family, by its number.
+    Other(u16),
+}
+
+impl Name<'_> {
+    /// The form the kernel takes.
+    ///
+    /// # Errors
+    ///
+    /// `ENAMETOOLONG`: above [`UNIX_MAX`]. `EINVAL`: an empty path, a NUL in it, or
+    /// [`Name::Other`].
+    pub fn encode(self) -> Result<SocketAddrAny> {
+        match self {
+            Name::Unnamed => Ok(SocketAddrUnix::new_unnamed().into()),
+            Name::Path([]) => Err(Errno::INVAL),
+            Name::Path(path) if path.len() > UNIX_MAX => Err(Errno::NAMETOOLONG),
+            Name::Path(path) => Ok(SocketAddrUnix::new(path)?.into()),
+            Name::Abstract(name) => Ok(SocketAddrUnix::new_abstract_name(name)?.into()),
+            Name::Inet(address) => Ok(address.into()),
+            Name::Vsock { cid, port } => Ok(Vm { cid, port }.as_any()),
+            Name::Other(_) => Err(Errno::INVAL),
+        }
+    }
+}
+
+/// Reads an address that came from the kernel.
+#[must_use]
+pub fn decode(address: &SocketAddrAny) -> Name<'_> {
+    let family = address.address_family();
+    // SAFETY: the type promises that so many bytes from there are initialised.
+    let bytes = unsafe {
+        core::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.addr_len() as usize)
+    };
+    let rest = bytes.get(2..).unwrap_or(&[]);
+    match family {
+        AddressFamily::UNIX => match rest {
+            [] => Name::Unnamed,
+            [0, name @ ..] => Name::Abstract(name),
+            path => Name::Path(path.split(|byte| *byte == 0).next().unwrap_or(path)),
+        },
+        AddressFamily::INET | AddressFamily::INET6 => {
+            SocketAddr::try_from(address.clone()).map_or(Name::Other(family.as_raw()), Name::Inet)
+        }
+        AddressFamily::VSOCK => {
+            // struct sockaddr_vm: family, two reserved bytes, port, cid.
+            let word = |at: usize| {
+                rest.get(at..at + 4)?
+                    .try_into()
+                    .ok()
+                    .map(u32::from_ne_bytes)
+            };
+            match (word(6), word(2)) {
+                (Some(cid), Some(port)) => Name::Vsock { cid, port },
+                _ => Name::Other(family.as_raw()),
+            }
+        }
+        other => Name::Other(other.as_raw()),
+    }
+}
+
+/// An address of `AF_VSOCK`.
+struct Vm {
+    cid: u32,
+    port: u32,
+}
+
+// SAFETY: the closure gets a whole `sockaddr_vm` that lives through the call.
+unsafe impl SocketAddrArg for Vm {
+    unsafe fn with_sockaddr<R>(
+        &self,
+        f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
+    ) -> R {
+        let raw = libc::sockaddr_vm {
+            svm_family: AddressFamily::VSOCK.as_raw(),
+            svm_reserved1: 0,
+            svm_port: self.port,
+            svm_cid: self.cid,
+            svm_zero: [0; 4],
+        };
+        let len = SocketAddrLen::try_from(size_of_val(&raw)).expect("16 bytes");
+        f((&raw const raw).cast(), len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! There and back.
+
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let longest = [b'x'; UNIX_MAX];
+        for name in [
+            Name::Unnamed,
+            Name::Path(b"/run/x"),
+            Name::Path(&longest),
+            Name::Abstract(b""),
+            Name::Abstract(b"a\0b\0"),
+            Name::Abstract(&longest),
+            Name::Inet("127.0.0.1:80".parse().unwrap()),
+            Name::Inet("[fe80::1%3]:80".parse().unwrap()),
+            Name::Vsock { cid: 3, port: 1024 },
+        ] {
+            assert_eq!(decode(&name.encode().unwrap()), name);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let long = [b'x'; UNIX_MAX + 1];
+        assert_eq!(Name::Path(&long).encode().err(), Some(Errno::NAMETOOLONG));
+        assert!(Name::Abstract(&long).encode().is_err());
+        assert_eq!(Name::Path(b"").encode().err(), Some(Errno::INVAL));
+        assert_eq!(Name::Path(b"a\0b").encode().err(), Some(Errno::INVAL));
+        assert_eq!(Name::Other(9).encode().err(), Some(Errno::INVAL));
+    }
+}
