@@ -7,6 +7,7 @@
 mod ci;
 mod models;
 mod peers;
+mod soak;
 mod storm;
 mod strace;
 mod tidy;
@@ -35,6 +36,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "foreign programs that tests talk to, installed",
         peers::run,
     ),
+    Subcommand::new("soak", "tests that move very much", soak::run),
     Subcommand::new(
         "storm",
         "kills at random and at every step, at length",

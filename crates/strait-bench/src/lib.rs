@@ -34,8 +34,6 @@
 
 pub mod command;
 mod engine;
-
-mod link;
 mod mechanism;
 mod message;
 pub mod nt;
@@ -46,8 +44,8 @@ pub mod rival;
 mod survey;
 pub mod unix;
 
+pub use engine::link::Site;
 pub use engine::role::peer_main;
-pub use link::Site;
 pub use mechanism::failure::{Failure, Outcome};
 pub use mechanism::figure::{
     Against, Carries, Check, Goal, Job, Limit, Measure, Placement, Side, Waits,

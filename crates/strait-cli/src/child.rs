@@ -16,7 +16,10 @@ use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, getpid};
-use strait_sys::signal::{self, Set, Signal, Taken};
+use strait_sys::sigaction::{self, Action};
+use strait_sys::siginfo::{Code, Fields, Info};
+use strait_sys::signal::{self, Change, Set, Signal};
+use strait_sys::sigsend::{self, Target};
 use strait_sys::{Errno, spawn};
 
 use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND};
@@ -30,11 +33,11 @@ const TAKEN: [Signal; 13] = [
     Signal::TERM,
     Signal::USR1,
     Signal::USR2,
-    Signal::ALARM,
-    Signal::VTALARM,
+    Signal::ALRM,
+    Signal::VTALRM,
     Signal::PROF,
     Signal::IO,
-    Signal::POWER,
+    Signal::PWR,
     Signal::STKFLT,
     Signal::CONT,
 ];
@@ -68,19 +71,27 @@ pub(crate) struct Hold {
 impl Hold {
     /// From here on signals wait. Those that this program was born to ignore stay ignored.
     pub(crate) fn begin() -> Self {
-        let heeded = |signal: &Signal| signal::is_ignored(*signal) == Ok(false);
+        let heeded = |signal: &Signal| {
+            sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
+        };
         let mut taken: Vec<Signal> = TAKEN.into_iter().filter(heeded).collect();
         // A parent may have ignored it; then no child would announce its end, or leave a status.
-        let _ = signal::reset(Signal::CHILD);
-        taken.push(Signal::CHILD);
-        let taken = Set::new(&taken).expect("none of them is libc's own");
-        let before = taken.block().expect("the set is valid");
+        let _ = sigaction::set(Signal::CHLD, Action::Default);
+        taken.push(Signal::CHLD);
+        let taken = Set::new(taken);
+        let before = block(taken);
         Self {
             taken,
             before,
             interrupted: false,
             is_end: false,
         }
+    }
+
+    /// The command shall begin with these signals blocked, not with what is blocked now.
+    pub(crate) fn with_mask(mut self, before: Set) -> Self {
+        self.before = before;
+        self
     }
 
     /// Runs it to its end.
@@ -94,7 +105,7 @@ impl Hold {
         let code = match (status.code(), status.signal()) {
             (Some(code), _) => code,
             (None, Some(signal)) => {
-                self.is_end = self.interrupted && signal == Signal::INT.as_raw();
+                self.is_end = self.interrupted && signal == Signal::INT.number();
                 128 + signal
             }
             (None, None) => 1,
@@ -106,13 +117,13 @@ impl Hold {
         loop {
             if let Some(status) = child.try_wait()? {
                 // What ended it was sent to this program before that, but may not be taken yet.
-                while let Ok(taken) = self.taken.wait(Some(Duration::ZERO)) {
-                    self.interrupted |= is_key(taken, Signal::INT);
+                while let Ok(taken) = signal::take(&self.taken, Some(Duration::ZERO)) {
+                    self.interrupted |= is_key(&taken, Signal::INT);
                 }
                 return Ok(status);
             }
-            match self.taken.wait(None) {
-                Ok(taken) => self.pass_on(taken, Pid::from_child(child)),
+            match signal::take(&self.taken, None) {
+                Ok(taken) => self.pass_on(&taken, Pid::from_child(child)),
                 // This program was stopped and continued.
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -120,32 +131,50 @@ impl Hold {
         }
     }
 
-    fn pass_on(&mut self, taken: Taken, command: Pid) {
+    fn pass_on(&mut self, taken: &Info, command: Pid) {
         self.interrupted |= is_key(taken, Signal::INT);
         let is_known = is_key(taken, Signal::INT) || is_key(taken, Signal::QUIT);
         // What the command sent it need not hear: it may have sent it to its whole group.
-        if is_known || taken.sender == command.as_raw_nonzero().get() {
+        if is_known || sender(taken) == Some(command.as_raw_nonzero().get()) {
             return;
         }
-        let signal = Signal::from_named_raw(taken.number);
-        if let Some(signal) = signal.filter(|signal| *signal != Signal::CHILD) {
+        let signal = taken.signal();
+        if let Some(signal) = signal.filter(|signal| *signal != Signal::CHLD) {
             // Nobody else waits for it, so the number is still its own. It may have ended.
-            let _ = signal::send(command, signal);
+            let _ = sigsend::kill(Target::Process(command), Some(signal));
         }
     }
 }
 
 /// Whether it came from that key of the terminal, and so to the command as well.
-fn is_key(taken: Taken, signal: Signal) -> bool {
-    taken.from_kernel && taken.number == signal.as_raw()
+fn is_key(taken: &Info, signal: Signal) -> bool {
+    taken.code() == Code::Kernel && taken.signal() == Some(signal)
+}
+
+/// The process that sent it.
+fn sender(taken: &Info) -> Option<i32> {
+    match taken.fields() {
+        Fields::Sent { pid, .. } | Fields::Queued { pid, .. } => Some(pid),
+        _ => None,
+    }
+}
+
+/// Blocks these too. What was blocked before.
+fn block(signals: Set) -> Set {
+    signal::change_mask(Change::Block, signals).expect("a set and a word are given")
+}
+
+/// What is blocked.
+pub(crate) fn mask() -> Set {
+    block(Set::default())
 }
 
 impl Drop for Hold {
     /// A shell goes on with its script after a command that dealt with Ctrl-C and ended; one that
     /// died of it ends the script. So that shells see it, this program dies of it as well.
     fn drop(&mut self) {
-        if self.is_end && self.before.block_only().is_ok() {
-            let _ = signal::send(getpid(), Signal::INT);
+        if self.is_end && signal::change_mask(Change::Replace, self.before).is_ok() {
+            let _ = sigsend::kill(Target::Process(getpid()), Some(Signal::INT));
         }
     }
 }

@@ -7,13 +7,16 @@
 //! | `timer:5s` | this much time |
 //! | `timer:@NAME` | the timer object |
 //! | `pid:N` | the end of a process |
+//! | `signal:TERM` | a signal to this program, by name or number; it is taken |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
 //! | `fifo:PATH` | something to read in a FIFO; nothing is read |
 //! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
 //! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
 //! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |
+//! | `sem:KEY:N` | a unit of semaphore N of a System V set |
 //! | `section:NAME` | the section; it can be passed, not waited for |
 
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,13 +26,15 @@ use strait::nt::{Event, EventPair, Mutant, Section, Semaphore, Timer};
 use strait::unix::mqueue::Queue as PosixQueue;
 use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
+use strait::unix::sem::{self, Acquiring};
+use strait::unix::signal::{Receiver, Set, Signal};
 use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::{fifo, key, mqueue, msg, socket};
+use crate::unix::{fifo, key, mqueue, msg, signal, socket};
 use crate::value;
 
 /// What was written.
@@ -47,8 +52,28 @@ pub(crate) enum Written {
     /// A POSIX queue by its name.
     Mqueue(String),
     Socket(Address),
-    /// A signal by its name: known, and not built yet.
-    Signal,
+    Signal(Signal),
+    /// A unit of a System V semaphore, which comes back with the end of this program, or not.
+    Unit(key::Written, u16, Undo),
+}
+
+/// What becomes of a unit when this program ends.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Undo {
+    /// It stays taken.
+    Never,
+    /// The kernel gives it back.
+    AtEnd,
+}
+
+impl Written {
+    /// The same, to be held only while a command runs.
+    pub(crate) fn held(self) -> Self {
+        match self {
+            Self::Unit(key, number, _) => Self::Unit(key, number, Undo::AtEnd),
+            other => other,
+        }
+    }
 }
 
 /// Reads one.
@@ -90,12 +115,16 @@ pub(crate) fn read(text: &str) -> Result<Written, String> {
             Ok(_) => Err("only a socket at /PATH or @NAME can be waited for".into()),
             Err(error) => Err(error.why().to_owned()),
         },
-        "signal" => Ok(Written::Signal),
+        "sem" => match rest.rsplit_once(':').map(|(set, at)| (set, at.parse())) {
+            Some((set, Ok(number))) => Ok(Written::Unit(key::read(set)?, number, Undo::Never)),
+            _ => Err("write sem:KEY:N with the number of a semaphore, the first being 0".into()),
+        },
+        "signal" => signal::named(rest).map(Written::Signal),
         _ => match Kind::ALL.into_iter().find(|known| known.word() == kind) {
             Some(kind) => Ok(Written::Object(kind, rest.into())),
             None => Err(format!(
                 "`{kind}` cannot be waited for: event, eventpair, mutant, semaphore, timer, pid, \
-                 fd, fifo, msg, mqueue, socket"
+                 signal, fd, fifo, msg, sem, mqueue, socket"
             )),
         },
     }
@@ -127,6 +156,9 @@ pub(crate) enum Member {
     Fifo(Reader),
     Msg(Receiving),
     Mqueue(PosixQueue),
+    Unit(Acquiring),
+    /// Blocked for good: what comes when the wait is over must not end this program instead.
+    Signal(ManuallyDrop<Receiver>),
 }
 
 impl Context {
@@ -156,16 +188,23 @@ impl Context {
                 Failure::of(error)
             })?),
             Written::Descriptor(number) => Member::Descriptor(descriptor(*number)?),
+            Written::Unit(key, number, undo) => {
+                let op = match undo {
+                    Undo::Never => sem::down(*number),
+                    Undo::AtEnd => sem::down(*number).undo(),
+                };
+                let unit = crate::unix::sem::find(key)?.acquiring(&[op]);
+                Member::Unit(unit.map_err(Failure::of)?)
+            }
             Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),
             Written::Msg(key, kind) => Member::Msg(msg::to_wait(key, *kind)?),
             Written::Mqueue(name) => Member::Mqueue(mqueue::to_wait(name)?),
             Written::Socket(_) => {
                 return Err(Failure::new("a socket's address can only be waited for"));
             }
-            Written::Signal => {
-                return Err(Failure::new(
-                    "waiting for signals is not built yet (a shell's `trap` can set an event)",
-                ));
+            Written::Signal(signal) => {
+                let receiver = Set::new([*signal]).block().map_err(Failure::of)?;
+                Member::Signal(ManuallyDrop::new(receiver))
             }
         };
         Ok(opened)
@@ -216,7 +255,17 @@ impl Member {
             Self::Descriptor(fd) => Box::new(wait::readable(fd)),
             Self::Msg(looking) => Box::new(looking),
             Self::Mqueue(queue) => Box::new(queue),
+            Self::Unit(unit) => Box::new(unit),
+            Self::Signal(receiver) => Box::new(&**receiver),
         })
+    }
+
+    /// Takes what was won, where a wait only looks.
+    pub(crate) fn take(&self) -> Result<(), Failure> {
+        match self {
+            Self::Signal(receiver) => receiver.try_recv().map(drop).map_err(Failure::of),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -247,7 +296,6 @@ mod tests {
         let named = Address::Abstract(b"a:b".into());
         assert_eq!(read("socket:@a:b"), Ok(Written::Socket(named)));
         assert!(read("socket:tcp:127.0.0.1:80").is_err());
-        assert_eq!(read("signal:INT"), Ok(Written::Signal));
         let msg = |key, kind| Ok(Written::Msg(key, kind));
         assert_eq!(
             read("msg:0x5100"),
@@ -263,6 +311,9 @@ mod tests {
         assert_eq!(read("msg:/a:1"), msg(path.clone(), 0));
         assert_eq!(read("msg:/a:1:5"), msg(path, 5));
         assert_eq!(read("mqueue:/a"), Ok(Written::Mqueue("/a".into())));
+        let set = key::Written::Id(7);
+        assert_eq!(read("sem:id:7:2"), Ok(Written::Unit(set, 2, Undo::Never)));
+        assert_eq!(read("signal:INT"), Ok(Written::Signal(Signal::INT)));
         for wrong in [
             "event",
             "event:",
@@ -273,7 +324,12 @@ mod tests {
             "pid:0",
             "fd:-1",
             "timer:@",
+            "signal:NOSUCH",
             "timer:soon",
+            "sem:7",
+            "sem:0x7:",
+            "sem:0x7:x",
+            "sem:nokey:0",
             "",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");

@@ -8,10 +8,10 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
-use crate::unix::{fifo, mqueue, msg, socket};
+use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
-/// Events, mutants, semaphores, shared memory and timers between processes, from the shell.
+/// How processes talk, from the shell: NT objects, FIFOs, System V IPC, sockets, signals.
 #[derive(Debug, Parser)]
 #[command(
     name = "strait",
@@ -56,6 +56,9 @@ pub(crate) enum Verb {
     /// Timers: ready at a time, once or again and again
     #[command(subcommand)]
     Timer(timer::Verb),
+    /// Signals: numbers that the kernel delivers
+    #[command(subcommand)]
+    Signal(signal::Verb),
     /// FIFOs: pipes with a name in the file system
     #[command(subcommand)]
     Fifo(fifo::Verb),
@@ -68,6 +71,12 @@ pub(crate) enum Verb {
     /// Sockets: streams, packets and datagrams, here and far away
     #[command(subcommand)]
     Socket(socket::Verb),
+    /// System V semaphores: sets of counters that change together
+    #[command(subcommand)]
+    Sem(sem::Verb),
+    /// System V shared memory: segments found by a key
+    #[command(subcommand)]
+    Shm(shm::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -88,10 +97,13 @@ impl Verb {
             Self::Semaphore(verb) => verb.run(context),
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
+            Self::Signal(verb) => verb.run(context),
             Self::Fifo(verb) => verb.run(context),
             Self::Msg(verb) => verb.run(context),
             Self::Mqueue(verb) => verb.run(context),
             Self::Socket(verb) => verb.run(context),
+            Self::Sem(verb) => verb.run(context),
+            Self::Shm(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

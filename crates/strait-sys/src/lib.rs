@@ -7,9 +7,11 @@
 //!
 //! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
-//! - Mechanisms of the kernel: [`mqueue`], [`signal`], [`sysv`], [`sysv_msg`], [`sysv_sem`],
-//!   [`sysv_shm`], [`vmsplice`].
-//! - Peers: [`pass`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
+//! - Signals: [`signal`], [`siginfo`], [`sigsend`], [`sigaction`], [`signalfd`]. Children:
+//!   [`spawn`].
+//! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`], [`sysv_shm`],
+//!   [`vmsplice`].
+//! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -32,13 +34,18 @@ pub mod interrupt;
 pub mod kill;
 pub mod map;
 pub mod memfd;
+pub mod mmsg;
 pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
+pub mod sigaction;
+pub mod siginfo;
 pub mod signal;
+pub mod signalfd;
+pub mod sigsend;
 pub mod sockaddr;
 pub mod sockopt;
 pub mod spawn;

@@ -1,20 +1,19 @@
 //! A process as a descriptor: it names one process for ever, unlike its number.
 //!
 //! Use it to watch a peer's death (it polls readable when the process has exited) and to signal a
-//! process without the danger that its number is another's by now. A peer's own number is only
+//! process ([`sigsend::pidfd`](crate::sigsend::pidfd)) without the danger that its number is
+//! another's by now. A peer's own number is only
 //! trustworthy while it lives: prefer a pidfd that came with the socket where the kernel has that.
 //!
-//! `pidfd_open(2)` (Linux 5.3), `pidfd_send_signal(2)`, `pidfd_getfd(2)` (5.6).
+//! `pidfd_open(2)` (Linux 5.3), `pidfd_getfd(2)` (5.6).
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{
-    PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open, pidfd_send_signal,
-};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use rustix::time::Timespec;
 
-pub use rustix::process::{Pid, Signal};
+pub use rustix::process::Pid;
 
 use crate::futex::Probe;
 use crate::{Errno, Result};
@@ -45,15 +44,6 @@ pub fn exited(process: BorrowedFd<'_>) -> bool {
             Err(_) => return false,
         }
     }
-}
-
-/// Sends the process a signal.
-///
-/// # Errors
-///
-/// `ESRCH`: it has exited and was waited for. `EPERM`: not ours to signal.
-pub fn send_signal(process: BorrowedFd<'_>, signal: Signal) -> Result<()> {
-    pidfd_send_signal(process, signal)
 }
 
 /// Our own descriptor for what has the number `fd` in that process. Takes the right to trace it.

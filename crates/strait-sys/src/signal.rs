@@ -1,210 +1,397 @@
-//! Signals taken by asking for them, never by handlers: `sigtimedwait(2)`, `pthread_sigmask(3)`,
-//! `sigaction(2)`.
+//! Signal numbers, sets of them, the mask of a thread, and taking blocked signals by asking.
 //!
-//! A signal to be waited for must be blocked in every thread: block it before starting any. What
-//! is sent twice before it is taken comes once (realtime signals excepted).
+//! No handler is involved: a signal to be taken is blocked in every thread, which is done before
+//! any is started. A standard signal that is sent twice before it is taken comes once; real-time
+//! signals queue.
+//!
+//! `signal(7)`, `rt_sigprocmask(2)`, `rt_sigtimedwait(2)`, `rt_sigpending(2)`. The kernel is called
+//! directly: the C library's sigtimedwait turns SI_TKILL into SI_USER.
 
-use core::ffi::{c_int, c_long};
-use core::mem::MaybeUninit;
-use core::ptr::{null, null_mut};
+use core::ffi::c_int;
+use core::fmt;
+use core::ptr::null;
+use core::str::FromStr;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
-
-pub use rustix::process::Signal;
-
+use crate::siginfo::Info;
 use crate::time::timespec;
-use crate::{Errno, Result, checked};
+use crate::{Result, checked};
+
+/// The number of a signal: 1 to 31, or a real-time one that the C library leaves to programs.
+#[derive(Copy, Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Signal(u8);
+
+/// Why something is not a signal that a program can use.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum NotASignal {
+    /// Outside 1 to 64.
+    Number(i64),
+    /// The C library keeps it for its threads: 32 and 33 with glibc.
+    Reserved(i64),
+    /// There are fewer real-time signals.
+    Realtime(u32),
+    /// No such name.
+    Name(String),
+}
+
+/// What a signal does to a process that neither handles nor ignores nor blocks it.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum DefaultAction {
+    /// Ends the process.
+    Terminate,
+    /// Ends it with a core dump, if its limits allow one.
+    Core,
+    /// Nothing.
+    Ignore,
+    /// Stops it.
+    Stop,
+    /// Continues it, which happens even where the signal is ignored or blocked.
+    Continue,
+}
+
+macro_rules! signals {
+    ($($name:ident = $number:ident, $action:ident, $about:literal;)*) => {
+        impl Signal {
+            $(#[doc = $about]
+            pub const $name: Self = Self(libc::$number.to_le_bytes()[0]);)*
+        }
+
+        /// Names without `SIG`, and default actions.
+        const STANDARD: &[(&str, Signal, DefaultAction)] =
+            &[$((stringify!($name), Signal::$name, DefaultAction::$action)),*];
+    };
+}
+
+#[rustfmt::skip]
+signals! {
+    HUP = SIGHUP, Terminate, "The terminal is gone; by custom, read the configuration again.";
+    INT = SIGINT, Terminate, "Interrupt from the keyboard.";
+    QUIT = SIGQUIT, Core, "Quit from the keyboard.";
+    ILL = SIGILL, Core, "An illegal instruction.";
+    TRAP = SIGTRAP, Core, "A breakpoint.";
+    ABRT = SIGABRT, Core, "abort(3).";
+    BUS = SIGBUS, Core, "Memory that cannot be had, such as a map of a truncated file.";
+    FPE = SIGFPE, Core, "Arithmetic that cannot be done.";
+    KILL = SIGKILL, Terminate, "Kill: cannot be caught, blocked or ignored.";
+    USR1 = SIGUSR1, Terminate, "The program's own.";
+    SEGV = SIGSEGV, Core, "An invalid reference to memory.";
+    USR2 = SIGUSR2, Terminate, "The program's own.";
+    PIPE = SIGPIPE, Terminate, "A write to a pipe or socket without a reader.";
+    ALRM = SIGALRM, Terminate, "alarm(2) or setitimer(2).";
+    TERM = SIGTERM, Terminate, "A request to end.";
+    STKFLT = SIGSTKFLT, Terminate, "Unused.";
+    CHLD = SIGCHLD, Ignore, "A child stopped, went on or ended.";
+    CONT = SIGCONT, Continue, "Go on if stopped.";
+    STOP = SIGSTOP, Stop, "Stop: cannot be caught, blocked or ignored.";
+    TSTP = SIGTSTP, Stop, "Stop from the keyboard.";
+    TTIN = SIGTTIN, Stop, "A read from the terminal by a background process.";
+    TTOU = SIGTTOU, Stop, "A write to the terminal by a background process.";
+    URG = SIGURG, Ignore, "Urgent data on a socket.";
+    XCPU = SIGXCPU, Core, "Over the limit of CPU time.";
+    XFSZ = SIGXFSZ, Core, "Over the limit of a file's size.";
+    VTALRM = SIGVTALRM, Terminate, "A timer of CPU time.";
+    PROF = SIGPROF, Terminate, "A timer of profiling.";
+    WINCH = SIGWINCH, Ignore, "The terminal's window changed its size.";
+    IO = SIGIO, Terminate, "A descriptor is ready.";
+    PWR = SIGPWR, Terminate, "The power fails.";
+    SYS = SIGSYS, Core, "A system call that does not exist or is forbidden.";
+}
+
+/// Other names of the same numbers.
+const ALIASES: &[(&str, Signal)] = &[
+    ("IOT", Signal::ABRT),
+    ("CLD", Signal::CHLD),
+    ("POLL", Signal::IO),
+];
+
+impl Signal {
+    /// The signal of that number.
+    ///
+    /// # Errors
+    ///
+    /// It is not in 1 to 64, or the C library keeps it for itself.
+    pub fn new(number: i32) -> core::result::Result<Self, NotASignal> {
+        match u8::try_from(number) {
+            Ok(small @ 1..=31) => Ok(Self(small)),
+            Ok(small @ 32..=64) if number >= libc::SIGRTMIN() => Ok(Self(small)),
+            Ok(32..=64) => Err(NotASignal::Reserved(number.into())),
+            _ => Err(NotASignal::Number(number.into())),
+        }
+    }
+
+    /// The real-time signal SIGRTMIN + `n`. Which number that is, the C library says at run time.
+    ///
+    /// # Errors
+    ///
+    /// `n` is above SIGRTMAX - SIGRTMIN, which is 30 with glibc.
+    pub fn realtime(n: u32) -> core::result::Result<Self, NotASignal> {
+        i32::try_from(n)
+            .ok()
+            .and_then(|n| libc::SIGRTMIN().checked_add(n))
+            .filter(|number| *number <= libc::SIGRTMAX())
+            .and_then(|number| u8::try_from(number).ok())
+            .map(Self)
+            .ok_or(NotASignal::Realtime(n))
+    }
+
+    /// Every signal that a program can use, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (1..=64).filter_map(|number| Self::new(number).ok())
+    }
+
+    /// The number.
+    #[inline]
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// Whether it is a real-time signal: these queue, carry values, and come lowest number first.
+    #[must_use]
+    pub const fn is_realtime(self) -> bool {
+        self.0 > 31
+    }
+
+    /// Whether an instruction raises it, for the thread that executed it: such a signal cannot be
+    /// blocked, ignored or waited for to any good.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(
+            self,
+            Self::SEGV | Self::BUS | Self::FPE | Self::ILL | Self::TRAP | Self::SYS
+        )
+    }
+
+    /// What it does to a process that has not said otherwise.
+    #[must_use]
+    pub fn default_action(self) -> DefaultAction {
+        STANDARD
+            .iter()
+            .find(|(_, known, _)| *known == self)
+            .map_or(DefaultAction::Terminate, |(_, _, action)| *action)
+    }
+
+    #[inline]
+    const fn bit(self) -> u64 {
+        1 << (self.0 - 1)
+    }
+}
+
+/// `SIGTERM`, `SIGRTMIN+3`.
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match STANDARD.iter().find(|(_, known, _)| known == self) {
+            Some((name, ..)) => write!(f, "SIG{name}"),
+            None => match self.number() - libc::SIGRTMIN() {
+                0 => f.write_str("SIGRTMIN"),
+                n => write!(f, "SIGRTMIN+{n}"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `TERM`, `SIGTERM`, `15`, `RTMIN+3`, `RTMAX-1`; letters of either case.
+impl FromStr for Signal {
+    type Err = NotASignal;
+
+    fn from_str(text: &str) -> core::result::Result<Self, NotASignal> {
+        if let Ok(number) = text.parse::<i64>() {
+            let small = i32::try_from(number).map_err(|_| NotASignal::Number(number))?;
+            return Self::new(small);
+        }
+        let unknown = || NotASignal::Name(text.chars().take(40).collect());
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let distance = |rest: &str, sign: char| match rest {
+            "" => Ok(0),
+            rest => rest
+                .strip_prefix(sign)
+                .filter(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
+                .and_then(|digits| digits.parse::<u32>().ok())
+                .ok_or_else(unknown),
+        };
+        if let Some(rest) = name.strip_prefix("RTMIN") {
+            return Self::realtime(distance(rest, '+')?);
+        }
+        if let Some(rest) = name.strip_prefix("RTMAX") {
+            let down = distance(rest, '-')?;
+            let most = (libc::SIGRTMAX() - libc::SIGRTMIN()).unsigned_abs();
+            let n = most.checked_sub(down).ok_or_else(unknown)?;
+            return Self::realtime(n);
+        }
+        let standard = STANDARD.iter().map(|(known, signal, _)| (*known, *signal));
+        let mut known = standard.chain(ALIASES.iter().copied());
+        known
+            .find(|(known, _)| *known == name)
+            .map(|(_, signal)| signal)
+            .ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for NotASignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number} is no signal: 1 to 64 are"),
+            Self::Reserved(number) => {
+                write!(f, "signal {number} is the C library's own, for threads")
+            }
+            Self::Realtime(n) => write!(
+                f,
+                "there is no SIGRTMIN+{n}: the last is SIGRTMIN+{}",
+                libc::SIGRTMAX() - libc::SIGRTMIN()
+            ),
+            Self::Name(name) => write!(
+                f,
+                "{name:?} is no signal: write a name or a number, such as TERM, 15 or RTMIN+3"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for NotASignal {}
 
 /// A set of signals.
-#[derive(Copy, Clone)]
-pub struct Set(libc::sigset_t);
-
-/// A signal that was taken.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Taken {
-    /// Its number.
-    pub number: i32,
-    /// Who sent it: 0 if the kernel did, or a process outside this PID namespace.
-    pub sender: i32,
-    /// The kernel sent it, as it does for the keys of a terminal.
-    pub from_kernel: bool,
-}
+#[derive(Copy, Clone, Default, Eq, Hash, PartialEq)]
+pub struct Set(u64);
 
 impl Set {
     /// The set of these signals.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL`: libc keeps one of them for itself.
-    pub fn new(signals: &[Signal]) -> Result<Self> {
-        // SAFETY: a set is a mask of integers, for which zero is valid.
-        let mut set: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
-        // SAFETY: `set` may be written.
-        let result = unsafe { libc::sigemptyset(&raw mut set) };
-        checked(c_long::from(result))?;
-        for signal in signals {
-            // SAFETY: `set` is a set, and may be written.
-            let result = unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) };
-            checked(c_long::from(result))?;
-        }
-        Ok(Self(set))
+    pub fn new(signals: impl IntoIterator<Item = Signal>) -> Self {
+        Self(signals.into_iter().fold(0, |bits, one| bits | one.bit()))
     }
 
-    /// Blocks them, too, in the calling thread and those it starts later. What was blocked before.
-    ///
-    /// # Errors
-    ///
-    /// None that Linux documents for a valid set.
-    pub fn block(&self) -> Result<Self> {
-        self.mask(libc::SIG_BLOCK)
+    /// The set that the kernel writes as these bits: signal 1 is the lowest. Without those that the
+    /// C library keeps.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        let all = Self::new(Signal::all());
+        Self(bits & all.0)
     }
 
-    /// Blocks them and no others in the calling thread and those it starts later. What was blocked
-    /// before.
-    ///
-    /// # Errors
-    ///
-    /// None that Linux documents for a valid set.
-    pub fn block_only(&self) -> Result<Self> {
-        self.mask(libc::SIG_SETMASK)
-    }
-
-    /// Async-signal-safe.
-    fn mask(&self, how: c_int) -> Result<Self> {
-        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: the set is valid, and `before` may be written.
-        let error = unsafe { libc::pthread_sigmask(how, &raw const self.0, before.as_mut_ptr()) };
-        if error != 0 {
-            return Err(Errno::from_raw_os_error(error));
-        }
-        // SAFETY: the call succeeded, so it stored the previous mask.
-        Ok(Self(unsafe { before.assume_init() }))
+    /// Whether a thread with this mask is inside the C library, which blocks everything for a
+    /// moment, its own signals too: nobody else can block those.
+    #[must_use]
+    pub fn is_passing(mask: u64) -> bool {
+        mask & !Self::new(Signal::all()).0 != 0
     }
 
     /// Whether the signal is one of them.
     #[must_use]
-    pub fn has(&self, signal: Signal) -> bool {
-        // SAFETY: the set is valid.
-        unsafe { libc::sigismember(&raw const self.0, signal.as_raw()) == 1 }
+    pub const fn contains(self, signal: Signal) -> bool {
+        self.0 & signal.bit() != 0
     }
 
-    /// Takes a pending signal of the set; waits for one, at most `wait` if that is given.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN`: none came in time. `EINTR`: another signal came, and was handled.
-    pub fn wait(&self, wait: Option<Duration>) -> Result<Taken> {
-        let ns = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        let until = wait.map(|wait| timespec(ns(wait)));
-        let until = until.as_ref().map_or(null(), |until| &raw const *until);
-        // SAFETY: the structure is integers, for which zero is valid.
-        let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
-        // SAFETY: `info` may be written; the set and the time live until the call returns. The
-        // timespec is the kernel's on 64-bit Linux, as libc's is.
-        let number: c_int =
-            unsafe { libc::sigtimedwait(&raw const self.0, &raw mut info, until.cast()) };
-        checked(c_long::from(number))?;
-        // SAFETY: every code with which a signal can come from kill(2), tgkill(2) or sigqueue(3)
-        // fills in the sender; for others the field is zero or an integer of another meaning.
-        let sender = unsafe { info.si_pid() };
-        Ok(Taken {
-            number,
-            sender,
-            from_kernel: info.si_code == libc::SI_KERNEL,
-        })
+    /// Those that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its signals, in order; without those that the C library keeps.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        Signal::all().filter(move |signal| self.contains(*signal))
+    }
+
+    /// Where the kernel finds the bits, and how many bytes there are.
+    #[inline]
+    pub(crate) const fn raw(&self) -> (*const u64, usize) {
+        (&raw const self.0, size_of::<u64>())
     }
 }
 
-impl core::fmt::Debug for Set {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("signal::Set")
+impl fmt::Debug for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 
-/// Sends a signal to a process.
+/// What to do with a thread's mask.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[repr(i32)]
+pub enum Change {
+    /// Block these too.
+    Block = libc::SIG_BLOCK,
+    /// Block these no longer.
+    Unblock = libc::SIG_UNBLOCK,
+    /// Block these and no others.
+    Replace = libc::SIG_SETMASK,
+}
+
+/// Changes the mask of the calling thread, which the threads and processes it starts inherit.
+/// Returns what it was. KILL and STOP are never blocked: the kernel leaves them out in silence.
 ///
 /// # Errors
 ///
-/// `ESRCH`: there is no such process. `EPERM`: not for this user.
-pub fn send(pid: Pid, signal: Signal) -> Result<()> {
-    kill_process(pid, signal)
+/// None that Linux documents for these arguments.
+pub fn change_mask(change: Change, set: Set) -> Result<Set> {
+    let mut before = 0_u64;
+    let (bits, len) = set.raw();
+    // SAFETY: `bits` may be read and `before` written, `len` bytes each.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            change as c_int,
+            bits,
+            &raw mut before,
+            len,
+        )
+    };
+    checked(result)?;
+    Ok(Set(before))
 }
 
-/// Whether this process ignores the signal. Those of a shell's background commands ignore
-/// interrupts, and `nohup` has its command ignore hang-ups: what was ignored at birth stays so.
+/// What the calling thread blocks.
 ///
 /// # Errors
 ///
-/// None that the kernel documents for a signal that has a name.
-pub fn is_ignored(signal: Signal) -> Result<bool> {
-    let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: nothing is changed, and `action` may be written.
-    let result = unsafe { libc::sigaction(signal.as_raw(), null(), action.as_mut_ptr()) };
-    checked(result.into())?;
-    // SAFETY: the call succeeded, so it stored the present action.
-    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
+/// As [`change_mask`].
+pub fn mask() -> Result<Set> {
+    change_mask(Change::Block, Set::default())
 }
 
-/// Gives the signal its default action in this process.
+/// What is pending for this thread or its process.
 ///
 /// # Errors
 ///
-/// `EINVAL`: the action of KILL and STOP cannot be changed.
-pub fn reset(signal: Signal) -> Result<()> {
-    // SAFETY: all zeroes is a valid sigaction: default action, no flags, empty mask.
-    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: the default action runs no code of this process.
-    checked(unsafe { libc::sigaction(signal.as_raw(), &raw const action, null_mut()) }.into())
-        .map(drop)
+/// None that Linux documents.
+pub fn pending() -> Result<Set> {
+    let mut bits = 0_u64;
+    // SAFETY: `bits` may be written, as many bytes as are named.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut bits, size_of::<u64>()) };
+    checked(result)?;
+    Ok(Set(bits))
 }
 
-#[cfg(test)]
-mod tests {
-    //! A signal from this thread to its own process.
-
-    use super::*;
-
-    #[test]
-    fn a_blocked_signal_waits_to_be_taken() {
-        let set = Set::new(&[Signal::URG]).unwrap();
-        set.block().unwrap();
-        assert_eq!(set.wait(Some(Duration::ZERO)), Err(Errno::AGAIN));
-        // To this thread alone: those of other tests do not block it (and ignore it).
-        let me = rustix::thread::gettid();
-        // SAFETY: the call takes three integers.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_tgkill,
-                std::process::id(),
-                me.as_raw_nonzero().get(),
-                libc::SIGURG,
-            )
-        };
-        assert_eq!(result, 0);
-        let taken = set.wait(Some(Duration::from_secs(5))).unwrap();
-        assert_eq!(taken.number, libc::SIGURG);
-        assert_eq!(taken.sender, std::process::id().cast_signed());
-        assert!(!taken.from_kernel);
-    }
-
-    #[test]
-    fn what_is_blocked_is_told_and_put_back() {
-        let (one, two) = (Set::new(&[Signal::IO]), Set::new(&[Signal::POWER]));
-        let first = one.unwrap().block().unwrap();
-        let both = two.unwrap().block_only().unwrap();
-        assert!(both.has(Signal::IO) && !both.has(Signal::POWER));
-        let after = first.block_only().unwrap();
-        assert!(!after.has(Signal::IO) && after.has(Signal::POWER));
-    }
-
-    #[test]
-    fn an_ignored_signal_is_known_until_it_is_reset() {
-        // What the runtime of Rust ignores in every program.
-        assert_eq!(is_ignored(Signal::PIPE), Ok(true));
-        assert_eq!(is_ignored(Signal::WINCH), Ok(false));
-        reset(Signal::WINCH).unwrap();
-        assert_eq!(is_ignored(Signal::WINCH), Ok(false));
-        assert!(reset(Signal::KILL).is_err());
-    }
+/// Takes a pending signal of the set, the lowest number first; waits for one, at most `wait` if
+/// that is given. Those of this thread come before those of the process.
+///
+/// # Errors
+///
+/// `EAGAIN`: none came in time. `EINTR`: another signal came, and was handled.
+#[inline]
+pub fn take(set: &Set, wait: Option<Duration>) -> Result<Info> {
+    let ns = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+    let until = wait.map(|wait| timespec(ns(wait)));
+    let until = until.as_ref().map_or(null(), |until| &raw const *until);
+    let mut info = Info::empty();
+    let (bits, len) = set.raw();
+    // SAFETY: the set and the time may be read; `info` is as long as a siginfo_t and may be
+    // written, and is integers, of which every content is valid.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, bits, &raw mut info, until, len) };
+    checked(result)?;
+    Ok(info)
 }

@@ -1,22 +1,27 @@
-//! What a child keeps across its exec: descriptors, and taking them there; blocked signals.
+//! What a child is made to be between fork and exec: descriptors it keeps, signals it starts with,
+//! and a pidfd of it that names no other process.
 //!
 //! Every descriptor of this library is close-on-exec; one that is passed on loses that flag in
 //! the child alone, between fork and exec, so that no other child started meanwhile inherits it.
 //! The child's environment says which numbers were passed and to which files they lead: any other
 //! descriptor may have an owner in the program, and is not given away.
 //!
-//! `fcntl(2)` under "File descriptor flags"; `execve(2)` on what it keeps.
+//! `fcntl(2)` under "File descriptor flags"; `execve(2)` under "Effect on process attributes".
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::fstat;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::fork::Guarded;
-use crate::signal::Set;
-use crate::{Errno, Result};
+use crate::signal::{self, Change, Set};
+use crate::{Errno, Result, pass, sigaction};
 
 /// What was passed to a program: `number:device:inode`, separated by semicolons.
 const PASSED: &str = "STRAIT_DESCRIPTORS";
@@ -57,7 +62,7 @@ pub fn keep_open(command: &mut Command, fd: OwnedFd) -> Result<()> {
 /// whatever is blocked in the thread that starts it.
 pub fn block_only(command: &mut Command, blocked: Set) {
     let block = move || {
-        blocked.block_only()?;
+        signal::change_mask(Change::Replace, blocked)?;
         Ok(())
     };
     // SAFETY: the closure makes one system call; no allocation, no lock.
@@ -112,7 +117,7 @@ fn is_inherited(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(!fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC))
 }
 
-fn file_of(fd: impl std::os::fd::AsFd) -> Result<(u64, u64)> {
+fn file_of(fd: impl AsFd) -> Result<(u64, u64)> {
     fstat(fd).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
@@ -127,4 +132,65 @@ fn read(passed: &str) -> Vec<Passed> {
         })
     };
     passed.split(';').filter_map(entry).collect()
+}
+
+/// The signals that a child starts with.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub struct Signals {
+    /// Blocked; all others are not.
+    pub blocked: Set,
+    /// Ignored; what else the parent ignores does its default again.
+    pub ignored: Set,
+}
+
+/// The next start of a command, prepared; later starts are not concerned.
+#[derive(Debug)]
+pub struct Start {
+    socket: OwnedFd,
+    armed: Arc<AtomicBool>,
+}
+
+impl Start {
+    /// Has the child that `command` starts next begin with these signals, and send its own pidfd:
+    /// the child opens it, so that its number cannot be another's by then.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, `ENFILE`: no descriptors left.
+    pub fn prepare(command: &mut Command, signals: Signals) -> Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = SocketType::SEQPACKET;
+        let (socket, childs) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        let armed = Arc::new(AtomicBool::new(true));
+        let mine = armed.clone();
+        let begin = move || {
+            if mine.load(Ordering::Relaxed) {
+                sigaction::reset_ignored(signals.ignored)?;
+                signal::change_mask(Change::Replace, signals.blocked)?;
+                // Where the kernel or a filter has none, the parent goes by the number.
+                if let Ok(own) = pidfd_open(getpid(), PidfdFlags::empty()) {
+                    pass::send(childs.as_fd(), &[0], &[own.as_fd()])?;
+                }
+            }
+            Ok(())
+        };
+        // SAFETY: the closure loads an atomic and makes system calls on its own descriptors and
+        // buffers on its stack; no allocation, no lock.
+        unsafe { command.pre_exec(begin) };
+        Ok(Self { socket, armed })
+    }
+
+    /// The pidfd of the child, once the command has been started; `None` where the kernel has none.
+    #[must_use]
+    pub fn pidfd(self) -> Option<OwnedFd> {
+        let (_, fds) = pass::recv(self.socket.as_fd(), &mut [0], 1).ok()?;
+        fds.into_iter().next()
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        // The command keeps the closure for its next start.
+        self.armed.store(false, Ordering::Relaxed);
+    }
 }

@@ -102,8 +102,8 @@ const INTERRUPT: c_int = libc::SIGURG;
 /// Between two attempts to interrupt: the first may come before the thread is in its system call.
 const AGAIN: Duration = Duration::from_micros(200);
 
-/// A quiet thread whose blocking system call ends with `EINTR` when it is to stop: one of those that
-/// are never restarted (`signal(7)`), such as msgrcv(2), semop(2), poll(2).
+/// A quiet thread whose blocking system call ends with `EINTR` when it is to stop: one of those
+/// that are never restarted (`signal(7)`), such as msgrcv(2), semop(2), poll(2).
 ///
 /// It is interrupted by SIGURG, which it alone does not block and for which a handler that does
 /// nothing is installed unless the program has one of its own.

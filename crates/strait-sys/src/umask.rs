@@ -14,7 +14,8 @@ use crate::{Errno, Result, checked};
 ///
 /// # Errors
 ///
-/// `EAGAIN`: no more threads. `ENOSYS`, `EPERM`: a filter forbids unshare(2). Else what `make` says.
+/// `EAGAIN`: no more threads. `ENOSYS`, `EPERM`: a filter forbids unshare(2). Else what `make`
+/// says.
 pub fn unmasked<T: Send>(make: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let unmasked = || {

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use strait_sys::Errno;
+use strait_sys::signal::NotASignal;
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -237,6 +238,12 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<NotASignal> for Error {
+    fn from(wrong: NotASignal) -> Self {
+        Self::new(ErrorKind::InvalidInput, "name signal", "").because(wrong.to_string())
+    }
+}
 
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {

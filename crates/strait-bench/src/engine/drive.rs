@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use strait_sys::time::monotonic_ns;
 
-use crate::link::Receipt;
+use crate::engine::link::Receipt;
 use crate::message::Pattern;
 use crate::{Carries, Failure, Job, Measure, Mechanism, Outcome, Side, Site};
 

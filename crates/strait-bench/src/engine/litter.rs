@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use strait_sys::{mqueue, sysv_msg, sysv_sem};
+use strait_sys::{mqueue, sysv_msg, sysv_sem, sysv_shm};
 
 use crate::raw;
 
@@ -28,6 +28,9 @@ pub(crate) fn sweep(key: i32, keys: usize, place: &Path) {
         }
         if let Ok(set) = sysv_sem::Set::open(key) {
             let _ = set.remove();
+        }
+        if let Ok(segment) = sysv_shm::Segment::open(key) {
+            let _ = segment.remove();
         }
         for name in raw::mqueue_names(key)
             .into_iter()

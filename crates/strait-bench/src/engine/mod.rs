@@ -2,6 +2,7 @@
 
 pub(crate) mod draw;
 pub(crate) mod drive;
+pub(crate) mod link;
 pub(crate) mod litter;
 pub(crate) mod load;
 pub(crate) mod pair;

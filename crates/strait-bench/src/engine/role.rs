@@ -13,15 +13,15 @@ use std::{env, fs, panic, thread};
 
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
-use strait_sys::signal;
+use strait_sys::signal::{self, Change, Set};
 
 use super::drive::Driver;
 use super::load::involuntary_switches;
 use super::protocol::{Measured, Plan, Said};
 use super::{litter, rounds};
-use crate::link::{Link, Receipt};
+use crate::engine::link::{Link, Receipt};
 use crate::nt::crowd;
-use crate::{Entry, Failure, Outcome, Placement, Side, Site, raw};
+use crate::{Entry, Failure, Outcome, Placement, Side, Site, raw, unix};
 
 /// The argument that makes a program a side of a pair.
 pub(crate) const FLAG: &str = "--strait-bench-peer";
@@ -45,8 +45,8 @@ pub fn peer_main(table: &[&[Entry]]) -> Option<ExitCode> {
 
 fn play(table: &[&[Entry]]) -> Outcome<()> {
     let (mut control, mut link) = connections()?;
-    // In every thread to come: the mechanism that is signals must not kill its own process.
-    signal::Set::new(&[raw::SIGNAL])?.block()?;
+    // In every thread to come: the mechanisms that are signals must not kill their process.
+    signal::change_mask(Change::Block, Set::new([raw::SIGNAL, unix::SIGNAL]))?;
     let mut lines = BufReader::new(control.try_clone()?);
     let mut line = String::new();
     lines.read_line(&mut line)?;

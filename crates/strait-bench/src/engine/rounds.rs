@@ -14,7 +14,7 @@ use super::drive::Driver;
 use super::load::{Load, involuntary_switches};
 use super::protocol::{Chunk, Measured, Plan, Round};
 use super::stats;
-use crate::link::{Link, Order, Receipt};
+use crate::engine::link::{Link, Order, Receipt};
 use crate::{Failure, Measure, Outcome, Placement};
 
 /// Over how long foreign load is looked at.

@@ -32,6 +32,7 @@ pub const TABLE: &[Entry] = &[
     entry::<stream::Udp>(),
     entry::<kernel::Msg>(),
     entry::<kernel::Sem>(),
+    entry::<kernel::Shm>(),
     entry::<kernel::Mqueue>(),
     entry::<kernel::Signals>(),
     entry::<memory::Ring>(),

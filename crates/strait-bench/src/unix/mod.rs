@@ -5,7 +5,12 @@ mod fifo;
 mod mqueue;
 mod msg;
 mod pipe;
+mod sem;
+mod shm;
+mod signal;
 mod socket;
+
+pub use self::signal::SIGNAL;
 
 use crate::mechanism::{Entry, entry};
 use crate::{Against, Goal, Job, Limit, Placement};
@@ -14,6 +19,7 @@ use crate::{Against, Goal, Job, Limit, Placement};
 pub const TABLE: &[Entry] = &[
     entry::<pipe::Pipe>(),
     entry::<fifo::Fifo>(),
+    entry::<signal::Signals>(),
     entry::<msg::Msg>(),
     entry::<mqueue::Mqueue>(),
     entry::<socket::OfBytes<socket::Streams>>(),
@@ -21,6 +27,8 @@ pub const TABLE: &[Entry] = &[
     entry::<socket::OfMessages<socket::Packets>>(),
     entry::<socket::OfBytes<socket::Tcp>>(),
     entry::<socket::OfMessages<socket::Udp>>(),
+    entry::<sem::Sem>(),
+    entry::<shm::Shm>(),
 ];
 
 /// A wrapper costs next to nothing: at most 1.05 times the raw call, here a blocking round trip

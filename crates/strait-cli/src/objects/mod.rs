@@ -1,5 +1,6 @@
 //! The verbs of the objects: one file per kind, and here what they share.
 
+pub(crate) mod bytes;
 pub(crate) mod event;
 pub(crate) mod event_pair;
 pub(crate) mod mutant;

@@ -1,6 +1,5 @@
 //! `strait section`: shared memory with a name.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,16 +7,11 @@ use clap::{Args, Subcommand};
 use strait::Kind;
 use strait::nt::{Read, Section, View, Write};
 
+use super::bytes::{self, Part};
 use super::{Born, Names, Options, Query};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::Output;
 use crate::value;
-
-/// What is copied at a time.
-const CHUNK: usize = 64 * 1024;
-/// Bytes in a line of hexadecimal.
-const LINE: usize = 16;
 
 /// The verbs of sections.
 #[derive(Debug, Subcommand)]
@@ -97,141 +91,25 @@ impl Verb {
 
 impl ReadOut {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let explain = |error| context.explain(Kind::Section, &self.name, error);
         let section = super::open(context, Section::options(0).look(), &self.name)?;
-        let view: View<Read> = section.map().map_err(explain)?;
-        let (from, to) = part(&self.name, view.len(), self.offset, self.len)?;
-        let mut dump = self.hex.then(|| Dump::from(from));
-        let mut chunk = vec![0; CHUNK];
-        let mut at = from;
-        while at < to {
-            let chunk = &mut chunk[..CHUNK.min(to - at)];
-            view.read(at, chunk)
-                .map_err(|error| context.explain(Kind::Section, &self.name, error))?;
-            match &mut dump {
-                Some(dump) => dump.add(chunk, &mut context.out)?,
-                None => context.out.bytes(chunk)?,
-            }
-            at += chunk.len();
-        }
-        if let Some(dump) = dump {
-            dump.end(&mut context.out)?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// The bytes from and to, as indices into a view.
-fn part(
-    name: &str,
-    whole: usize,
-    offset: u64,
-    len: Option<u64>,
-) -> Result<(usize, usize), Failure> {
-    let end = len.map_or(Some(whole as u64), |len| offset.checked_add(len));
-    let from = usize::try_from(offset).ok();
-    let to = end.and_then(|end| usize::try_from(end).ok());
-    match (from, to) {
-        (Some(from), Some(to)) if from <= to && to <= whole => Ok((from, to)),
-        _ => Err(Failure::new(format!(
-            "{name} has {whole} bytes: the part lies beyond its end"
-        ))),
+        let view: View<Read> = section
+            .map()
+            .map_err(|error| context.explain(Kind::Section, &self.name, error))?;
+        let part = Part {
+            offset: self.offset,
+            len: self.len,
+            hex: self.hex,
+        };
+        bytes::copy_out(&view, &self.name, &part, &mut context.out)
     }
 }
 
 impl WriteIn {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let explain = |error| context.explain(Kind::Section, &self.name, error);
         let section = super::open(context, Section::options(0), &self.name)?;
-        let view: View<Write> = section.map().map_err(explain)?;
-        let (from, whole) = part(&self.name, view.len(), self.offset, None)?;
-        let mut input = std::io::stdin().lock();
-        let mut chunk = vec![0; CHUNK];
-        let mut at = from;
-        loop {
-            let read = match input.read(&mut chunk) {
-                Ok(0) => return Ok(ExitCode::SUCCESS),
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::new(format!("read standard input: {error}"))),
-            };
-            let fits = read.min(whole - at);
-            view.write(at, &chunk[..fits]).map_err(explain)?;
-            at += fits;
-            if fits < read {
-                return Err(Failure::new(format!(
-                    "{} has {whole} bytes: what came after {} bytes of input was not written",
-                    self.name,
-                    at - from
-                )));
-            }
-        }
-    }
-}
-
-/// Hexadecimal and text, as `hexdump -C` has it.
-struct Dump {
-    at: usize,
-    line: Vec<u8>,
-    last: Option<Vec<u8>>,
-    starred: bool,
-}
-
-impl Dump {
-    fn from(at: usize) -> Self {
-        Self {
-            at,
-            line: Vec::with_capacity(LINE),
-            last: None,
-            starred: false,
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8], out: &mut Output) -> Result<(), Failure> {
-        for byte in bytes {
-            self.line.push(*byte);
-            if self.line.len() == LINE {
-                self.print(out)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn print(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let line = std::mem::take(&mut self.line);
-        let at = self.at;
-        self.at += line.len();
-        if self.last.as_ref() == Some(&line) {
-            if !self.starred {
-                self.starred = true;
-                out.line("*")?;
-            }
-            return Ok(());
-        }
-        self.starred = false;
-        let mut text = format!("{at:08x} ");
-        for index in 0..LINE {
-            if index % 8 == 0 {
-                text.push(' ');
-            }
-            text.push_str(&match line.get(index) {
-                Some(byte) => format!("{byte:02x} "),
-                None => "   ".into(),
-            });
-        }
-        let shown = line.iter().map(|byte| match byte {
-            b' '..=b'~' => char::from(*byte),
-            _ => '.',
-        });
-        text.push_str(&format!(" |{}|", shown.collect::<String>()));
-        self.last = Some(line);
-        out.line(&text)
-    }
-
-    fn end(mut self, out: &mut Output) -> Result<(), Failure> {
-        if !self.line.is_empty() {
-            self.print(out)?;
-        }
-        out.line(&format!("{:08x}", self.at))
+        let view: View<Write> = section
+            .map()
+            .map_err(|error| context.explain(Kind::Section, &self.name, error))?;
+        bytes::copy_in(&view, &self.name, self.offset)
     }
 }

@@ -19,15 +19,18 @@ const ABANDONED: usize = 64;
 /// Wait for any of several objects, or for all of them at once
 ///
 /// OBJECT is event:NAME, semaphore:NAME, mutant:NAME (with -- CMD), eventpair:NAME:low or :high,
-/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), fd:N (readable,
-/// opened by the shell as in `3<fifo`), msg:KEY or msg:KEY:TYPE (a message in a System V queue) or
-/// mqueue:NAME (in a POSIX queue).
+/// timer:5s (a delay), timer:@NAME (a timer object), pid:N (the end of a process), signal:TERM
+/// (sent to this program), fd:N (readable, opened by the shell as in `3<file`), fifo:PATH
+/// (something to read), msg:KEY or msg:KEY:TYPE (a message in a System V queue), mqueue:NAME (in a
+/// POSIX queue), sem:KEY:N (a unit of semaphore N of a System V set) or socket:PATH (a socket is
+/// there; nothing is connected).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
-/// semaphore has a unit less; a message stays in its queue, and what is in a FIFO there. With a
-/// command it is held while that runs, and then given back: mutants, and units of semaphores. The
-/// command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals
-/// sent to this program are then passed on to the command.
+/// semaphore has a unit less; what is in a queue or a FIFO stays there. With a command it is held
+/// while that runs, and then given back: mutants, and units of semaphores. The command finds it in
+/// STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals sent to this program
+/// are then passed on to the command. The unit of sem:KEY:N the kernel gives back, also if this
+/// program is killed; --all only looks at it, and takes nothing of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
@@ -70,6 +73,7 @@ impl Arguments {
         if self.objects.len() > 1 && !self.any && !self.all {
             return Err(Failure::new("say --any or --all of these"));
         }
+        let before = child::mask();
         let mut members = Vec::new();
         for text in &self.objects {
             let of_it = |why: String| Failure::new(format!("{text}: {why}"));
@@ -79,6 +83,10 @@ impl Arguments {
             {
                 return Err(of_it("say what to run while it is held: -- CMD".into()));
             }
+            let written = match self.command.is_empty() {
+                true => written,
+                false => written.held(),
+            };
             members.push(context.waited_for(&written)?);
         }
         let waitables: Vec<Box<dyn Waitable + '_>> = members
@@ -97,11 +105,15 @@ impl Arguments {
             }
             return Ok(TIMED_OUT.into());
         };
+        for index in &won.indices {
+            members[*index].take()?;
+        }
         if self.command.is_empty() {
             self.report(context, &won)?;
             return Ok(self.status(&won, ExitCode::SUCCESS));
         }
-        let mut hold = Hold::begin();
+        // Not what the members block: the command is another program.
+        let mut hold = Hold::begin().with_mask(before);
         let reported = self.report(context, &won);
         let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);

@@ -6,7 +6,6 @@ mod golden;
 mod held;
 mod list;
 mod objects;
-mod section;
 mod shell;
 mod survey;
 mod unix;

@@ -8,7 +8,9 @@ use rustix::io::{FdFlags, fcntl_getfd};
 use rustix::time::Timespec;
 
 use super::{Role, sealed_file, this_test};
-use crate::pidfd::{Pid, Signal};
+use crate::pidfd::Pid;
+use crate::signal::Signal;
+use crate::sigsend::{self, Scope};
 use crate::time::Deadline;
 use crate::{Errno, eventfd, pidfd, timerfd};
 
@@ -66,12 +68,13 @@ fn a_process_is_watched_and_signalled() {
     let process = process.as_fd();
     assert!(fcntl_getfd(process).unwrap().contains(FdFlags::CLOEXEC));
     assert!(!pidfd::exited(process));
-    pidfd::send_signal(process, Signal::KILL).unwrap();
+    let kill = || sigsend::pidfd(process, Some(Signal::KILL), None, Scope::Descriptor);
+    kill().unwrap();
     assert!(readable_within(process, 900));
     assert!(pidfd::exited(process), "dead, though nobody has waited");
     child.wait().unwrap();
     assert!(pidfd::exited(process));
-    assert_eq!(pidfd::send_signal(process, Signal::KILL), Err(Errno::SRCH));
+    assert_eq!(kill(), Err(Errno::SRCH));
 }
 
 #[test]

@@ -14,8 +14,10 @@ mod memfd;
 mod pass;
 #[cfg(feature = "test-kit")]
 mod seccomp;
+mod signal;
 mod slots;
 mod spawn;
+mod sysv;
 mod thread;
 mod uring;
 

@@ -1,8 +1,8 @@
 //! Sections: shared memory with a name, in which a hostile peer can harm nothing but the bytes.
 //!
 //! A view gives [`Word`](crate::Word)s (atomics) and bounded copies, never a reference: another
-//! process may be writing at any moment. Where that can be excluded, [`Section::freeze`] gives honest
-//! `&[u8]`.
+//! process may be writing at any moment. Where that can be excluded, [`Section::freeze`] gives
+//! honest `&[u8]`.
 //!
 //! | NT | here |
 //! | --- | --- |
@@ -279,8 +279,9 @@ impl Section {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the offset is no multiple of [`GRANULARITY`] or the part is
-    /// not within the section; [`ErrorKind::Denied`] for a [`Write`] view of a handle without
-    /// [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the mapping.
+    /// not within the section; [`ErrorKind::Denied`] for a [`Write`](crate::nt::Write) view of a
+    /// handle without [`Rights::MODIFY`]; [`ErrorKind::Exhausted`] if there is no room for the
+    /// mapping.
     pub fn map_part<M: Mapping>(&self, offset: u64, len: u64) -> Result<View<M>> {
         let fail = |status: NtStatus, why: &str| {
             let kind = match status {

@@ -8,8 +8,10 @@ pub mod ipc;
 pub mod mqueue;
 pub mod msg;
 pub mod pipe;
+pub mod process;
 pub mod sem;
 pub mod shm;
+pub mod signal;
 pub mod socket;
 
 pub use self::pipe::fifo;

@@ -26,7 +26,11 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     unix::mqueue::ROLES,
     unix::msg::ROLES,
     unix::pipe::ROLES,
+    unix::process::ROLES,
+    unix::signal::ROLES,
     unix::socket::ROLES,
+    unix::sem::ROLES,
+    unix::shm::ROLES,
     waits::ROLES,
     waits::tiers::ROLES,
 ];

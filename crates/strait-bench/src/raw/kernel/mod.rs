@@ -4,6 +4,7 @@
 mod mqueue;
 mod msg;
 mod sem;
+mod shm;
 mod signal;
 mod syscall;
 
@@ -11,6 +12,7 @@ pub(super) use mqueue::Mqueue;
 pub(crate) use mqueue::mqueue_names;
 pub(super) use msg::Msg;
 pub(super) use sem::Sem;
+pub(super) use shm::Shm;
 pub use signal::SIGNAL;
 pub(super) use signal::Signals;
 pub(super) use syscall::Syscall;

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use rustix::process::{Pid, getpid};
 use strait_sys::map::Map;
+use strait_sys::siginfo::Fields;
 use strait_sys::signal::{self, Set, Signal};
+use strait_sys::sigsend::{self, Target};
 
 use crate::raw::{PAGE, number, offsets, put_number, word};
 use crate::{Carries, Failure, Job, Mechanism, Outcome, Site};
@@ -23,7 +25,7 @@ pub(in crate::raw) struct Signals {
 
 impl Mechanism for Signals {
     const ID: &'static str = "raw.signal";
-    const ABOUT: &'static str = "kill(2) and sigwaitinfo(2)";
+    const ABOUT: &'static str = "kill(2) and rt_sigtimedwait(2)";
     const CARRIES: Carries = Carries::Beside;
     const MEASURES: &'static [Job] = &[Job::RTT, Job::UNCONTENDED];
 
@@ -32,7 +34,7 @@ impl Mechanism for Signals {
         let peer = peer.ok_or_else(|| Failure::new("the other side has no process id"))?;
         let (own, other) = offsets(site.side());
         Ok(Self {
-            set: Set::new(&[SIGNAL])?,
+            set: Set::new([SIGNAL]),
             peer,
             map: site.memory(PAGE)?,
             own,
@@ -42,7 +44,7 @@ impl Mechanism for Signals {
 
     fn send(&mut self, message: &[u8]) -> Outcome<()> {
         word(&self.map, self.own).store(number(message), Release);
-        Ok(signal::send(self.peer, SIGNAL)?)
+        Ok(sigsend::kill(Target::Process(self.peer), Some(SIGNAL))?)
     }
 
     fn recv(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
@@ -56,7 +58,7 @@ impl Mechanism for Signals {
     /// To itself.
     fn op(&mut self, sequence: u64) -> Outcome<u64> {
         let own = getpid();
-        signal::send(own, SIGNAL)?;
+        sigsend::kill(Target::Process(own), Some(SIGNAL))?;
         self.take_from(own)?;
         Ok(sequence)
     }
@@ -64,13 +66,11 @@ impl Mechanism for Signals {
 
 impl Signals {
     fn take_from(&self, sender: Pid) -> Outcome<()> {
-        let taken = self.set.wait(None)?;
-        if taken.sender != sender.as_raw_nonzero().get() {
-            return Err(Failure::check(format!(
-                "process {} sent a signal too",
-                taken.sender
-            )));
+        match signal::take(&self.set, None)?.fields() {
+            Fields::Sent { pid, .. } if pid == sender.as_raw_nonzero().get() => Ok(()),
+            other => Err(Failure::check(format!(
+                "somebody else signalled: {other:?}"
+            ))),
         }
-        Ok(())
     }
 }

@@ -4,6 +4,9 @@ mod fifo;
 mod mqueue;
 mod msg;
 mod peers;
+mod sem;
+mod shm;
+mod signal;
 mod socket;
 
 use crate::world::{Ran, World};

@@ -29,8 +29,8 @@ pub struct AllWon {
 /// process sees half done.
 ///
 /// Objects of one namespace and private objects can be mixed. Descriptors, processes, delays and
-/// what System V has are looked at in the moment of commitment, and not taken. A pulse counts if the other members are
-/// ready when the waiter has woken.
+/// what System V has are looked at in the moment of commitment, and not taken. A pulse counts if
+/// the other members are ready when the waiter has woken.
 ///
 /// # Errors
 /// As [`any`](crate::wait::any), and [`ErrorKind::InvalidInput`] if an object appears twice,

@@ -190,6 +190,17 @@ impl Process {
     pub fn of(child: &std::process::Child) -> Result<Self> {
         Self::open(child.id())
     }
+
+    /// A process whose pidfd is at hand, or that cannot have one here.
+    pub(crate) fn known(pid: rustix::process::Pid, pidfd: Option<OwnedFd>) -> Self {
+        Self { pid, pidfd }
+    }
+
+    /// Its pidfd, to signal it for one; `None` where the kernel refused one.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
 }
 
 impl Waitable for Process {

@@ -1,9 +1,9 @@
 //! What System V's queues, semaphores and shared memory share: keys and permissions.
 //!
-//! An object of System V is found by its *key*, a number of 32 bits that programs agree on, and used
-//! by its *id*, a number that the kernel gives out and gives out again. It has no descriptor and no
-//! handle: it stays until it is removed, whoever dies, and with `RemoveIPC=yes` (`logind.conf(5)`)
-//! until the user has logged out. Keys and ids hold within one IPC namespace
+//! An object of System V is found by its *key*, a number of 32 bits that programs agree on, and
+//! used by its *id*, a number that the kernel gives out and gives out again. It has no descriptor
+//! and no handle: it stays until it is removed, whoever dies, and with `RemoveIPC=yes`
+//! (`logind.conf(5)`) until the user has logged out. Keys and ids hold within one IPC namespace
 //! (`ipc_namespaces(7)`): a container sees its own only.
 //!
 //! # Which key
@@ -59,8 +59,8 @@ impl Key {
     /// undefined there, so that it is refused by the type here.
     ///
     /// # Errors
-    /// As stat(2) has it: [`ErrorKind::NotFound`] if there is no such file, [`ErrorKind::Denied`] if
-    /// a directory on the way may not be searched.
+    /// As stat(2) has it: [`ErrorKind::NotFound`] if there is no such file, [`ErrorKind::Denied`]
+    /// if a directory on the way may not be searched.
     #[doc(alias = "ftok")]
     pub fn from_path(path: impl AsRef<Path>, project: NonZeroU8) -> Result<Self> {
         let path = path.as_ref();

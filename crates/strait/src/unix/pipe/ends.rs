@@ -47,7 +47,8 @@ impl Reader {
     }
 
     /// Reads what is there into `buffer`, and waits for something to come. 0: end of file, which is
-    /// when the last writer has closed. A packet is read whole: it takes [`ATOMIC_MAX`] bytes of room.
+    /// when the last writer has closed. A packet is read whole: it takes [`ATOMIC_MAX`] bytes of
+    /// room.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`]: an empty buffer, or one without room for a whole packet.
@@ -180,8 +181,8 @@ impl Writer {
     /// meanwhile. Up to [`ATOMIC_MAX`] bytes are written as a whole and are not mixed with others'.
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`]: nobody has the read end open; [`ErrorKind::InvalidInput`]: no packet
-    /// of 1 to 4,096 bytes.
+    /// [`ErrorKind::PeerGone`]: nobody has the read end open; [`ErrorKind::InvalidInput`]: no
+    /// packet of 1 to 4,096 bytes.
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
         self.check(bytes)?;
         loop {
@@ -243,8 +244,8 @@ impl Writer {
         }
     }
 
-    /// [`write`](Self::write) that waits for at most `timeout` for room. `None`: the time ran out and
-    /// nothing was written. What does not fit when there is room is left to the caller.
+    /// [`write`](Self::write) that waits for at most `timeout` for room. `None`: the time ran out
+    /// and nothing was written. What does not fit when there is room is left to the caller.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -261,9 +262,9 @@ impl Writer {
         }
     }
 
-    /// Has the pipe refer to `bytes` where they lie, without copying them (vmsplice(2)), and returns
-    /// how many it took. Only for memory that never changes: the reader sees it as it is when it
-    /// reads, not as it was.
+    /// Has the pipe refer to `bytes` where they lie, without copying them (vmsplice(2)), and
+    /// returns how many it took. Only for memory that never changes: the reader sees it as it is
+    /// when it reads, not as it was.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -300,8 +301,8 @@ impl Writer {
         fcntl_getpipe_size(&self.fd).map_err(|errno| self.fail(errno))
     }
 
-    /// Has the pipe hold this many bytes, rounded up to a power of two of pages, and returns what it
-    /// holds now.
+    /// Has the pipe hold this many bytes, rounded up to a power of two of pages, and returns what
+    /// it holds now.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`]: more than that is in it; [`ErrorKind::Denied`]: above

@@ -17,8 +17,8 @@
 //! mixed up to [`ATOMIC_MAX`](super::ATOMIC_MAX) bytes a write: put the length of a message into it
 //! and stay below. After the last writer has gone the read end stays readable (end of file): in a
 //! loop of waits open it anew, or have an endless one. In a directory like /tmp another user may
-//! have made the FIFO: look at [`Fifo::owner`]. On a network file system a FIFO joins processes of one
-//! machine only.
+//! have made the FIFO: look at [`Fifo::owner`]. On a network file system a FIFO joins processes of
+//! one machine only.
 //!
 //! ```
 //! use std::process::Command;
@@ -115,7 +115,8 @@ impl Fifo {
     /// Finds a FIFO. Neither end is opened by this, and no opener of the other end is let go on.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongKind`]: a file of another kind, or a symbolic link.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongKind`]: a file of another kind, or a symbolic
+    /// link.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -199,8 +200,8 @@ impl Fifo {
         }
     }
 
-    /// [`reader`](Self::reader), but waits for at most `timeout`. `None`: nobody came. A writer that
-    /// opens while this waits is let go on; one that came and went counts as having come.
+    /// [`reader`](Self::reader), but waits for at most `timeout`. `None`: nobody came. A writer
+    /// that opens while this waits is let go on; one that came and went counts as having come.
     ///
     /// # Errors
     /// As [`reader_now`](Self::reader_now).

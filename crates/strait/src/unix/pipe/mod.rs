@@ -1,7 +1,8 @@
 //! Unix pipes: bytes, or packets, one way between processes that share a descriptor.
 //!
 //! Use one between a parent and its children, or to have the kernel move data between descriptors
-//! without copying it here ([`splice`], [`tee`]). Between programs that do not know each other use a
+//! without copying it here ([`splice`], [`tee`]). Between programs that do not know each other use
+//! a
 //! [FIFO](crate::unix::fifo), a pipe with a name; for both directions a socket.
 //!
 //! | pipe(2), pipe(7) | here |
@@ -15,9 +16,10 @@
 //!
 //! Traps. End of file comes only when *every* copy of the write end is closed: here they are
 //! close-on-exec, so that only the child that is given one has it. A read end is readable at end of
-//! file too, and stays so. A write end counts as writable once 4,096 bytes fit. Capacity counts pages,
-//! not bytes: sixteen packets of one byte fill a pipe of 64 KiB. An ordinary user who owns more than
-//! `pipe-user-pages-soft` (16,384 pages in all pipes) gets new pipes of 8 KiB: do not count on 64.
+//! file too, and stays so. A write end counts as writable once 4,096 bytes fit. Capacity counts
+//! pages, not bytes: sixteen packets of one byte fill a pipe of 64 KiB. An ordinary user who owns
+//! more than `pipe-user-pages-soft` (16,384 pages in all pipes) gets new pipes of 8 KiB: do not
+//! count on 64.
 //!
 //! ```
 //! use std::process::Command;

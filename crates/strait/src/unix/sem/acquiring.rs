@@ -18,11 +18,11 @@ pub const ACQUIRING_MAX: usize = 250;
 /// The wait that it wins has done them: all at once. A wait that it does not win, or that is given
 /// up, has changed no value. A wait for all only looks: do them by [`Set::try_op`] then.
 ///
-/// While a wait sleeps, a thread waits in the kernel with the same operations followed by what takes
-/// each of them back, in one call, which changes nothing in sum. It needs the same permissions, and
-/// leaves traces: the time and the process of the last operation. It stands in the kernel's queue in
-/// the wait's place; when it gets through, the wait itself has still to take what is there, and
-/// another process may be faster.
+/// While a wait sleeps, a thread waits in the kernel with the same operations followed by what
+/// takes each of them back, in one call, which changes nothing in sum. It needs the same
+/// permissions, and leaves traces: the time and the process of the last operation. It stands in the
+/// kernel's queue in the wait's place; when it gets through, the wait itself has still to take what
+/// is there, and another process may be faster.
 #[derive(Debug)]
 #[must_use = "nothing is acquired before this is waited for"]
 pub struct Acquiring(Arc<dyn Source>);

@@ -19,22 +19,40 @@ pub const PUBLISHING_MAX: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
 
 impl Set {
+    /// Makes a set with these values, and publishes them: see
+    /// [`create_or_open`](Self::create_or_open).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); [`ErrorKind::LimitExceeded`] for a value above 32,767;
+    /// [`ErrorKind::Denied`] if the mode lets not even its owner change the set.
+    pub fn create_with(key: Key, values: &[u16], mode: u32) -> Result<Self> {
+        if let Some(wrong) = values.iter().find(|value| **value > VALUE_MAX) {
+            let subject = format!("semaphore set {key}");
+            let why = format!("{wrong} units: a semaphore holds at most 32,767");
+            return Err(Error::new(ErrorKind::LimitExceeded, "create", subject).because(why));
+        }
+        let Ok(count) = u16::try_from(values.len()) else {
+            return Err(fail::of_key("create", key, values.len(), Errno::INVAL));
+        };
+        Self::create(key, count, mode)?.publish(values)
+    }
+
     /// Makes a set with these values, or finds the set of this key once its values are there.
     ///
     /// The kernel makes a set of zeros that everybody can find at once, so that a second process
-    /// could take it for finished (W. R. Stevens, *UNIX Network Programming* 2, 11.4). Therefore the
-    /// maker publishes all values by *one* operation, the set's first: what the kernel notes as the
-    /// time of the last operation is "never" until then. Whoever opens waits for that time, at most
-    /// [`PUBLISHING_MAX`]. A maker that is killed in between leaves a set which nobody takes for
-    /// finished.
+    /// could take it for finished (W. R. Stevens, *UNIX Network Programming* 2, 11.4). Therefore
+    /// the maker publishes all values by *one* operation, the set's first: what the kernel notes as
+    /// the time of the last operation is "never" until then. Whoever opens waits for that time, at
+    /// most [`PUBLISHING_MAX`]. A maker that is killed in between leaves a set which nobody takes
+    /// for finished.
     ///
     /// Other programs can take part if they do the same. A set whose values were only *set*
     /// (`semctl` with `SETVAL`), never operated on, looks unfinished: [`open`](Self::open) it.
     ///
     /// # Errors
-    /// As [`create`](Self::create), but for a set of this key; [`ErrorKind::LimitExceeded`] for a
-    /// value above 32,767; [`ErrorKind::InvalidInput`] if the set that was found has another number
-    /// of semaphores; [`ErrorKind::Busy`], naming who made it, if it was not published in time;
+    /// As [`create_with`](Self::create_with), but for a set of this key;
+    /// [`ErrorKind::InvalidInput`] if the set that was found has another number of semaphores;
+    /// [`ErrorKind::Busy`], naming who made it, if it was not published in time;
     /// [`ErrorKind::Denied`] if this user may not look at it.
     pub fn create_or_open(key: Key, values: &[u16], mode: u32) -> Result<(Self, Birth)> {
         Self::create_or_open_for(key, values, mode, PUBLISHING_MAX)
@@ -50,25 +68,12 @@ impl Set {
         mode: u32,
         timeout: Duration,
     ) -> Result<(Self, Birth)> {
-        let bits = facts::checked_mode("create", || format!("semaphore set {key}"), mode)?;
-        let Some(count) = count_of(values) else {
-            return Err(fail::of_key("create", key, values.len(), Errno::INVAL));
-        };
-        if let Some(wrong) = values.iter().find(|value| **value > VALUE_MAX) {
-            let error = Error::new(
-                ErrorKind::LimitExceeded,
-                "create",
-                format!("semaphore set {key}"),
-            );
-            return Err(error.because(format!("{wrong} units: a semaphore holds at most 32,767")));
-        }
         let deadline = Deadline::after(timeout);
         let (mut pause, longest) = PAUSE;
         loop {
-            match sysv_sem::Set::create(key.raw(), count, bits) {
-                Ok(raw) => return Self { raw, key }.publish(values),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(fail::of_key("create", key, values.len(), errno)),
+            match Self::create_with(key, values, mode) {
+                Err(error) if error.kind() == ErrorKind::Exists => {}
+                other => return other.map(|set| (set, Birth::Created)),
             }
             // Before the look: what is found after the deadline still counts.
             let late = deadline.passed();
@@ -91,7 +96,7 @@ impl Set {
     }
 
     /// Adds the values to the new set's zeros, as its first operation.
-    fn publish(self, values: &[u16]) -> Result<(Self, Birth)> {
+    fn publish(self, values: &[u16]) -> Result<Self> {
         kill::point("sem.created");
         let adds = values.iter().zip(0..).filter(|(value, _)| **value > 0);
         let mut ops: Vec<Op> = adds.map(|(value, number)| up(number).by(*value)).collect();
@@ -117,7 +122,7 @@ impl Set {
             let _ = self.raw.remove();
             error
         })?;
-        Ok((self, Birth::Created))
+        Ok(self)
     }
 
     /// The set if its values are there, or else what the kernel knows of it.
@@ -135,11 +140,6 @@ impl Set {
         }
         Ok(Ok(self))
     }
-}
-
-/// How many semaphores these values are for, if a set can have as many.
-fn count_of(values: &[u16]) -> Option<u16> {
-    u16::try_from(values.len()).ok().filter(|count| *count > 0)
 }
 
 fn not_published(key: Key, unfinished: Option<sysv_sem::Stat>) -> Error {

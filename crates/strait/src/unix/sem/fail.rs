@@ -57,7 +57,7 @@ pub(super) fn invalid(set: &Set, doing: Doing, why: impl Into<String>) -> Error 
 /// The error of a call on `set`.
 #[cold]
 pub(super) fn of(set: &Set, errno: Errno, doing: Doing) -> Error {
-    let there = set.raw.stat_any().ok();
+    let there = set.raw.stat_any().or_else(|_| set.raw.stat()).ok();
     classify(errno, doing, there.as_ref()).into_error(errno, doing.words(), subject(set))
 }
 

@@ -10,7 +10,8 @@ use crate::error::Result;
 /// A unit of a semaphore, given back when this is dropped, and by the kernel if the process dies
 /// before that.
 ///
-/// It may be dropped by another thread. In a forked child, whose it is not, dropping it does nothing.
+/// It may be dropped by another thread. In a forked child, whose it is not, dropping it does
+/// nothing.
 #[derive(Debug)]
 #[must_use = "the unit is given back at once"]
 pub struct Held {

@@ -2,9 +2,9 @@
 //!
 //! Use a set where several counts must be taken in one step, where what a killed process held must
 //! come back by itself ([`Op::undo`]), or where other programs already use one. Use something else
-//! for plain turns between threads or your own programs: [`nt::Semaphore`](crate::nt::Semaphore) and
-//! [`nt::Mutant`](crate::nt::Mutant) make no system call when nobody waits, and say when an owner
-//! died. A set stays until it is [removed](Set::remove), whoever dies.
+//! for plain turns between threads or your own programs: [`nt::Semaphore`](crate::nt::Semaphore)
+//! and [`nt::Mutant`](crate::nt::Mutant) make no system call when nobody waits, and say when an
+//! owner died. A set stays until it is [removed](Set::remove), whoever dies.
 //!
 //! | System V | here |
 //! | --- | --- |
@@ -17,8 +17,8 @@
 //!
 //! # Undo
 //!
-//! Of each operation with [`Op::undo`] the kernel notes the opposite for the *process*, and adds what
-//! has been noted when the process ends, however it ends.
+//! Of each operation with [`Op::undo`] the kernel notes the opposite for the *process*, and adds
+//! what has been noted when the process ends, however it ends.
 //!
 //! - Threads share the notes: a unit taken by one and given back by another, both with undo, is
 //!   even. A thread's end undoes nothing.
@@ -35,11 +35,11 @@
 //!
 //! - **Nobody holds a semaphore.** The kernel knows who changed it last, no more.
 //! - **Big takers starve.** A call for 5 units waits while others take 1 at a time.
-//! - **A set of somebody else's.** A key is a number that anybody can choose: who made the set first
-//!   decides who may use it. [`Set::stat`] names owner and creator.
-//! - **Reused ids.** An id is a place in the kernel's table and a count of its uses: calls with the id
-//!   of a removed set fail with [`ErrorKind::Removed`], also where a new set has the same key. After
-//!   65,536 sets in one place (or 128, with `ipcmni_extend`) an id comes again.
+//! - **A set of somebody else's.** A key is a number that anybody can choose: who made the set
+//!   first decides who may use it. [`Set::stat`] names owner and creator.
+//! - **Reused ids.** An id is a place in the kernel's table and a count of its uses: calls with the
+//!   id of a removed set fail with [`ErrorKind::Removed`], also where a new set has the same key.
+//!   After 65,536 sets in one place (or 128, with `ipcmni_extend`) an id comes again.
 //! - **Gone at logout.** systemd removes the sets of users who log out, unless `RemoveIPC=no`.
 //!
 //! Limits: a semaphore holds 0 to 32,767 units; for the others see [`limits`].
@@ -192,8 +192,8 @@ impl Set {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for no operations, more than [`Limits::ops`], or a semaphore
     /// that the set does not have; [`ErrorKind::LimitExceeded`] if a value would pass 32,767;
-    /// [`ErrorKind::Denied`] without write permission, or read permission where all of them wait for
-    /// zero; [`ErrorKind::Removed`], also while it waits; [`ErrorKind::Busy`] only for an
+    /// [`ErrorKind::Denied`] without write permission, or read permission where all of them wait
+    /// for zero; [`ErrorKind::Removed`], also while it waits; [`ErrorKind::Busy`] only for an
     /// [`Op::nowait`] that would have to wait; [`ErrorKind::Exhausted`] if there is no memory to
     /// note an undo.
     #[doc(alias = "semop")]

@@ -41,7 +41,7 @@ pub(super) fn subject(segment: &Segment) -> String {
 /// The error of a call on `segment`.
 #[cold]
 pub(super) fn of(segment: &Segment, errno: Errno, doing: Doing) -> Error {
-    let there = segment.raw.stat_any().ok();
+    let there = segment.raw.stat_any().or_else(|_| segment.raw.stat()).ok();
     let (kind, why) = classify(errno, doing, there.as_ref());
     let error = Error::kernel(errno, doing.words(), subject(segment)).because(why);
     match kind {

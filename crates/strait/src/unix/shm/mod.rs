@@ -1,8 +1,8 @@
 //! System V shared memory: segments found by a key, which stay until they are removed.
 //!
 //! Use it where other programs already do, or where memory must outlive all its users without a
-//! file. Else use [`nt::Section`](crate::nt::Section), which has a name instead of a number, goes with
-//! its last user, and can be sealed and sent. A segment tells nobody anything: use a
+//! file. Else use [`nt::Section`](crate::nt::Section), which has a name instead of a number, goes
+//! with its last user, and can be sealed and sent. A segment tells nobody anything: use a
 //! [semaphore](crate::unix), an event, or a word that is slept on beside it.
 //!
 //! A view gives [`Word`](crate::Word)s (atomics) and bounded copies, never a reference: another
@@ -143,13 +143,13 @@ impl SegmentOptions {
         Ok(Segment { raw, key })
     }
 
-    /// Makes it, or finds the segment of this key as it is, whoever made it. Its contents may not be
-    /// there yet: see [`Segment::attach_published`].
+    /// Makes it, or finds the segment of this key as it is, whoever made it. Its contents may not
+    /// be there yet: see [`Segment::attach_published`].
     ///
     /// # Errors
     /// As [`create`](Self::create), but for a segment of this key; [`ErrorKind::InvalidInput`] also
-    /// if the one that was found is smaller; [`ErrorKind::Busy`] if it came and went a hundred times
-    /// meanwhile.
+    /// if the one that was found is smaller; [`ErrorKind::Busy`] if it came and went a hundred
+    /// times meanwhile.
     pub fn create_or_open(self, key: Key) -> Result<(Segment, Birth)> {
         for _ in 0..TRIES {
             match self.create(key) {

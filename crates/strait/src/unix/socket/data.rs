@@ -9,10 +9,10 @@ use rustix::io::ioctl_fionread;
 use rustix::net::{
     RecvFlags, ReturnFlags, SendFlags, SocketType, connect, recv, recvfrom, send, sendto,
 };
+use strait_sys::pass;
 use strait_sys::time::Deadline;
-use strait_sys::{Errno, pass};
 
-use super::failure::{Patience, attempt, fail, rest};
+use super::failure::{Patience, attempt, fail, retry};
 use super::{Address, Bytes, Datagrams, Kind, Messages, Socket};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -381,16 +381,10 @@ impl Socket<Datagrams> {
     ) -> Result<Option<()>> {
         let failed = |errno| fail(errno, "send to", to.to_string());
         let reach = to.reach().map_err(failed)?;
-        let flags = send_flags(!matches!(patience, Patience::Forever));
-        loop {
-            match sendto(self, message, flags, &reach.address) {
-                Ok(_) => return Ok(Some(())),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if rest(patience) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(errno) => return Err(failed(errno)),
-            }
-        }
+        retry(patience, |dont_wait| {
+            sendto(self, message, send_flags(dont_wait), &reach.address).map(drop)
+        })
+        .map_err(failed)
     }
 
     /// Receives one message and where it came from, which is [`Address::Unnamed`] for a Unix socket

@@ -129,6 +129,23 @@ const FAR: Timespec = Timespec {
     tv_nsec: 0,
 };
 
+/// Makes the call until it answers, where the queue that is full is not the socket's own and so no
+/// poll tells when it has room.
+pub(super) fn retry<T>(
+    patience: Patience,
+    mut call: impl FnMut(bool) -> Result<T, Errno>,
+) -> Result<Option<T>, Errno> {
+    loop {
+        match call(!matches!(patience, Patience::Forever)) {
+            Ok(done) => return Ok(Some(done)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if rest(patience) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// A moment's rest before the next attempt, for what announces nothing.
 pub(super) fn rest(patience: Patience) -> bool {
     let pace = Deadline::from_ns(Deadline::now().ns() + PACE_NS);

@@ -10,7 +10,7 @@ use strait_sys::Errno;
 use strait_sys::pass::{self, Beside};
 
 use super::data::{receive_flags, send_flags, until, whole};
-use super::failure::{Patience, attempt, fail};
+use super::failure::{Patience, attempt, fail, retry};
 use super::{Address, Arrival, Credentials, Kind, PeerProcess, Socket};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -192,10 +192,14 @@ impl<K: Kind> Socket<K> {
         let sender = credentials.map(sender_of).transpose().map_err(failed)?;
         let reach = to.map(Address::reach).transpose().map_err(failed)?;
         let to: Option<&SocketAddrAny> = reach.as_ref().map(|reach| &reach.address);
-        attempt(self.as_fd(), PollFlags::OUT, patience, |dont_wait| {
+        let send = |dont_wait| {
             let flags = send_flags(dont_wait);
             pass::send_message(self.as_fd(), bytes, (descriptors, sender), to, flags)
-        })
+        };
+        match to {
+            None => attempt(self.as_fd(), PollFlags::OUT, patience, send),
+            Some(_) => retry(patience, send),
+        }
         .map_err(failed)
     }
 

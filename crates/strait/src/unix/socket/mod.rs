@@ -75,6 +75,7 @@
 //!   [`PassCredentials`] says it message by message.
 //! - A receiver without free descriptors loses what was sent: [`Socket::peek_message`] first.
 //! - A queue of datagrams holds 11 messages by default; then senders wait.
+//! - Who receives datagrams never hears that the senders are gone: wait for their processes too.
 //! - Two processes that only write, and never read, wait for each other for ever once the buffers
 //!   are full (212,992 bytes by default).
 //! - Descriptors of Unix sockets that were sent in a circle are found by the kernel's collector
@@ -115,6 +116,7 @@ use crate::object::transfer::HandleSocket;
 use crate::object::wait::{Member, Waitable};
 
 mod address;
+mod batch;
 mod create;
 mod data;
 mod failure;
@@ -125,6 +127,7 @@ mod path;
 mod peer;
 
 pub use self::address::Address;
+pub use self::batch::BATCH_MAX;
 pub use self::create::{Listener, Options, Reuse};
 pub use self::data::Arrival;
 pub use self::message::{Ancillary, RIGHTS_MAX, Received};

@@ -152,6 +152,7 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "name.filled",
     "space.made",
     "space.collecting",
+    "sem.created",
 ];
 
 /// One world, and the processes in it.

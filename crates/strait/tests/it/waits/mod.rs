@@ -20,6 +20,7 @@ use strait_sys::step;
 
 use crate::death::watch::let_sleep;
 use crate::peer::Role;
+use crate::unix::{process, signal};
 
 /// They, as waits want them.
 fn refs<T: Waitable>(members: &[T]) -> Vec<&dyn Waitable> {
@@ -27,7 +28,7 @@ fn refs<T: Waitable>(members: &[T]) -> Vec<&dyn Waitable> {
 }
 
 /// Runs `wait` in a thread of its own, and `act` here with the thread's number once it sleeps.
-fn beside<T: Send>(wait: impl FnOnce() -> T + Send, act: impl FnOnce(i32)) -> T {
+pub(crate) fn beside<T: Send>(wait: impl FnOnce() -> T + Send, act: impl FnOnce(i32)) -> T {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let sleeper = scope.spawn(move || {
@@ -94,4 +95,6 @@ bodies! {
     set::a_member_that_was_taken_announces_its_next_signal_at_once,
     set::a_mutant_that_its_owner_frees_is_announced_at_once,
     set::signals_from_another_process_are_announced,
+    signal::a_signal_wakes_a_wait_with_an_event,
+    process::a_childs_end_wakes_a_wait_with_an_event,
 }
