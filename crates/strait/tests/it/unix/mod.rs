@@ -3,6 +3,7 @@
 mod fifo;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
+pub(crate) mod peers;
 pub(crate) mod pipe;
 pub(crate) mod process;
 pub(crate) mod sem;
