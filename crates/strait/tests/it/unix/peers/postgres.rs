@@ -131,7 +131,7 @@ impl Data {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        // Only where the test has failed is any of this left. SIGQUIT is an end at once, and orderly.
+        // Only where the test has failed is any of this left. SIGQUIT is an orderly end, at once.
         self.ended(Some(Signal::QUIT));
         for segment in &self.segments {
             let _ = segment.remove();

@@ -1,5 +1,5 @@
-//! stress-ng(1) on System V objects beside ours: what passes through ours stays right, and nothing of
-//! ours is touched.
+//! stress-ng(1) on System V objects beside ours: what passes through ours stays right, and nothing
+//! of ours is touched.
 
 use std::process::{Child, Command, Stdio};
 
