@@ -9,6 +9,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A program that is the other party of a test.
 struct Peer {
@@ -69,8 +70,20 @@ const PEERS: &[Peer] = &[
 /// Python's binding of System V IPC, and the version that the tests know.
 const SYSV_IPC: &str = "sysv_ipc==1.2.0";
 
-/// Seconds for what needs the network, after which it is given up.
-const NETWORK_SECONDS_MAX: &str = "45";
+/// How long all that needs the network may take together.
+const NETWORK_MAX: Duration = Duration::from_secs(90);
+
+/// What is left of that.
+struct Network(Instant);
+
+impl Network {
+    /// The words that run a command for as long as there is left.
+    fn limit(&self) -> [String; 2] {
+        let left = NETWORK_MAX.saturating_sub(self.0.elapsed());
+        // timeout(1) takes 0 for no limit.
+        ["timeout".into(), left.as_secs().max(1).to_string()]
+    }
+}
 
 /// Installs what is missing; an error says what could not be had.
 pub(crate) fn run(_: &Path, args: &[String]) -> Result<(), String> {
@@ -82,9 +95,10 @@ pub(crate) fn run(_: &Path, args: &[String]) -> Result<(), String> {
     for peer in there {
         println!("peers: {} (package {}): there", peer.name, peer.package);
     }
+    let network = Network(Instant::now());
     if !missing.is_empty() {
         let packages: Vec<&str> = missing.iter().map(|peer| peer.package).collect();
-        if let Err(why) = install(&packages) {
+        if let Err(why) = install(&packages, &network) {
             println!("peers: {why}");
         }
     }
@@ -97,7 +111,7 @@ pub(crate) fn run(_: &Path, args: &[String]) -> Result<(), String> {
             lacking.push(peer.name);
         }
     }
-    match sysv_ipc(&target()?.join("peers/venv")) {
+    match sysv_ipc(&target()?.join("peers/venv"), &network) {
         Ok(state) => println!("peers: {SYSV_IPC}: {state}"),
         Err(why) => {
             println!("peers: {SYSV_IPC}: could not be had: {why}");
@@ -144,7 +158,7 @@ fn quiet(words: &[&str]) -> bool {
 }
 
 /// Downloads within a limit of time, and then installs without one: dpkg is not to be interrupted.
-fn install(packages: &[&str]) -> Result<(), String> {
+fn install(packages: &[&str], network: &Network) -> Result<(), String> {
     let list = packages.join(" ");
     if !on_path("apt-get") {
         return Err(format!("no apt-get here; Debian's names are: {list}"));
@@ -154,44 +168,49 @@ fn install(packages: &[&str]) -> Result<(), String> {
         let line = format!("apt-get install --no-install-recommends {list}");
         return Err(format!("only root can install packages; as root: {line}"));
     }
-    let limited = ["timeout", NETWORK_SECONDS_MAX, "apt-get", "-qq"];
-    let options = ["-o", "Acquire::Retries=1", "-o", "DPkg::Lock::Timeout=20"];
-    let install = ["install", "-y", "--no-install-recommends"];
-    let run = |parts: &[&[&str]]| {
-        let words = parts.concat();
-        let mut command = Command::new(words[0]);
-        // RUNLEVEL: a server that is installed is not started.
-        command
-            .args(&words[1..])
-            .envs([("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        success(&mut command)
-    };
     // Without fresh lists, what is known already may still do.
-    if let Err(why) = run(&[&limited, &options, &["update"]]) {
+    if let Err(why) = apt_get(Some(network), &["update"]) {
         println!("peers: {why}");
     }
     // One by one, so that one that cannot be had keeps no other away.
     for package in packages {
-        let fetched = run(&[&limited, &options, &install, &["--download-only", package]]);
-        let installed = fetched.and_then(|()| {
-            run(&[
-                &limited[2..],
-                &options,
-                &install,
-                &["--no-download", package],
-            ])
-        });
-        if let Err(why) = installed {
+        let install = |network, where_from| {
+            let words = [
+                "install",
+                "-y",
+                "--no-install-recommends",
+                where_from,
+                package,
+            ];
+            apt_get(network, &words)
+        };
+        let fetched = install(Some(network), "--download-only");
+        if let Err(why) = fetched.and_then(|()| install(None, "--no-download")) {
             println!("peers: {why}");
         }
     }
     Ok(())
 }
 
+fn apt_get(network: Option<&Network>, words: &[&str]) -> Result<(), String> {
+    let mut line = network.map_or_else(Vec::new, |network| network.limit().to_vec());
+    line.push("apt-get".into());
+    let options = [
+        "-qq",
+        "-o",
+        "Acquire::Retries=1",
+        "-o",
+        "DPkg::Lock::Timeout=20",
+    ];
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]).args(options).args(words);
+    // RUNLEVEL: a server that is installed is not started.
+    command.envs([("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")]);
+    success(command.stdin(Stdio::null()).stdout(Stdio::null()))
+}
+
 /// Installs the binding into an environment of its own, if it is not there.
-fn sysv_ipc(venv: &Path) -> Result<&'static str, String> {
+fn sysv_ipc(venv: &Path, network: &Network) -> Result<&'static str, String> {
     let python = venv.join("bin/python3");
     let mut probe = Command::new(&python);
     probe.args(["-c", "import sysv_ipc"]).stdin(Stdio::null());
@@ -200,8 +219,9 @@ fn sysv_ipc(venv: &Path) -> Result<&'static str, String> {
         return Ok("there");
     }
     success(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
-    let mut pip = Command::new("timeout");
-    pip.arg(NETWORK_SECONDS_MAX).arg(&python);
+    let [timeout, left] = network.limit();
+    let mut pip = Command::new(timeout);
+    pip.arg(left).arg(&python);
     pip.args([
         "-m",
         "pip",
