@@ -43,7 +43,7 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "Perl's IPC::SysV",
         package: "perl",
-        probe: Probe::Runs(&["perl", "-MIPC::Msg", "-MIPC::SharedMem", "-e", "1"]),
+        probe: Probe::Runs(&["perl", "-MIPC::Semaphore", "-MIPC::SharedMem", "-e", "1"]),
     },
     Peer {
         name: "ipcs, ipcrm and ipcmk",

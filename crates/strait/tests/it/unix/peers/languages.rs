@@ -1,6 +1,7 @@
 //! Perl's IPC::SysV and Python's `sysv_ipc`, as both sides of each System V mechanism.
 
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -11,35 +12,66 @@ use strait::unix::sem::{Set, down, up};
 use strait::unix::shm::{Read, Segment, Write};
 use strait::{Birth, ErrorKind};
 
-use super::{Swept, lacking, python};
+use super::Swept;
 use crate::peer::Peer;
 use crate::unix::msg::until_blocked;
 use crate::world::{GUARD, refused, skip, until};
 
+/// An interpreter, how to see that it has System V IPC, and what it runs.
+struct Language {
+    program: PathBuf,
+    probe: &'static [&'static str],
+    option: &'static str,
+    script: &'static str,
+}
+
+fn languages() -> [Language; 2] {
+    // The folder that this test was built into has the Python that was installed for it.
+    let itself = std::env::current_exe().unwrap();
+    let mut pythons = itself
+        .ancestors()
+        .map(|at| at.join("peers/venv/bin/python3"));
+    let python = Language {
+        program: pythons
+            .find(|path| path.exists())
+            .unwrap_or_else(|| "python3".into()),
+        probe: &["-c", "import sysv_ipc"],
+        option: "-c",
+        script: include_str!("sysv.py"),
+    };
+    let perl = Language {
+        program: "perl".into(),
+        probe: &[
+            "-MIPC::Msg",
+            "-MIPC::Semaphore",
+            "-MIPC::SharedMem",
+            "-e",
+            "1",
+        ],
+        option: "-e",
+        script: include_str!("sysv.pl"),
+    };
+    [python, perl]
+}
+
 /// Goes through the test with each language that is here, and a key of its own.
 fn in_each(test: &str, body: fn(&mut Peer, Key)) {
-    match python() {
-        Some(python) => speak(
-            Command::new(python).args(["-c", include_str!("sysv.py")]),
-            body,
-        ),
-        None => skip(
-            test,
-            "no Python with sysv_ipc (`cargo xtask peers` installs it)",
-        ),
-    }
-    let mut probe = Command::new("perl");
-    let probe = probe.args(["-MIPC::SharedMem", "-e", "1"]);
-    let works = probe.stderr(Stdio::null()).status();
-    match works {
-        Ok(status) if status.success() => speak(
-            Command::new("perl").args(["-e", include_str!("sysv.pl")]),
-            body,
-        ),
-        _ => skip(
-            test,
-            lacking(&["perl"]).unwrap_or_else(|| "no IPC::SysV in this Perl".into()),
-        ),
+    for language in languages() {
+        let mut probe = Command::new(&language.program);
+        let probe = probe.args(language.probe).stdin(Stdio::null());
+        let probed = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !probed.is_ok_and(|status| status.success()) {
+            let line = format!(
+                "{} {}",
+                language.program.display(),
+                language.probe.join(" ")
+            );
+            let why = format!("`{line}` fails (`cargo xtask peers` installs what is missing)");
+            skip(test, why);
+            continue;
+        }
+        let mut command = Command::new(&language.program);
+        speak(command.args([language.option, language.script]), body);
     }
 }
 

@@ -6,7 +6,6 @@ mod postgres;
 mod stress;
 mod tools;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use strait::unix::ipc::Key;
@@ -30,15 +29,6 @@ fn lacking(programs: &[&str]) -> Option<String> {
     Some(format!(
         "no {missing} here (`cargo xtask peers` installs it)"
     ))
-}
-
-/// The interpreter that has `sysv_ipc`, in the folder that this test was built into.
-fn python() -> Option<std::path::PathBuf> {
-    let itself = std::env::current_exe().unwrap();
-    let mut folders = itself
-        .ancestors()
-        .map(|at| at.join("peers/venv/bin/python3"));
-    folders.find(|path: &std::path::PathBuf| Path::exists(path))
 }
 
 /// A key of one test alone. Whatever has it goes with the value.
