@@ -4,8 +4,9 @@
 //! first. So from [`Hold::begin`] on it outlives the command. The keys of a terminal (INT, QUIT,
 //! TSTP) reach the command without its help, being in the same process group. What another process
 //! sends is passed on; whether it was sent to the command as well cannot be seen, so a signal to
-//! the whole group may reach the command twice. Before that, while it waits to acquire, signals do
-//! what they do to any program: one in the instant between the two abandons what was acquired.
+//! the whole group may reach the command twice. While it waits to acquire, a signal does what it
+//! does to any program: [`Hold::win_any`] waits for it too, so that none falls between what was won
+//! and the command. (`wait --all` cannot: there one in that instant abandons what was won.)
 //!
 //! The exit status of the command becomes this program's, as env(1) and timeout(1) have it: 128
 //! and the number for a signal, 126 if it cannot be run, 127 if it does not exist.
@@ -13,14 +14,15 @@
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, getpid};
+use strait::wait::{self, Waitable, Won};
 use strait_sys::sigaction::{self, Action};
 use strait_sys::siginfo::{Code, Fields, Info};
 use strait_sys::signal::{self, Change, Set, Signal};
 use strait_sys::sigsend::{self, Target};
-use strait_sys::{Errno, spawn};
+use strait_sys::{Errno, signalfd, spawn};
 
 use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND};
 
@@ -56,11 +58,13 @@ pub(crate) fn command(words: &[OsString]) -> Result<Command, Failure> {
 
 /// Something is held for a command: signals are the command's.
 ///
-/// Begin as soon as it is held, and let go of it before this value.
+/// Begin before it is acquired, or as soon as it is, and let go of it before this value.
 #[derive(Debug)]
 pub(crate) struct Hold {
     taken: Set,
-    /// What was blocked before, and will be in the command.
+    /// What was blocked before.
+    outside: Set,
+    /// What will be blocked in the command.
     before: Set,
     /// The terminal has interrupted the command and us.
     interrupted: bool,
@@ -82,6 +86,7 @@ impl Hold {
         let before = block(taken);
         Self {
             taken,
+            outside: before,
             before,
             interrupted: false,
             is_end: false,
@@ -92,6 +97,40 @@ impl Hold {
     pub(crate) fn with_mask(mut self, before: Set) -> Self {
         self.before = before;
         self
+    }
+
+    /// [`wait::any_for`]; without a timeout, for as long as it takes. A signal that comes first
+    /// does here what it would have done if it did not wait for the command.
+    pub(crate) fn win_any(
+        &self,
+        members: &[&dyn Waitable],
+        timeout: Option<Duration>,
+        explain: impl Fn(strait::Error) -> Failure,
+    ) -> Result<Option<Won>, Failure> {
+        let end = timeout.map(|timeout| (Instant::now(), timeout));
+        let left = || end.map(|(begin, timeout)| timeout.saturating_sub(begin.elapsed()));
+        let fails = |errno: Errno| Failure {
+            message: format!("wait for signals: {}", std::io::Error::from(errno)),
+            status: ERROR,
+        };
+        let descriptor = signalfd::create(self.taken).map_err(fails)?;
+        let signal = wait::readable(&descriptor);
+        let mut all = members.to_vec();
+        // Last: what is there at once is won.
+        all.push(&signal);
+        loop {
+            let won = match left() {
+                Some(left) => wait::any_for(&all, left),
+                None => wait::any(&all).map(Some),
+            };
+            let won = won.map_err(&explain)?;
+            if won.is_none_or(|won| won.index < members.len()) {
+                return Ok(won);
+            }
+            // It ends this program here, or means nothing to it.
+            signal::change_mask(Change::Replace, self.outside).map_err(fails)?;
+            block(self.taken);
+        }
     }
 
     /// Runs it to its end.

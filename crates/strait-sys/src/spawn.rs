@@ -75,8 +75,10 @@ pub fn block_only(command: &mut Command, blocked: Set) {
 ///
 /// `EBADF`: none of that number was passed, it was taken, or it is no longer open.
 pub fn take_inherited(fd: RawFd) -> Result<OwnedFd> {
+    // Before the lock: the environment has one of its own, which a thread may hold while it forks.
+    let given = std::env::var(PASSED).unwrap_or_default();
     LEFT.with(|left| {
-        let left = left.get_or_insert_with(|| read(&std::env::var(PASSED).unwrap_or_default()));
+        let left = left.get_or_insert_with(|| read(&given));
         let at = left.iter().position(|passed| passed.number == fd);
         let passed = left.swap_remove(at.ok_or(Errno::BADF)?);
         // SAFETY: not -1; used for calls that fail harmlessly if it is not open.

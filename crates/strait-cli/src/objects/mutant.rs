@@ -80,21 +80,17 @@ impl Acquire {
         let explain = |error| context.explain(Kind::Mutant, &self.name, error);
         let options = Mutant::options().place(&context.space()?, &self.name);
         let (mutant, _) = options.create_or_open().map_err(explain)?;
-        let guard = match self.limit.timeout {
-            Some(timeout) => mutant.acquire_for(timeout),
-            None => mutant.acquire().map(Some),
-        };
-        let Some(guard) = guard.map_err(explain)? else {
+        let mut command = child::command(&self.command)?;
+        let mut hold = Hold::begin();
+        let Some(won) = hold.win_any(&[&mutant], self.limit.timeout, explain)? else {
             return Ok(TIMED_OUT.into());
         };
-        let mut hold = Hold::begin();
-        let mut command = child::command(&self.command)?;
-        if guard.abandoned() {
+        if won.abandoned {
             context.note(&super::abandoned(&self.name));
             command.env("STRAIT_ABANDONED", "1");
         }
         let status = hold.run(&mut command);
-        drop(guard);
+        mutant.release().map_err(explain)?;
         status
     }
 }

@@ -10,7 +10,7 @@ use strait::{ErrorKind, Kind};
 use super::{Born, Limit, Names, Query};
 use crate::child::{self, Hold};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, TIMED_OUT};
 use crate::value;
 
 /// The verbs of semaphores.
@@ -96,13 +96,23 @@ impl Verb {
 impl Acquire {
     fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
         let semaphore = open(context, &self.name)?;
-        let what = (&semaphore as &dyn strait::wait::Waitable, self.limit);
-        let taken = super::take(context, Kind::Semaphore, &self.name, what)?;
-        if taken.is_none() || self.command.is_empty() {
+        if self.command.is_empty() {
+            let what = (&semaphore as &dyn strait::wait::Waitable, self.limit);
+            let taken = super::take(context, Kind::Semaphore, &self.name, what)?;
             return Ok(super::status(taken));
         }
+        let mut command = child::command(&self.command)?;
         let mut hold = Hold::begin();
-        let status = child::command(&self.command).and_then(|mut command| hold.run(&mut command));
+        let explain = |error| {
+            context
+                .explain(Kind::Semaphore, &self.name, error)
+                .into_error()
+        };
+        let won = hold.win_any(&[&semaphore], self.limit.timeout, explain)?;
+        if won.is_none() {
+            return Ok(TIMED_OUT.into());
+        }
+        let status = hold.run(&mut command);
         give(context, &semaphore, &self.name, 1)?;
         status
     }

@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     /// JSON instead of text
     #[arg(long)]
     json: bool,
-    /// What to wait for; at most 64
+    /// What to wait for; at most 64, or 63 of which one is won for a command
     #[arg(required = true, value_name = "OBJECT")]
     objects: Vec<String>,
     /// What to run while holding what was won
@@ -98,7 +98,9 @@ impl Arguments {
                     .map_err(|why| Failure::new(format!("{text}: {why}")))
             })
             .collect::<Result<_, _>>()?;
-        let won = self.wait(&waitables)?;
+        // Not while all are waited for, which no signal could end then.
+        let early = (!self.all && !self.command.is_empty()).then(Hold::begin);
+        let won = self.wait(&waitables, early.as_ref())?;
         let Some(won) = won else {
             if self.json {
                 context.out.json(&json!({ "timed_out": true, "won": [] }))?;
@@ -113,14 +115,18 @@ impl Arguments {
             return Ok(self.status(&won, ExitCode::SUCCESS));
         }
         // Not what the members block: the command is another program.
-        let mut hold = Hold::begin().with_mask(before);
+        let mut hold = early.unwrap_or_else(Hold::begin).with_mask(before);
         let reported = self.report(context, &won);
         let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);
         status.map(|status| self.status(&won, status))
     }
 
-    fn wait(&self, waitables: &[Box<dyn Waitable + '_>]) -> Result<Option<Won>, Failure> {
+    fn wait(
+        &self,
+        waitables: &[Box<dyn Waitable + '_>],
+        hold: Option<&Hold>,
+    ) -> Result<Option<Won>, Failure> {
         let members: Vec<&dyn Waitable> = waitables.iter().map(|boxed| &**boxed).collect();
         if self.all {
             let won = match self.limit.timeout {
@@ -133,11 +139,17 @@ impl Arguments {
                 abandoned: won.abandoned,
             }));
         }
-        let won = match self.limit.timeout {
-            Some(timeout) => wait::any_for(&members, timeout),
-            None => wait::any(&members).map(Some),
+        let won = match (hold, self.limit.timeout) {
+            // The last place is the signals'.
+            (Some(_), _) if members.len() == wait::MEMBERS_MAX => {
+                let most = wait::MEMBERS_MAX - 1;
+                let why = format!("at most {most} objects with a command");
+                return Err(Failure::new(why));
+            }
+            (Some(hold), timeout) => hold.win_any(&members, timeout, Failure::of)?,
+            (None, Some(timeout)) => wait::any_for(&members, timeout).map_err(Failure::of)?,
+            (None, None) => Some(wait::any(&members).map_err(Failure::of)?),
         };
-        let won = won.map_err(Failure::of)?;
         Ok(won.map(|won| Won {
             indices: vec![won.index],
             abandoned: if won.abandoned {

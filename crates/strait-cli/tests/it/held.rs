@@ -303,3 +303,34 @@ fn whoever_waits_dies_of_a_signal_and_holds_nothing() {
     assert_eq!(holder.finish().status, Some(1));
     free(&world);
 }
+
+/// No moment is left in which a signal would abandon what was just won: they wait from before it.
+#[test]
+fn a_signal_that_comes_with_what_was_waited_for_is_the_commands() {
+    let world = world_of_two();
+    for verb in [
+        "mutant acquire m --",
+        "semaphore acquire slots --",
+        "wait --any mutant:m event:nothing --",
+    ] {
+        world.good("event create nothing");
+        let script = "echo held; read line; exit 5";
+        let words = ["wait", "--all", "mutant:m", "semaphore:slots", "--"];
+        let words = words.into_iter().chain(["sh", "-c", script]);
+        let mut holder = world.start(&words.collect::<Vec<_>>());
+        while holder.hear() != "held" {}
+        let words = verb.split(' ').chain(["sh", "-c", TRAP]);
+        let mut waiter = world.start(&words.collect::<Vec<_>>());
+        world.until("signals wait", || waiter.blocks(Signal::TERM));
+        waiter.signal(Signal::STOP);
+        assert_eq!(holder.finish().status, Some(5));
+        waiter.signal(Signal::TERM);
+        waiter.signal(Signal::CONT);
+        let status = waiter.child.wait().unwrap();
+        // The command may not have set its trap yet.
+        let by_command = [Some(3), Some(128 + 15)];
+        assert!(by_command.contains(&status.code()), "{verb}: {status:?}");
+        free(&world);
+        world.good("event rm nothing");
+    }
+}

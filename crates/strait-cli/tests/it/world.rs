@@ -160,6 +160,14 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Whether it has blocked that signal.
+    pub(crate) fn blocks(&self, signal: Signal) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = u64::from_str_radix(blocked.unwrap().trim(), 16).unwrap();
+        blocked >> (signal.as_raw() - 1) & 1 == 1
+    }
+
     /// The next line that it, or the command it runs, prints.
     pub(crate) fn hear(&mut self) -> String {
         let mut line = String::new();

@@ -8,7 +8,9 @@
 //! owner. One that was between its look and its sleep is woken 100 ms later.
 //!
 //! A sleeper arms the word and then looks whether it is watched; the watcher, before it lets go,
-//! says that it is not and then looks at the word. One of them sees the other.
+//! says that it is not and then looks at the word. One of them sees the other. A release between
+//! the two clears the waiters' bit, but it also changes the half word that the sleeper would sleep
+//! on, so that it does not.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -30,6 +32,9 @@ use crate::object::word::State;
 const OFTEN: u32 = 16;
 /// Rounds of the watcher without a sleeper until it lets a mutant go.
 const IDLE_MAX: u32 = 10;
+
+/// Beside a generation: the watcher is about to let go, and has not decided.
+const LEAVING: u32 = 1 << 31;
 
 /// What a handle and the watcher share. Upper half: the fork generation in which it is watched, or
 /// 0. Lower half: alarms if it is watched, else sleeps.
@@ -82,15 +87,22 @@ static WATCHER: Guarded<Watcher> = Guarded::new(Watcher {
 
 /// Counts a sleep on a mutant that is not watched, which may make it so.
 pub(crate) fn slept(object: &Object) {
-    match object.lookout.halves() {
+    let lookout = &object.lookout;
+    let found @ (generation, count) = lookout.halves();
+    match found {
         (0, sleeps) if sleeps < OFTEN => {
-            object.lookout.0.fetch_add(1, Ordering::Relaxed);
+            lookout.0.fetch_add(1, Ordering::Relaxed);
         }
-        (generation, _) if generation == fork::generation() => {}
+        (generation, _) if generation & !LEAVING == fork::generation() => {}
         // As often again, if there is no thread to be had; or its parent's watcher is not ours.
-        (generation, _) => {
-            object.lookout.begin(0);
-            if generation == 0
+        _ => {
+            let found = u64::from(generation) << 32 | u64::from(count);
+            let zeroed = lookout
+                .0
+                .compare_exchange(found, 0, Ordering::SeqCst, Ordering::SeqCst);
+            // Another thread has found the same: by now it may be watched, and is to stay so.
+            if zeroed.is_ok()
+                && generation == 0
                 && let Some(watched) = Watched::new(object)
                 && let Some(watched) = join(watched, false)
             {
@@ -180,8 +192,9 @@ impl Watched {
         }
         // A mark changes neither its owner nor whether somebody waits.
         let state = self.look();
-        let is_orphan = !state.ready() && state.value() != 0 && self.domain.is_dead(state.value());
-        if self.map.is_broken() || state.waiters() && is_orphan {
+        let owned = !state.ready() && state.value() != 0;
+        let is_orphan = state.waiters() && owned && self.domain.is_dead(state.value());
+        if self.map.is_broken() || is_orphan {
             self.lookout.0.fetch_add(1, Ordering::SeqCst);
             if let Some(word) = self.word() {
                 let _ = futex::wake(word.low(), u32::MAX >> 1);
@@ -191,12 +204,19 @@ impl Watched {
         if self.idle < IDLE_MAX {
             return true;
         }
-        self.lookout.begin(0);
-        let needed = self.look().waiters();
-        if needed {
-            self.lookout.begin(fork::generation());
-            self.idle = 0;
-        }
-        needed
+        self.idle = 0;
+        !self.leave(Self::look)
+    }
+
+    /// Says that it is not watched any more, unless somebody waits who may have seen that it was.
+    fn leave(&self, look: impl FnOnce(&Self) -> State) -> bool {
+        let generation = fork::generation();
+        self.lookout.begin(generation | LEAVING);
+        let needed = look(self).waiters();
+        self.lookout.begin(if needed { generation } else { 0 });
+        !needed
     }
 }
+
+#[cfg(test)]
+mod tests;

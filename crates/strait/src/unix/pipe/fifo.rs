@@ -27,7 +27,8 @@
 //!
 //! let path = std::env::temp_dir().join(format!("orders-{}", std::process::id()));
 //! let orders = Fifo::create(&path, 0o600)?;
-//! let mut child = Command::new("sh").arg("-c").arg("echo two coffees > \"$0\"").arg(&path).spawn()?;
+//! let mut shell = Command::new("sh");
+//! let mut child = shell.arg("-c").arg("echo two coffees > \"$0\"").arg(&path).spawn()?;
 //! let from = orders.reader_for(Duration::from_secs(10))?.expect("somebody opens it to write");
 //! let mut line = [0; 64];
 //! let len = from.read(&mut line)?;
@@ -39,7 +40,7 @@
 //! Source: fifo(7), mkfifo(3), open(2), inotify(7).
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,6 +68,7 @@ const LOOK_ANYWAY: Duration = Duration::from_millis(250);
 pub struct Fifo {
     /// Opened with O_PATH.
     file: OwnedFd,
+    path: PathBuf,
     name: Box<str>,
     owner: u32,
     mode: u16,
@@ -140,6 +142,7 @@ impl Fifo {
         }
         Ok(Self {
             file,
+            path: path.to_owned(),
             name: name.into(),
             owner: st_uid,
             mode: u16::try_from(st_mode & 0o7777).unwrap_or(0),
@@ -162,14 +165,29 @@ impl Fifo {
         // Through the descriptor: the name may be another file's by now.
         let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        open(itself, flags, Mode::empty())
+        match open(itself, flags, Mode::empty()) {
+            Err(Errno::NOENT) => self.end_without_proc(flags),
+            opened => opened,
+        }
+    }
+
+    /// By the name: refused if that is another file's by now.
+    fn end_without_proc(&self, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+        let fd = open(&self.path, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        let (found, meant) = (fstat(&fd)?, fstat(&self.file)?);
+        if (found.st_dev, found.st_ino) != (meant.st_dev, meant.st_ino) {
+            return Err(Errno::NOENT);
+        }
+        Ok(fd)
     }
 
     #[cold]
     fn fail(&self, errno: Errno, verb: &'static str) -> Error {
         let error = Error::kernel(errno, verb, &*self.name);
         match errno {
-            Errno::NOENT => error.because("there is no /proc, through which it is opened"),
+            Errno::NOENT => {
+                error.because("its name is another file's by now, and there is no /proc")
+            }
             _ => error,
         }
     }

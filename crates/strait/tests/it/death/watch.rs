@@ -142,6 +142,83 @@ pub(crate) fn let_sleep(pid: u32, tid: i32) {
     }
 }
 
+/// Tells a process that nobody wakes from one that waits for a processor. On a busy machine time
+/// alone does not: a dozen processes each lose theirs for seconds.
+pub(crate) struct Patience {
+    pid: Pid,
+    limit: Duration,
+    begin: Instant,
+    /// When it was found asleep as it still is, and how often it had slept by then.
+    asleep: Option<(Instant, u64)>,
+}
+
+impl Patience {
+    /// A process that sleeps for `limit` and is not once woken is stuck; so is one that has ended,
+    /// and any after ten times that.
+    pub(crate) fn with(pid: Pid, limit: Duration) -> Self {
+        let mut patience = Self {
+            pid,
+            limit,
+            begin: Instant::now(),
+            asleep: None,
+        };
+        patience.is_over();
+        patience
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        let standing = standing(self.pid);
+        let sleeps = match standing {
+            Standing::Asleep(sleeps) => Some(sleeps),
+            Standing::Awake => None,
+            Standing::Ended => return true,
+            Standing::Unknown => return self.begin.elapsed() > self.limit,
+        };
+        if self.asleep.map(|(_, sleeps)| sleeps) != sleeps {
+            self.asleep = sleeps.map(|sleeps| (Instant::now(), sleeps));
+        }
+        let is_forgotten = |(since, _): (Instant, u64)| since.elapsed() > self.limit;
+        self.asleep.is_some_and(is_forgotten) || self.begin.elapsed() > 10 * self.limit
+    }
+}
+
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Standing {
+    /// All its threads sleep, but for hidden ones. So often they have gone to sleep.
+    Asleep(u64),
+    Awake,
+    Ended,
+    /// There is no /proc.
+    Unknown,
+}
+
+fn standing(pid: Pid) -> Standing {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else {
+        return Standing::Unknown;
+    };
+    let mut sleeps = 0;
+    for task in tasks.flatten() {
+        let Ok(status) = std::fs::read_to_string(task.path().join("status")) else {
+            continue;
+        };
+        let field = |name: &str| {
+            let mut lines = status.lines();
+            lines.find_map(|line| Some(line.strip_prefix(name)?.trim_start()))
+        };
+        if field("Name:").is_some_and(|name| name.starts_with("strait-")) {
+            continue;
+        }
+        match field("State:").and_then(|state| state.bytes().next()) {
+            Some(b'S') => {}
+            Some(b'Z' | b'X') => return Standing::Ended,
+            _ => return Standing::Awake,
+        }
+        let count = field("voluntary_ctxt_switches:").and_then(|count| count.parse::<u64>().ok());
+        sleeps += count.unwrap_or(0);
+    }
+    Standing::Asleep(sleeps)
+}
+
 /// The number in that variable of the environment, or what a test takes by default.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     let value = std::env::var(name).ok();

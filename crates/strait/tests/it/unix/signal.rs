@@ -140,7 +140,7 @@ fn prober(args: &[String]) {
 
 /// Starts a process that blocks these from its start, in every thread: the harness runs roles
 /// beside its own.
-fn blocking(command: &mut Command, signals: &[Signal]) -> Peer {
+pub(crate) fn blocking(command: &mut Command, signals: &[Signal]) -> Peer {
     let blocked = strait_sys::signal::Set::new(signals.iter().copied());
     let signals = Signals {
         blocked,

@@ -7,6 +7,7 @@ mod after;
 mod all;
 mod any;
 mod crowd;
+mod every;
 mod mixed;
 mod quiet;
 mod release;
@@ -48,6 +49,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("waits.setter", release::setter),
     ("waits.owner", any::owner),
     ("waits.crowd", crowd::member),
+    ("waits.every", every::waiter),
     ("waits.quiet", quiet::quiet),
 ];
 
@@ -95,6 +97,7 @@ bodies! {
     set::a_member_that_was_taken_announces_its_next_signal_at_once,
     set::a_mutant_that_its_owner_frees_is_announced_at_once,
     set::signals_from_another_process_are_announced,
+    every::each_mechanism_wakes_a_wait_and_the_losers_keep_theirs,
     signal::a_signal_wakes_a_wait_with_an_event,
     process::a_childs_end_wakes_a_wait_with_an_event,
 }

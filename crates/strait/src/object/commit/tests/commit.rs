@@ -4,7 +4,7 @@ use super::actor::{Thing, actor, all, look, release, try_all, try_take};
 use super::explore::{Actor, AtRest, Fate, Model};
 use super::op::OBJECTS;
 use super::world::Domain;
-use super::{harmless, long, red, sound};
+use super::{harmless, lingering, long, red, sound};
 use crate::object::word::{Rule, State};
 
 const SEMAPHORE: Rule = Rule::Semaphore { limit: 3 };
@@ -186,6 +186,25 @@ fn giving_up_at_a_deadline_leaves_nothing() {
     let mut model = with_single_takers(0);
     model.gives_up = true;
     sound("all AB, take A, take B, with deadlines", &model);
+}
+
+#[test]
+fn a_status_that_is_seen_late_does_no_harm() {
+    sound(
+        "late: all AB, take A, take B",
+        &lingering(with_single_takers(1)),
+    );
+    sound(
+        "late: sleep for AB, release A B",
+        &lingering(asleep_for_all(2)),
+    );
+    if long() {
+        sound("late: all AB, all AB", &lingering(two_over_two(4)));
+        sound("late: all ABC, all ABC", &lingering(two_over_three(3)));
+        sound("late: all AB, all BC, release B", &lingering(crossing(1)));
+        sound("late: all AB, all BC, all AC", &lingering(circle(1)));
+        sound("late: all AB, all AB, look B A", &lingering(looked_at(1)));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::explore::{Actor, AtRest, Fate, Model};
 use super::flaw::seeded;
 use super::op;
 use super::world::Domain;
-use super::{long, red, sound};
+use super::{lingering, long, red, sound};
 use crate::object::commit::domain;
 use crate::object::word::{Op as Deed, Rule, State};
 
@@ -131,6 +131,7 @@ fn a_dead_authors_seat_is_taken_only_if_it_had_not_decided() {
         "all AB and dies, all BC from its seat, take A B",
         &seats(patience),
     );
+    sound("late: the same", &lingering(seats(1)));
 }
 
 /// Step by step, and so the same every time: an author that dies after any number of its steps,
@@ -199,8 +200,7 @@ fn weak(patience: u8) -> Model<Domain> {
         by_entries: true,
         ..self::B
     };
-    let mut model = wrapped(patience);
-    model.world.weak = true;
+    let mut model = lingering(wrapped(patience));
     model.actors = vec![
         actor(0, vec![try_all(&[A]), try_all(&[B])]),
         actor(1, vec![try_take(B)]),

@@ -8,8 +8,9 @@
 //! ready object, a look sees what was there meanwhile; and from every state everybody finishes or
 //! falls asleep alone, which is what "stopped or dead, it delays nobody" means.
 //!
-//! The accesses are sequentially consistent, as those of the real words are; the one part that is
-//! not, the list of a record, is modelled in a memory where stores linger. (loom was tried. It
+//! The accesses are sequentially consistent, as those of the real words are but for two parts: the
+//! list of a record, and the stores of its status by which a transaction begins and ends. Scenarios
+//! of each kind are also explored in a memory where these stores linger. (loom was tried. It
 //! remembers one access per word to find the orders worth trying, which here left out most: a wait
 //! for all beside a release was one execution.)
 //!
@@ -76,6 +77,12 @@ pub(crate) fn sound<W: World>(name: &str, model: &Model<W>) {
     if let Some(wound) = report.wound {
         panic!("{name}:\n{wound}");
     }
+}
+
+/// The same model, where the store of a status may linger until its author stores or exchanges.
+pub(crate) fn lingering(mut model: Model<world::Domain>) -> Model<world::Domain> {
+    model.world.weak = true;
+    model
 }
 
 /// With this defect seeded a promise must be broken.

@@ -7,7 +7,7 @@ use super::commit::{conserved, semaphore, semaphores};
 use super::explore::{Actor, AtRest, Fate, Model};
 use super::op;
 use super::world::Domain;
-use super::{harmless, long, red, sound};
+use super::{harmless, lingering, long, red, sound};
 use crate::object::commit::domain;
 use crate::object::commit::txn::Cell;
 use crate::object::word::{Op as Deed, Rule, State};
@@ -199,6 +199,18 @@ fn looker() -> Model<Domain> {
 #[test]
 fn who_may_only_look_is_woken_too() {
     sound("one looks, one waits, set", &looker());
+}
+
+#[test]
+fn a_status_that_is_seen_late_keeps_nobody_asleep() {
+    sound(
+        "late: two wait, one is pending, set",
+        &lingering(one_more_set(1)),
+    );
+    if long() {
+        sound("late: two wait, release twice", &lingering(releases(1)));
+        sound("late: one looks, one waits, set", &lingering(looker()));
+    }
 }
 
 #[test]

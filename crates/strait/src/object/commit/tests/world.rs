@@ -37,8 +37,8 @@ pub(crate) struct Domain {
     sleeps: [Sleep; ACTORS],
     /// What each record's present transaction is about, and what its next one will be.
     covers: [(u64, u64); SEATS],
-    /// Whether a store may linger until its author stores or exchanges next, or longer than stores
-    /// of no order.
+    /// Whether the store of a status may linger until its author stores or exchanges next, or
+    /// longer than stores of no order.
     pub(crate) weak: bool,
     lingering: [Option<(At, u64)>; ACTORS],
     /// Somebody may only look, and cannot remove a mark that is in the way.
@@ -62,6 +62,10 @@ pub(crate) struct Domain {
     /// Whether the present operation took a mutant from a dead owner.
     inherited: [bool; ACTORS],
     pub(crate) abandonments: u8,
+}
+
+fn is_status(at: At) -> bool {
+    (1..=SLOTS).any(|slot| status(slot) == at)
 }
 
 impl Domain {
@@ -308,6 +312,14 @@ impl Domain {
         }
     }
 
+    fn store_or_linger(&mut self, who: usize, at: At, value: u64) {
+        if self.weak && is_status(at) {
+            self.lingering[who] = Some((at, value));
+        } else {
+            self.store(at, value);
+        }
+    }
+
     /// Its own store is what a participant sees, whoever else does not yet.
     fn load(&self, who: usize, at: At) -> u64 {
         let own = self.lingering[who].filter(|(stored, _)| *stored == at);
@@ -317,8 +329,7 @@ impl Domain {
     fn perform(&mut self, who: usize, op: &Op) -> Option<u64> {
         match *op {
             Op::Load(at) => return Some(self.load(who, at)),
-            Op::Store(at, value) if self.weak => self.lingering[who] = Some((at, value)),
-            Op::Store(at, value) => self.store(at, value),
+            Op::Store(at, value) => self.store_or_linger(who, at, value),
             Op::StoreHalf { at, value, .. } => self.words[at.0] = value.into(),
             Op::Count { slot, ids } => {
                 self.covers[usize::from(slot)].1 = ids;
@@ -463,6 +474,10 @@ impl World for Domain {
         self.looks[who] = None;
         self.full[who] = None;
         self.thins[who] = None;
+        // The kernel lets go of the seats after that: whoever gets one sees all that was stored.
+        if let Some((at, value)) = self.lingering[who].take() {
+            self.store(at, value);
+        }
         for slot in 1..=SLOTS {
             if self.seats[usize::from(slot)] == Some(who) {
                 self.seats[usize::from(slot)] = None;

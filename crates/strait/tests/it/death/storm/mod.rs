@@ -17,7 +17,7 @@ use rustix::process::{Signal, kill_process};
 use strait::Namespace;
 
 use crate::death::table::percentiles;
-use crate::death::watch::{STUCK, hear_within, let_sleep, pid_of, setting};
+use crate::death::watch::{Patience, STUCK, hear_within, let_sleep, pid_of, setting};
 use crate::death::world::LIMIT;
 use crate::peer::{Peer, Role, command};
 use crate::world::Random;
@@ -33,6 +33,10 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
 
 /// Kills in one namespace: each may retire a seat for good, and there are 4,095.
 const KILLS_PER_SHOP: u64 = 2_000;
+
+/// Between two looks at whether a worker is stuck, and at whether one rests.
+const GLANCE: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(1);
 
 struct Storm {
     shop: Shop,
@@ -158,34 +162,49 @@ impl Storm {
     fn all_get_on(&mut self) -> Result<Duration, String> {
         let begin = Instant::now();
         let ledger = &self.shop.ledger;
-        let living = || (0..WORKERS).filter(|index| self.workers[*index].is_some());
+        let living = || self.living();
         // Two steps: the first may end an operation that was under way.
         let before: Vec<_> = living()
-            .map(|index| (index, ledger.get(progress(index))))
+            .map(|(index, patience)| (index, ledger.get(progress(index)), patience))
             .collect();
-        for (index, before) in before {
+        for (index, before, mut patience) in before {
             while ledger.get(progress(index)) < before + 2 {
-                if begin.elapsed() > LIMIT {
+                let found = ledger.get(progress(index));
+                let next = ledger.await_change(progress(index), found, GLANCE);
+                if next.is_none() && patience.is_over() {
                     let doing = Dead::of(ledger, index);
                     return Err(format!("worker {index} is stuck: {doing:?}"));
                 }
-                std::thread::yield_now();
             }
         }
         Ok(begin.elapsed())
     }
 
+    /// The workers that there are, each to be waited for from now on.
+    fn living(&self) -> impl Iterator<Item = (usize, Patience)> {
+        let places = self.workers.iter().enumerate();
+        places.filter_map(|(index, worker)| {
+            let pid = pid_of(worker.as_ref()?);
+            Some((index, Patience::with(pid, LIMIT)))
+        })
+    }
+
     /// All workers put down what they have and wait.
     fn stand_still(&mut self) -> Result<(), String> {
         let pause = self.shop.ledger.add(PAUSE, 1) + 1;
-        let begin = Instant::now();
-        for index in (0..WORKERS).filter(|index| self.workers[*index].is_some()) {
-            while self.shop.ledger.get(paused(index)) != pause {
-                if begin.elapsed() > LIMIT {
-                    let doing = Dead::of(&self.shop.ledger, index);
+        let ledger = &self.shop.ledger;
+        for (index, mut patience) in self.living().collect::<Vec<_>>() {
+            loop {
+                let found = ledger.get(paused(index));
+                if found == pause {
+                    break;
+                }
+                // Written, not added to: nobody announces it.
+                let next = ledger.await_change(paused(index), found, REST);
+                if next.is_none() && patience.is_over() {
+                    let doing = Dead::of(ledger, index);
                     return Err(format!("worker {index} does not come to rest: {doing:?}"));
                 }
-                std::thread::yield_now();
             }
         }
         match self.shop.complaint() {

@@ -21,6 +21,9 @@ pub(super) const UNITS_EACH: u32 = 4;
 pub(super) const MUTANTS: usize = 2;
 const NAMES: usize = 4;
 
+/// Beyond the patience of a storm, which says more about who is stuck.
+const STARVED: Duration = Duration::from_secs(20 * LIMIT.as_secs());
+
 /// Words of the ledger. Odd: everybody works; even: everybody rests.
 pub(super) const PAUSE: usize = 0;
 /// Wake-ups of the sleepers.
@@ -234,7 +237,7 @@ impl Worker {
             .map(|index| &self.shop.units[*index] as _)
             .collect();
         self.at(Phase::TakingAny(mask(&some)));
-        let Some(won) = wait::any_for(&members, 2 * LIMIT).unwrap() else {
+        let Some(won) = wait::any_for(&members, STARVED).unwrap() else {
             self.at(Phase::Idle);
             return self.complain(1);
         };
@@ -248,7 +251,7 @@ impl Worker {
             .map(|index| &self.shop.units[*index] as _)
             .collect();
         self.at(Phase::TakingAll(mask(&some)));
-        if wait::all_for(&members, 2 * LIMIT).unwrap().is_none() {
+        if wait::all_for(&members, STARVED).unwrap().is_none() {
             self.at(Phase::Idle);
             return self.complain(1);
         }
@@ -272,7 +275,7 @@ impl Worker {
         let me = self.index as u64 + 1;
         self.at(Phase::TakingMutant(which));
         let ledger = &self.shop.ledger;
-        let guard = self.shop.mutants[which].acquire_for(2 * LIMIT).unwrap();
+        let guard = self.shop.mutants[which].acquire_for(STARVED).unwrap();
         let Some(guard) = guard else {
             self.at(Phase::Idle);
             return self.complain(2);
