@@ -189,18 +189,6 @@ fn semaphores_are_shared_with_other_languages() {
         peer.kill();
         assert_eq!(set.value(0).unwrap(), 2);
     });
-    in_each("semaphores_are_shared_with_other_languages", |peer, key| {
-        // Ours is theirs at once, also its end.
-        let set = Set::create_with(key, &[1], 0o600).unwrap();
-        assert_eq!(peer.ask("sem.take 1"), "done");
-        peer.tell("sem.take 1");
-        until("one waits", || set.semaphore(0).unwrap().takers == 1);
-        set.remove().unwrap();
-        assert_eq!(peer.hear().as_deref(), Some("gone"));
-        let set = Set::create_with(key, &[1], 0o600).unwrap();
-        peer.ask("sem.rm");
-        refused(set.op(&[down(0)]), ErrorKind::Removed);
-    });
 }
 
 #[test]
@@ -236,7 +224,22 @@ fn segments_are_shared_with_other_languages() {
         drop(again);
         refused(segment.stat(), ErrorKind::Removed);
     });
-    in_each("segments_are_shared_with_other_languages", |peer, key| {
+}
+
+#[test]
+fn what_we_make_is_theirs_until_one_of_us_removes_it() {
+    let test = "what_we_make_is_theirs_until_one_of_us_removes_it";
+    in_each(test, |peer, key| {
+        let set = Set::create_with(key, &[1], 0o600).unwrap();
+        assert_eq!(peer.ask("sem.take 1"), "done");
+        peer.tell("sem.take 1");
+        until("one waits", || set.semaphore(0).unwrap().takers == 1);
+        set.remove().unwrap();
+        assert_eq!(peer.hear().as_deref(), Some("gone"));
+        let set = Set::create_with(key, &[1], 0o600).unwrap();
+        peer.ask("sem.rm");
+        refused(set.op(&[down(0)]), ErrorKind::Removed);
+
         let segment = Segment::create(key, 100, 0o600).unwrap();
         segment.attach::<Write>().unwrap().write(98, b"ok").unwrap();
         assert_eq!(peer.ask("shm.read 98 2"), hex(b"ok"));

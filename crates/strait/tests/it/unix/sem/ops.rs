@@ -9,7 +9,7 @@ use strait_sys::{interrupt, step};
 
 use super::Own;
 use crate::peer::{Peer, say};
-use crate::world::{GUARD, Random, refused, skip};
+use crate::world::{GUARD, Random, refused};
 
 #[test]
 fn operations_are_done_together_or_not_at_all() {
