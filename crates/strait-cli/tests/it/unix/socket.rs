@@ -135,7 +135,9 @@ fn whoever_is_gone_ends_the_relay() {
          $STRAIT socket connect ./s < /dev/null | head -2
          wait $!",
     );
-    assert_eq!((&*ran.out, ran.status), ("y\ny\n", Some(125)), "{ran:?}");
+    // 125 if input was left over that moment, which it nearly always is.
+    assert_eq!(ran.out, "y\ny\n", "{ran:?}");
+    assert!(matches!(ran.status, Some(0 | 125)), "{ran:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The mechanisms of Linux and System V, between real processes.
 
+pub(crate) mod every;
 mod fifo;
 pub(crate) mod mqueue;
 pub(crate) mod msg;

@@ -7,7 +7,6 @@ mod after;
 mod all;
 mod any;
 mod crowd;
-mod every;
 mod mixed;
 mod quiet;
 mod release;
@@ -21,7 +20,7 @@ use strait_sys::step;
 
 use crate::death::watch::let_sleep;
 use crate::peer::Role;
-use crate::unix::{process, signal};
+use crate::unix::{every, process, signal};
 
 /// They, as waits want them.
 fn refs<T: Waitable>(members: &[T]) -> Vec<&dyn Waitable> {

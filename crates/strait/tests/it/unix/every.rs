@@ -106,7 +106,7 @@ impl Members {
 }
 
 /// Waits when told to: `wait`, or `cancel` for a wait that ends by its time.
-pub(super) fn waiter(args: &[String]) {
+pub(crate) fn waiter(args: &[String]) {
     let [space, fifo, pipe, socket, queue, set] = args else {
         panic!("{args:?}");
     };
@@ -267,7 +267,7 @@ impl Drop for World {
 
 /// Each in turn wakes the wait. What the losers have stays theirs, and a wait that ends by its time
 /// takes nothing.
-pub(super) fn each_mechanism_wakes_a_wait_and_the_losers_keep_theirs() {
+pub(crate) fn each_mechanism_wakes_a_wait_and_the_losers_keep_theirs() {
     let space = Namespace::temporary().unwrap();
     let path = std::env::temp_dir().join(format!("strait-every-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
