@@ -26,6 +26,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     unix::fifo::ROLES,
     unix::mqueue::ROLES,
     unix::msg::ROLES,
+    unix::peers::ROLES,
     unix::pipe::ROLES,
     unix::process::ROLES,
     unix::signal::ROLES,
