@@ -69,7 +69,7 @@ fn confined(_: &[String]) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     for mode in [0o666, 0o600, 0o000] {
         let path = place.file(&format!("{mode:o}"));
-        assert_eq!(Fifo::create(&path, mode).unwrap().mode(), mode as u16);
+        assert_eq!(u32::from(Fifo::create(&path, mode).unwrap().mode()), mode);
         let found = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(found & 0o777, mode);
         refused(Fifo::create(&path, mode), ErrorKind::Exists);
