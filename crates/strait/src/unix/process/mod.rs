@@ -102,7 +102,8 @@ impl Options {
     }
 
     /// When its [`Child`] is dropped it is killed and waited for; of a pipeline with a group, the
-    /// whole group.
+    /// whole group. One that has become another user's (a set-user-ID program), and so cannot be
+    /// killed, runs on and is not waited for.
     pub fn kill_on_drop(mut self) -> Self {
         self.kill_on_drop = true;
         self

@@ -263,7 +263,7 @@ impl Drop for Running {
             // Those that have ended need no signal.
             let _ = self.kill();
             for child in self.children.iter_mut().rev() {
-                let _ = child.wait();
+                child.kill_and_wait();
             }
         }
     }

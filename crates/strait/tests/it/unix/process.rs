@@ -123,6 +123,25 @@ fn a_command_starts_again_and_keeps_nothing_of_the_first_time() {
 }
 
 #[test]
+fn a_command_that_starts_often_keeps_no_descriptor() {
+    alone(
+        "unix::process::a_command_that_starts_often_keeps_no_descriptor",
+        || {
+            let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let mut command = Command::new("true");
+            let before = open();
+            for _ in 0..8 {
+                assert_eq!(
+                    process::start(&mut command).unwrap().wait().unwrap(),
+                    ended(0)
+                );
+            }
+            assert_eq!(open(), before);
+        },
+    );
+}
+
+#[test]
 fn handles_are_passed_to_it() {
     let event = Event::options().shared().create().unwrap();
     let mut heir = command("process.inheritor", &[]);
@@ -226,6 +245,21 @@ fn much_output_on_both_streams_does_not_block() {
     assert!(stuck.is_none(), "it is stopped");
     slow.kill().unwrap();
     assert_eq!(slow.wait().unwrap(), killed(9));
+}
+
+#[test]
+fn a_child_that_is_never_silent_runs_out_of_time() {
+    let limit = Duration::from_millis(50);
+    let killing = Options::new().kill_on_drop();
+    let mut yes = killing
+        .start(Command::new("yes").stdout(Stdio::piped()))
+        .unwrap();
+    assert!(yes.communicate_for(b"", 10, limit).unwrap().is_none());
+    let mut ending = Command::new("yes");
+    ending.stdout(Stdio::piped());
+    let row = Pipeline::new([Command::new("true"), ending]);
+    let mut row = row.options(killing).start().unwrap();
+    assert!(row.communicate_for(b"", 10, limit).unwrap().is_none());
 }
 
 #[test]
