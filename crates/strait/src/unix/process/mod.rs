@@ -45,6 +45,10 @@
 //! - Where a filter refuses pidfds, the number is used instead, as long as nobody else waits for
 //!   the child.
 //!
+//! - How processes end that are no children of this one is told by the kernel to their parents;
+//!   PIDFD_GET_INFO, which tells it since Linux 6.15, is not used: a wait for their end is
+//!   [`wait::Process`](crate::wait::Process).
+//!
 //! Sources: pidfd_open(2), waitid(2), execve(2), setpgid(2), pipe(7).
 
 mod child;
