@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rustix::fs::fstat;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, setpgid};
 
 use crate::fork::Guarded;
 use crate::signal::{self, Change, Set};
@@ -145,6 +145,15 @@ pub struct Signals {
     pub ignored: Set,
 }
 
+/// The process group that a child starts in.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// One of its own, which it leads.
+    Own,
+    /// The one with this number, in the same session.
+    Of(Pid),
+}
+
 /// The next start of a command, prepared; later starts are not concerned, and nothing stays open.
 #[derive(Debug)]
 pub struct Start {
@@ -155,13 +164,14 @@ pub struct Start {
 }
 
 impl Start {
-    /// Has the child that `command` starts next begin with these signals, and send its own pidfd:
-    /// the child opens it, so that its number cannot be another's by then.
+    /// Has the child that `command` starts next begin with these signals, in that group if one is
+    /// given, and send its own pidfd: the child opens it, so that its number cannot be another's by
+    /// then.
     ///
     /// # Errors
     ///
     /// `EMFILE`, `ENFILE`: no descriptors left.
-    pub fn prepare(command: &mut Command, signals: Signals) -> Result<Self> {
+    pub fn prepare(command: &mut Command, signals: Signals, group: Option<Group>) -> Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let kind = SocketType::SEQPACKET;
         let (socket, childs) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
@@ -171,6 +181,11 @@ impl Start {
             let number = childs_number.load(Ordering::Relaxed);
             if number < 0 {
                 return Ok(());
+            }
+            match group {
+                Some(Group::Own) => setpgid(None, None)?,
+                Some(Group::Of(leader)) => setpgid(None, Some(leader))?,
+                None => {}
             }
             sigaction::reset_ignored(signals.ignored)?;
             signal::change_mask(Change::Replace, signals.blocked)?;

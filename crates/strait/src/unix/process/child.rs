@@ -76,6 +76,10 @@ impl Child {
         self.process.pidfd()
     }
 
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     pub(super) fn is_collected(&self) -> bool {
         self.status.is_some()
     }

@@ -59,13 +59,12 @@ pub use self::child::{Child, Output};
 pub use self::drain::Captured;
 pub use self::pipeline::{Pipeline, PipelineOutput, Running, Statuses};
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use strait_sys::Errno;
 use strait_sys::sigaction::{self, Action};
 use strait_sys::signal::{Set, Signal};
-use strait_sys::spawn::{Signals, Start};
+use strait_sys::spawn::{Group, Signals, Start};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -76,7 +75,7 @@ const VERB: &str = "start process";
 #[must_use]
 pub struct Options {
     signals: Signals,
-    group: Option<i32>,
+    group: Option<Group>,
     kill_on_drop: bool,
 }
 
@@ -101,7 +100,7 @@ impl Options {
 
     /// It leads a process group of its own; the stages of a pipeline share one.
     pub fn new_group(mut self) -> Self {
-        self.group = Some(0);
+        self.group = Some(Group::Own);
         self
     }
 
@@ -113,7 +112,7 @@ impl Options {
         self
     }
 
-    /// Starts the command; it can be started again.
+    /// Starts the command; it can be started again, with other options.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] if it cannot be run;
@@ -129,10 +128,7 @@ impl Options {
                  its status: `signal::default(Signal::CHLD)`",
             ));
         }
-        if let Some(group) = self.group {
-            command.process_group(group);
-        }
-        let start = Start::prepare(command, self.signals).map_err(fail)?;
+        let start = Start::prepare(command, self.signals, self.group).map_err(fail)?;
         let child = command.spawn().map_err(|error| {
             let Some(errno) = Errno::from_io_error(&error) else {
                 let kind = ErrorKind::InvalidInput;

@@ -35,7 +35,8 @@ pub struct Queue {
     pub limit: Option<u64>,
 }
 
-/// Looks at a process; anybody may.
+/// Looks at a process; anybody may, unless /proc is mounted with hidepid: then other users'
+/// processes look like none.
 ///
 /// # Errors
 /// [`ErrorKind::PeerGone`] if there is no such process; [`ErrorKind::Unsupported`] without /proc.

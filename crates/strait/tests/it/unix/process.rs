@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpgid, waitid};
 use strait::nt::Event;
 use strait::unix::process::{self, Child, Options, Pipeline};
 use strait::unix::signal::{self, Mask, Signal};
@@ -111,11 +111,21 @@ fn a_command_starts_again_and_keeps_nothing_of_the_first_time() {
     command.stdin(Stdio::piped());
     let mut first = Options::new()
         .ignore([Signal::HUP])
+        .new_group()
         .start(&mut command)
         .unwrap();
     let mut second = process::start(&mut command).unwrap();
     assert_ne!(first.id(), second.id());
     assert!(signal::look(second.id()).unwrap().ignored.is_empty());
+    let group = |child: &Child| {
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        getpgid(pid).unwrap()
+    };
+    assert_eq!(
+        group(&first).as_raw_nonzero().get().unsigned_abs(),
+        first.id()
+    );
+    assert_eq!(group(&second), getpgid(None).unwrap());
     first.kill().unwrap();
     assert_eq!(first.wait().unwrap(), killed(9));
     assert_eq!(second.try_wait().unwrap(), None);

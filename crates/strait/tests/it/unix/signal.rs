@@ -149,7 +149,7 @@ pub(crate) fn blocking(command: &mut Command, signals: &[Signal]) -> Peer {
         blocked,
         ..Signals::default()
     };
-    let _start = Start::prepare(command, signals).unwrap();
+    let _start = Start::prepare(command, signals, None).unwrap();
     Peer::of(command)
 }
 
