@@ -6,6 +6,7 @@
 
 mod ci;
 mod models;
+mod peers;
 mod soak;
 mod storm;
 mod strace;
@@ -29,6 +30,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "models",
         "the models of the protocols, in long form",
         models::run,
+    ),
+    Subcommand::new(
+        "peers",
+        "foreign programs that tests talk to, installed",
+        peers::run,
     ),
     Subcommand::new("soak", "tests that move very much", soak::run),
     Subcommand::new(

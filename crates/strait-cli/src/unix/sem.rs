@@ -28,7 +28,7 @@ pub(crate) enum Verb {
     List(List),
 }
 
-/// Make a set of semaphores, and print its id
+/// Make a set of semaphores, and print its id as the other verbs take it
 ///
 /// The values are published in one step: `strait sem create --or-open`, and programs that use
 /// Strait, wait for that. A set stays until it is removed.
@@ -226,7 +226,7 @@ impl Create {
             false => Set::create_with(key, &self.values, self.mode),
         };
         let set = set.map_err(Failure::of)?;
-        context.out.line(&set.id().to_string())?;
+        context.out.line(&format!("id:{}", set.id()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

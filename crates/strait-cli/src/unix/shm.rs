@@ -28,7 +28,7 @@ pub(crate) enum Verb {
     List(List),
 }
 
-/// Make a segment, and print its id; it stays until it is removed
+/// Make a segment, and print its id as the other verbs take it; it stays until it is removed
 #[derive(Args, Debug)]
 #[command(
     after_help = "KEY is 0x5100, 20736, PATH:PROJECT (ftok), name:NAME, or private.\n\
@@ -206,7 +206,7 @@ impl Create {
             false => options.create(key),
         };
         let segment = segment.map_err(Failure::of)?;
-        context.out.line(&segment.id().to_string())?;
+        context.out.line(&format!("id:{}", segment.id()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

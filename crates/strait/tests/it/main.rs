@@ -25,6 +25,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     trust::ROLES,
     unix::mqueue::ROLES,
     unix::msg::ROLES,
+    unix::peers::ROLES,
     unix::pipe::ROLES,
     unix::process::ROLES,
     unix::signal::ROLES,

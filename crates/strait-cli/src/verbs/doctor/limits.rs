@@ -1,7 +1,9 @@
 //! The limits of this machine and this user that programs of Strait meet.
 
 use rustix::fs;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, geteuid, getrlimit};
+
+use strait::unix::{msg, sem, shm, signal};
 
 use super::{Finding, Level};
 
@@ -16,6 +18,9 @@ pub(super) fn all(findings: &mut Vec<Finding>) {
     findings.push(descriptors());
     findings.push(maps());
     findings.push(memory());
+    findings.push(system_v());
+    findings.push(signals());
+    findings.extend(logout());
 }
 
 fn descriptors() -> Finding {
@@ -67,4 +72,51 @@ fn memory() -> Finding {
         )
         .cure("mount a tmpfs there"),
     }
+}
+
+fn system_v() -> Finding {
+    let limits = || {
+        let (msg, sem, shm) = (msg::limits()?, sem::limits()?, shm::limits()?);
+        Ok::<_, strait::Error>(format!(
+            "System V: {} queues of {} bytes, messages up to {}; {} sets of up to {} semaphores; \
+             {} segments",
+            msg.queues, msg.queue_bytes, msg.message_bytes, sem.sets, sem.per_set, shm.segments
+        ))
+    };
+    match limits() {
+        Ok(text) => Finding::new(LIMITS, Level::Fine, text),
+        Err(error) => Finding::new(LIMITS, Level::Note, format!("System V: {error}")),
+    }
+}
+
+fn signals() -> Finding {
+    match signal::queue() {
+        Ok(queue) => {
+            let most = queue
+                .limit
+                .map_or("any number of".into(), |limit| limit.to_string());
+            let text = format!(
+                "{most} signals may be queued for this user: {} are",
+                queue.queued
+            );
+            Finding::new(LIMITS, Level::Fine, text)
+        }
+        Err(error) => Finding::new(LIMITS, Level::Note, format!("queued signals: {error}")),
+    }
+}
+
+/// The first user that logind(8) takes for a person.
+const PERSONS: u32 = 1000;
+
+/// What logind(8) removes behind a user, logind.conf(5).
+fn logout() -> Option<Finding> {
+    if !std::path::Path::new("/run/systemd/system").exists() || geteuid().as_raw() < PERSONS {
+        return None;
+    }
+    let conf = std::fs::read_to_string("/etc/systemd/logind.conf").unwrap_or_default();
+    let kept = conf.lines().any(|line| line.trim() == "RemoveIPC=no");
+    (!kept).then(|| {
+        let text = "System V objects and POSIX queues of this user go when the user has logged out";
+        Finding::new(LIMITS, Level::Note, text).cure("RemoveIPC=no in /etc/systemd/logind.conf")
+    })
 }

@@ -3,6 +3,7 @@
 mod fifo;
 mod mqueue;
 mod msg;
+mod peers;
 mod sem;
 mod shm;
 mod signal;

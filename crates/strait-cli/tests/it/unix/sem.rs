@@ -17,7 +17,7 @@ impl Made {
     fn new(world: &World, number: u32, values: &str) -> Self {
         let key = format!("{:#x}", 0x7353_0000 ^ std::process::id() << 4 ^ number);
         let id = world.good(&format!("sem create {key} {values}"));
-        let set = Set::from_id(id.trim().parse().unwrap()).unwrap();
+        let set = Set::from_id(id.trim().strip_prefix("id:").unwrap().parse().unwrap()).unwrap();
         Self { key, set }
     }
 
@@ -91,7 +91,7 @@ fn a_set_is_made_used_shown_and_removed() {
         world
             .good(&format!("sem create {key} 7 7 7 --or-open"))
             .trim(),
-        id
+        format!("id:{id}")
     );
     world.good(&format!("sem rm {key}"));
     failed(
@@ -118,11 +118,15 @@ fn keys_are_written_in_many_ways() {
         "private".into(),
     ] {
         let id = world.good(&format!("sem create {key} 4"));
-        let set = Set::from_id(id.trim().parse().unwrap()).unwrap();
+        let set = Set::from_id(id.trim().strip_prefix("id:").unwrap().parse().unwrap()).unwrap();
         if key == "private" {
             failed(&world.strait("sem stat private"), 1, "id:N");
         } else {
-            assert!(world.good(&format!("sem stat {key}")).contains(id.trim()));
+            assert!(
+                world
+                    .good(&format!("sem stat {key}"))
+                    .contains(&id.trim()["id:".len()..])
+            );
         }
         set.remove().unwrap();
     }

@@ -13,7 +13,8 @@ impl Made {
     fn new(world: &World, number: u32, options: &str) -> Self {
         let key = format!("{:#x}", 0x7354_0000 ^ std::process::id() << 4 ^ number);
         let id = world.good(&format!("shm create {key} {options}"));
-        let segment = Segment::from_id(id.trim().parse().unwrap()).unwrap();
+        let segment =
+            Segment::from_id(id.trim().strip_prefix("id:").unwrap().parse().unwrap()).unwrap();
         Self { key, segment }
     }
 }
@@ -90,7 +91,10 @@ fn a_segment_is_made_shown_changed_and_removed() {
     let taken = world.strait(&format!("shm create {key} --size 1"));
     assert_eq!(taken.status, Some(1));
     let open = format!("shm create {key} --or-open --size");
-    assert_eq!(world.good(&format!("{open} 5000")).trim(), id.to_string());
+    assert_eq!(
+        world.good(&format!("{open} 5000")).trim(),
+        format!("id:{id}")
+    );
     let small = world.strait(&format!("{open} 5001"));
     assert!(small.err.contains("it has 5000 bytes"), "{small:?}");
     world.good(&format!("shm rm {key}"));

@@ -9,7 +9,6 @@ use strait::unix::shm::{self, HEADER, Read, Segment, Write};
 use strait::{Birth, Error, ErrorKind, Result};
 
 use crate::peer::{Peer, Role, command, say, told};
-use crate::unix::perl;
 use crate::world::{
     GUARD, USERS, as_member, is_root, no_users, permitted, refused, skip, until, within,
 };
@@ -432,21 +431,4 @@ fn limits_of_segments_are_told_and_kept() {
     }
     let mut peer = Peer::of(&mut within(&wrapper, &command("shm.crowded", &[])));
     assert_eq!(peer.hear().as_deref(), Some("crowded"));
-}
-
-#[test]
-fn another_program_uses_the_same_segment() {
-    let script = "my $id = $ARGV[0]; shmread($id, my $read, 10, 3) or die $!; \
-                  shmwrite($id, 'milk', 20, 4) or die $!; print $read";
-    let segment = Own::of(100);
-    let view = segment.attach::<Write>().unwrap();
-    view.write(10, b"tea").unwrap();
-    let Some(output) = perl(script, &[&segment.id().to_string()]) else {
-        return skip("another_program_uses_the_same_segment", "no perl(1) here");
-    };
-    assert_eq!(output.stdout, b"tea");
-    let mut milk = [0; 4];
-    view.read(20, &mut milk).unwrap();
-    assert_eq!(&milk, b"milk");
-    assert_eq!(segment.attached(), 1, "the other program has detached it");
 }

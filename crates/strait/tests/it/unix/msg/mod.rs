@@ -76,7 +76,7 @@ const CALLS: [&str; 2] = ["69", "70"];
 const CALLS: [&str; 2] = ["189", "188"];
 
 /// Waits until a thread of the process sleeps in msgsnd or msgrcv.
-fn until_blocked(peer: &Peer) {
+pub(crate) fn until_blocked(peer: &Peer) {
     let tasks = format!("/proc/{}/task", peer.child.id());
     until("it sleeps in the queue", || {
         let threads = std::fs::read_dir(&tasks).unwrap();

@@ -9,8 +9,7 @@ use strait_sys::{interrupt, step};
 
 use super::Own;
 use crate::peer::{Peer, say};
-use crate::unix::perl;
-use crate::world::{GUARD, Random, refused, skip};
+use crate::world::{GUARD, Random, refused};
 
 #[test]
 fn operations_are_done_together_or_not_at_all() {
@@ -182,20 +181,4 @@ fn a_set_tells_of_itself() {
     refused(Set::open(Key::PRIVATE), ErrorKind::InvalidInput);
     drop(set);
     refused(Set::open(key), ErrorKind::NotFound);
-}
-
-#[test]
-fn another_program_uses_the_same_set() {
-    // 4096 is SEM_UNDO, 12 is GETVAL. What it takes with undo is back when it has ended.
-    let script = "my ($key, $ops) = @ARGV; my $id = semget(hex $key, 2, 0) // die $!; \
-                  semop($id, pack('s!6', 0, -2, 0, 1, -1, 4096)) or die $!; \
-                  print semctl($id, 0, 12, 0), ' ', 0 + semctl($id, 1, 12, 0)";
-    let key = super::key(9);
-    let (set, _) = Set::create_or_open(key, &[5, 1], 0o600).unwrap();
-    let set = Own(set);
-    let Some(output) = perl(script, &[&format!("{:x}", key.number())]) else {
-        return skip("another_program_uses_the_same_set", "no perl(1) here");
-    };
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "3 0");
-    assert_eq!(set.values().unwrap(), [3, 1]);
 }
