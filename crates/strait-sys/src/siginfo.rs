@@ -248,7 +248,8 @@ mod tests {
             let vouched = matches!(fields, Fields::Sent { .. } | Fields::Child { .. });
             prop_assert!(!(forgeable && vouched), "{:?}", fields);
             prop_assert!(forgeable || !matches!(fields, Fields::Queued { .. }), "{:?}", fields);
-            prop_assert_eq!(matches!(info.code(), Code::Child(_)), matches!(fields, Fields::Child { .. }));
+            let child = matches!(fields, Fields::Child { .. });
+            prop_assert_eq!(matches!(info.code(), Code::Child(_)), child);
             if let Some(signal) = info.signal() {
                 prop_assert_eq!(signal.number(), number);
             }

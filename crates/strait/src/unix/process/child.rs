@@ -195,8 +195,8 @@ impl Child {
         self.signal(Signal::KILL)
     }
 
-    /// It may be gone, or somebody else's to wait for; or have become another user's, whom no signal
-    /// of this process reaches: then nobody can say how long it would take.
+    /// It may be gone, or somebody else's to wait for; or another user's by now, whom no signal of
+    /// this process reaches: then nobody can say how long it would take.
     pub(super) fn kill_and_wait(&mut self) {
         if self.status.is_none() && self.kill().is_ok() {
             let _ = self.wait();

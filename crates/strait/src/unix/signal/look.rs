@@ -84,8 +84,8 @@ fn parse(status: &str) -> Option<Look> {
     })
 }
 
-/// What `/proc/PID/status` says. The name of a thread is any bytes, and one that is cut at 15 of them
-/// is often no UTF-8; the kernel writes a newline in it as `\n`, so that it forges no line.
+/// What `/proc/PID/status` says. The name of a thread is any bytes, and one that is cut at 15 of
+/// them is often no UTF-8; the kernel writes a newline in it as `\n`, so that it forges no line.
 pub(super) fn status(path: &Path) -> std::io::Result<String> {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
