@@ -158,9 +158,19 @@ impl Drop for NoPipeSignal {
 
 #[cfg(test)]
 mod tests {
-    //! The bound.
+    //! The bounds.
+
+    use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn time_runs_out_on_a_stream_that_is_always_ready() {
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let deadline = Some(Deadline::after(Duration::from_millis(10)));
+        let done = exchange(None, b"", vec![Some(zeros.into())], 4, deadline);
+        assert!(done.unwrap().is_none());
+    }
 
     #[test]
     fn no_more_is_kept_than_the_limit() {
