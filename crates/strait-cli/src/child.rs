@@ -26,8 +26,8 @@ use strait_sys::{Errno, signalfd, spawn};
 
 use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND};
 
-/// What would end this program, but for faults and the signals of job control; and CONT, for a
-/// command that was stopped alone.
+/// What would end this program, but for real-time signals, which are taken too, faults, limits of
+/// resources, and the signals of job control; and CONT, for a command that was stopped alone.
 const TAKEN: [Signal; 13] = [
     Signal::HUP,
     Signal::INT,
@@ -78,7 +78,8 @@ impl Hold {
         let heeded = |signal: &Signal| {
             sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
         };
-        let mut taken: Vec<Signal> = TAKEN.into_iter().filter(heeded).collect();
+        let realtime = Signal::all().filter(|signal| signal.is_realtime());
+        let mut taken: Vec<Signal> = TAKEN.into_iter().chain(realtime).filter(heeded).collect();
         // A parent may have ignored it; then no child would announce its end, or leave a status.
         let _ = sigaction::set(Signal::CHLD, Action::Default);
         taken.push(Signal::CHLD);
@@ -180,7 +181,14 @@ impl Hold {
         let signal = taken.signal();
         if let Some(signal) = signal.filter(|signal| *signal != Signal::CHLD) {
             // Nobody else waits for it, so the number is still its own. It may have ended.
-            let _ = sigsend::kill(Target::Process(command), Some(signal));
+            let plain = || sigsend::kill(Target::Process(command), Some(signal));
+            let _ = match taken.fields() {
+                // Where the queue is full, a signal without its value is better than none.
+                Fields::Queued { value, .. } => {
+                    sigsend::queue(command, signal, value).or_else(|_| plain())
+                }
+                _ => plain(),
+            };
         }
     }
 }

@@ -63,9 +63,18 @@ impl Context {
         }
     }
 
-    /// Says something on standard error, which may be closed.
+    /// Says something on standard error, which may be closed, or a terminal: names in it may be
+    /// other users' choice.
     pub(crate) fn note(&self, text: &str) {
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "strait: {}: {text}", self.verb);
+        let mut plain = String::with_capacity(text.len());
+        for letter in text.chars() {
+            match letter {
+                '\n' => plain.push(letter),
+                _ if letter.is_control() => plain.extend(letter.escape_default()),
+                _ => plain.push(letter),
+            }
+        }
+        let _ = writeln!(std::io::stderr(), "strait: {}: {plain}", self.verb);
     }
 }

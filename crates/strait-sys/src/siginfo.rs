@@ -225,3 +225,34 @@ impl Info {
 const fn low(value: u64) -> i32 {
     (value as u32).cast_signed()
 }
+
+#[cfg(test)]
+mod tests {
+    //! What any process may send, and any content the kernel may give.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nobody_passes_for_the_kernel(
+            number in any::<i32>().prop_map(|number| number.rem_euclid(70)),
+            code in prop_oneof![-70..=70, Just(libc::SI_KERNEL), any::<i32>()],
+            (first, second, third) in any::<(i32, u32, u64)>(),
+        ) {
+            let info = Info { number, code, first, second, third, ..Info::empty() };
+            let fields = info.fields();
+            // The kernel lets no other process send a code from 0 on, or SI_TKILL.
+            let forgeable = code < 0 && code != libc::SI_TKILL;
+            let vouched = matches!(fields, Fields::Sent { .. } | Fields::Child { .. });
+            prop_assert!(!(forgeable && vouched), "{:?}", fields);
+            prop_assert!(forgeable || !matches!(fields, Fields::Queued { .. }), "{:?}", fields);
+            let child = matches!(fields, Fields::Child { .. });
+            prop_assert_eq!(matches!(info.code(), Code::Child(_)), child);
+            if let Some(signal) = info.signal() {
+                prop_assert_eq!(signal.number(), number);
+            }
+        }
+    }
+}

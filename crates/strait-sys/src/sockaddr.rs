@@ -79,6 +79,13 @@ pub fn decode(address: &SocketAddrAny) -> Name<'_> {
             [0, name @ ..] => Name::Abstract(name),
             path => Name::Path(path.split(|byte| *byte == 0).next().unwrap_or(path)),
         },
+        // Of a shorter one rustix makes a panic.
+        AddressFamily::INET if bytes.len() < size_of::<libc::sockaddr_in>() => {
+            Name::Other(family.as_raw())
+        }
+        AddressFamily::INET6 if bytes.len() < size_of::<libc::sockaddr_in6>() => {
+            Name::Other(family.as_raw())
+        }
         AddressFamily::INET | AddressFamily::INET6 => {
             SocketAddr::try_from(address.clone()).map_or(Name::Other(family.as_raw()), Name::Inet)
         }
@@ -127,7 +134,45 @@ unsafe impl SocketAddrArg for Vm {
 mod tests {
     //! There and back.
 
+    use proptest::prelude::*;
+    use rustix::net::addr::SocketAddrStorage;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read(
+            family in prop_oneof![Just(1_u16), Just(2), Just(10), Just(40), any::<u16>()],
+            rest in proptest::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..=126),
+        ) {
+            let bytes = [&family.to_ne_bytes()[..], &rest].concat();
+            let mut room = [0_u64; 16];
+            for (word, chunk) in room.iter_mut().zip(bytes.chunks(8)) {
+                let mut eight = [0; 8];
+                eight[..chunk.len()].copy_from_slice(chunk);
+                *word = u64::from_ne_bytes(eight);
+            }
+            let at = room.as_ptr().cast::<SocketAddrStorage>();
+            let len = SocketAddrLen::try_from(bytes.len()).unwrap();
+            // SAFETY: so many bytes are there, and any content is an address of its family.
+            let address = unsafe { SocketAddrAny::read(at, len) };
+            match decode(&address) {
+                Name::Unnamed => prop_assert_eq!((family, rest.len()), (1, 0)),
+                Name::Path(path) => {
+                    prop_assert!(family == 1 && rest.starts_with(path) && !path.contains(&0));
+                }
+                Name::Abstract(name) => prop_assert_eq!((family, name), (1, &rest[1..])),
+                Name::Inet(address) => {
+                    prop_assert_eq!(family, if address.is_ipv4() { 2 } else { 10 });
+                    prop_assert_eq!(address.port().to_be_bytes(), [rest[0], rest[1]]);
+                }
+                Name::Vsock { port, .. } => {
+                    prop_assert_eq!((family, &port.to_ne_bytes()[..]), (40, &rest[2..6]));
+                }
+                Name::Other(other) => prop_assert_eq!(other, family),
+            }
+        }
+    }
 
     #[test]
     fn what_is_encoded_is_decoded() {

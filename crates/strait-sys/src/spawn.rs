@@ -12,12 +12,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::fstat;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, setpgid};
 
 use crate::fork::Guarded;
 use crate::signal::{self, Change, Set};
@@ -145,41 +145,66 @@ pub struct Signals {
     pub ignored: Set,
 }
 
-/// The next start of a command, prepared; later starts are not concerned.
+/// The process group that a child starts in.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// One of its own, which it leads.
+    Own,
+    /// The one with this number, in the same session.
+    Of(Pid),
+}
+
+/// The next start of a command, prepared; later starts are not concerned, and nothing stays open.
 #[derive(Debug)]
 pub struct Start {
     socket: OwnedFd,
-    armed: Arc<AtomicBool>,
+    /// Open as long as `number` says its number: the command keeps the closure for good.
+    _childs: OwnedFd,
+    number: Arc<AtomicI32>,
 }
 
 impl Start {
-    /// Has the child that `command` starts next begin with these signals, and send its own pidfd:
-    /// the child opens it, so that its number cannot be another's by then.
+    /// Has the child that `command` starts next begin with these signals, in that group if one is
+    /// given, and send its own pidfd: the child opens it, so that its number cannot be another's by
+    /// then.
     ///
     /// # Errors
     ///
     /// `EMFILE`, `ENFILE`: no descriptors left.
-    pub fn prepare(command: &mut Command, signals: Signals) -> Result<Self> {
+    pub fn prepare(command: &mut Command, signals: Signals, group: Option<Group>) -> Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let kind = SocketType::SEQPACKET;
         let (socket, childs) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
-        let armed = Arc::new(AtomicBool::new(true));
-        let mine = armed.clone();
+        let number = Arc::new(AtomicI32::new(childs.as_raw_fd()));
+        let childs_number = number.clone();
         let begin = move || {
-            if mine.load(Ordering::Relaxed) {
-                sigaction::reset_ignored(signals.ignored)?;
-                signal::change_mask(Change::Replace, signals.blocked)?;
-                // Where the kernel or a filter has none, the parent goes by the number.
-                if let Ok(own) = pidfd_open(getpid(), PidfdFlags::empty()) {
-                    pass::send(childs.as_fd(), &[0], &[own.as_fd()])?;
-                }
+            let number = childs_number.load(Ordering::Relaxed);
+            if number < 0 {
+                return Ok(());
+            }
+            match group {
+                Some(Group::Own) => setpgid(None, None)?,
+                Some(Group::Of(leader)) => setpgid(None, Some(leader))?,
+                None => {}
+            }
+            sigaction::reset_ignored(signals.ignored)?;
+            signal::change_mask(Change::Replace, signals.blocked)?;
+            // Where the kernel or a filter refuses, the parent goes by the process's number.
+            if let Ok(own) = pidfd_open(getpid(), PidfdFlags::empty()) {
+                // SAFETY: the parent had it open when it forked, as it has not said -1.
+                let socket = unsafe { BorrowedFd::borrow_raw(number) };
+                let _ = pass::send(socket, &[0], &[own.as_fd()]);
             }
             Ok(())
         };
         // SAFETY: the closure loads an atomic and makes system calls on its own descriptors and
         // buffers on its stack; no allocation, no lock.
         unsafe { command.pre_exec(begin) };
-        Ok(Self { socket, armed })
+        Ok(Self {
+            socket,
+            _childs: childs,
+            number,
+        })
     }
 
     /// The pidfd of the child, once the command has been started; `None` where the kernel has none.
@@ -192,7 +217,7 @@ impl Start {
 
 impl Drop for Start {
     fn drop(&mut self) {
-        // The command keeps the closure for its next start.
-        self.armed.store(false, Ordering::Relaxed);
+        // Before the descriptor is closed; the command keeps the closure for its next start.
+        self.number.store(-1, Ordering::Relaxed);
     }
 }

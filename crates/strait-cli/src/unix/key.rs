@@ -139,7 +139,37 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_written() -> impl Strategy<Value = Written> {
+        prop_oneof![
+            (1..=u32::MAX).prop_map(|key| Written::Key(Key::new(key))),
+            ("[^\0]{1,9}(:[a-z]?)?", any::<NonZeroU8>())
+                .prop_filter("other forms", |(path, _)| {
+                    !path.starts_with("name:") && !path.starts_with("id:")
+                })
+                .prop_map(|(path, project)| Written::Path(path.into(), project)),
+            ".{1,20}".prop_map(Written::Name),
+            (0..=i32::MAX).prop_map(Written::Id),
+            Just(Written::Private),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_form_is_read_back(written in any_written()) {
+            prop_assert_eq!(read(&written.to_string()), Ok(written));
+        }
+
+        #[test]
+        fn any_text_is_a_form_or_refused(text in "(name:|id:|0x|/)?[-+:0-9a-zé]{0,12}") {
+            if let Ok(written) = read(&text) {
+                prop_assert_eq!(read(&written.to_string()), Ok(written));
+            }
+        }
+    }
 
     #[test]
     fn keys_have_several_forms() {

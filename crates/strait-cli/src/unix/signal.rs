@@ -149,10 +149,10 @@ impl Wait {
             context.out.line(&std::process::id().to_string())?;
             context.out.finish()?;
         }
-        let count = self.count.get() as usize;
         let begin = Instant::now();
-        let mut all = Vec::new();
-        while all.len() < count {
+        let mut left = self.count.get();
+        let mut told = Vec::new();
+        while left > 0 {
             let received = match self.limit.timeout {
                 Some(limit) => signals.recv_for(limit.saturating_sub(begin.elapsed())),
                 None => signals.recv().map(Some),
@@ -160,18 +160,19 @@ impl Wait {
             let Some(received) = received.map_err(Failure::of)? else {
                 break;
             };
-            if !self.json {
+            if self.json {
+                told.push(as_json(&received));
+            } else {
                 context.out.line(&as_line(&received))?;
                 context.out.finish()?;
             }
-            all.push(received);
+            left -= 1;
         }
         // What comes from now on is nobody's: unblocked, it would end this program.
         std::mem::forget(signals);
-        let timed_out = all.len() < count;
+        let timed_out = left > 0;
         if self.json {
-            let received: Vec<_> = all.iter().map(as_json).collect();
-            let told = json!({ "timed_out": timed_out, "received": received });
+            let told = json!({ "timed_out": timed_out, "received": told });
             context.out.json(&told)?;
         }
         match timed_out {

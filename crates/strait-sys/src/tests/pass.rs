@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::fstat;
-use rustix::io::{FdFlags, IoSlice, fcntl_getfd};
+use rustix::io::{FdFlags, IoSlice, fcntl_getfd, ioctl_fionbio};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
     sendmsg, socketpair,
@@ -55,6 +55,8 @@ fn bytes_and_descriptors_arrive() {
     assert_eq!(recv(b.as_fd(), &mut bytes, 0).unwrap().0, 2);
     assert_eq!(recv(b.as_fd(), &mut bytes, 0).unwrap_err(), Errno::AGAIN);
     drop(a);
+    // A child that another test has forked may hold it open until its exec.
+    ioctl_fionbio(&b, false).unwrap();
     assert_eq!(recv(b.as_fd(), &mut bytes, 0).unwrap().0, 0, "closed");
     assert_eq!(
         send(b.as_fd(), b"x", &[]),

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{getpid, getuid};
 use rustix::thread::gettid;
@@ -47,6 +48,31 @@ fn numbers_and_names() {
     for signal in Signal::all() {
         assert_eq!(signal.to_string().parse(), Ok(signal));
         assert_eq!(signal.number().to_string().parse(), Ok(signal));
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_signal_is_read_back(at in 0_usize..62, cut in 0_usize..3) {
+        let all: Vec<Signal> = Signal::all().collect();
+        let signal = all[at % all.len()];
+        prop_assert_eq!(signal.number().to_string().parse(), Ok(signal));
+        let name = signal.to_string();
+        let forms = [&name, &name.to_lowercase(), name.trim_start_matches("SIG")];
+        prop_assert_eq!(forms[cut].parse(), Ok(signal));
+    }
+
+    #[test]
+    fn any_text_is_a_signal_or_none(
+        text in prop_oneof![
+            "(sig|SIG)?(rtmin|RTMAX|term|)[-+]?[0-9é]{0,12}",
+            "\\PC{0,60}",
+        ],
+    ) {
+        match text.parse::<Signal>() {
+            Ok(signal) => prop_assert!((1..=64).contains(&signal.number())),
+            Err(wrong) => prop_assert!(wrong.to_string().chars().count() < 600),
+        }
     }
 }
 

@@ -48,9 +48,9 @@ impl List {
         } else {
             let head = ["KIND", "STATE", "ADDRESS"].map(str::to_owned).to_vec();
             let row = |seen: &Seen<'_>| {
-                [seen.kind, seen.state, seen.name]
-                    .map(str::to_owned)
-                    .to_vec()
+                // The name is another user's choice, and this may be a terminal.
+                let name = seen.name.escape_debug().to_string();
+                vec![seen.kind.to_owned(), seen.state.to_owned(), name]
             };
             let rows: Vec<_> = std::iter::once(head).chain(shown.map(row)).collect();
             context.out.table(&rows)?;

@@ -13,7 +13,7 @@ use strait::nt::Event;
 use strait::unix::socket::{Address, Bytes, Connected, Datagram, Options, Packets, Socket};
 use strait::{ErrorKind, nt};
 
-use self::relay::{Carrier, relay, take_all};
+use self::relay::{Carrier, End, relay, take_all};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
@@ -45,7 +45,8 @@ pub(crate) struct Listen {
     /// Packets instead of a stream: what is read at once is one
     #[arg(long)]
     seqpacket: bool,
-    /// Accept again when a connection is over, until killed; standard input is not sent
+    /// Accept again when a connection is over, one after the other, until killed or nobody reads
+    /// standard output; standard input is not sent
     #[arg(long)]
     keep: bool,
     /// Permission bits of a path's file, in octal; to connect takes the write bit
@@ -118,8 +119,8 @@ pub(crate) struct Info {
 impl Verb {
     pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         let done = match self {
-            Self::Listen(listen) if listen.seqpacket => listen.run::<Packets>(),
-            Self::Listen(listen) => listen.run::<Bytes>(),
+            Self::Listen(listen) if listen.seqpacket => listen.run::<Packets>(context),
+            Self::Listen(listen) => listen.run::<Bytes>(context),
             Self::Connect(connect) if connect.seqpacket => connect.run::<Packets>(),
             Self::Connect(connect) => connect.run::<Bytes>(),
             Self::Send(send) => send.run(),
@@ -181,7 +182,7 @@ fn first_of<T>(
 // ---- connections ---------------------------------------------------------------------------
 
 impl Listen {
-    fn run<K: Connected>(self) -> Result<ExitCode, Failure>
+    fn run<K: Connected>(self, context: &Context) -> Result<ExitCode, Failure>
     where
         Socket<K>: Carrier,
     {
@@ -201,7 +202,12 @@ impl Listen {
                 relay(&socket)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            take_all(&socket)?;
+            match take_all(&socket)? {
+                End::Peer => {}
+                End::Output => return Ok(ExitCode::SUCCESS),
+                // One client's affair: the others are served on.
+                End::Lost(failure) => context.note(&failure.message),
+            }
         }
     }
 }
@@ -238,8 +244,10 @@ impl Info {
         let groups = socket.peer_groups().map_err(Failure::of)?;
         let label = socket.peer_label().map_err(Failure::of)?;
         let label = label.map(|label| String::from_utf8_lossy(&label).into_owned());
-        let program = std::fs::read_to_string(format!("/proc/{}/comm", peer.pid));
-        let program = program.unwrap_or_default().trim_end().to_owned();
+        // The name is the other's choice: any bytes.
+        let program = std::fs::read(format!("/proc/{}/comm", peer.pid)).unwrap_or_default();
+        let program = String::from_utf8_lossy(program.trim_ascii_end());
+        let program = program.escape_debug().to_string();
         if self.json {
             context.out.json(&serde_json::json!({
                 "address": self.address, "pid": peer.pid, "program": program,

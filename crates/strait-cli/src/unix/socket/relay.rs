@@ -108,14 +108,15 @@ pub(super) fn relay(socket: &impl Carrier) -> Result<(), Failure> {
         match received? {
             End::Output => Ok(()),
             End::Peer => sent,
+            End::Lost(failure) => Err(failure),
         }
     })
 }
 
 /// Only the way in: nothing is sent but the end.
-pub(super) fn take_all(socket: &impl Carrier) -> Result<(), Failure> {
+pub(super) fn take_all(socket: &impl Carrier) -> Result<End, Failure> {
     socket.close(Half::Sending);
-    copy_in(socket).map(drop)
+    copy_in(socket)
 }
 
 fn send(socket: &impl Carrier) -> Result<(), Failure> {
@@ -142,9 +143,11 @@ fn send(socket: &impl Carrier) -> Result<(), Failure> {
 }
 
 /// Why the way in is over.
-enum End {
+pub(super) enum End {
     /// The peer has ended it.
     Peer,
+    /// The peer has broken it.
+    Lost(Failure),
     /// Nobody reads standard output.
     Output,
 }
@@ -161,7 +164,12 @@ fn receive(socket: &impl Carrier) -> Result<End, Failure> {
 fn copy_in(socket: &impl Carrier) -> Result<End, Failure> {
     let mut output = std::io::stdout().lock();
     let mut buffer = vec![0; CHUNK];
-    while let Some(len) = socket.take(&mut buffer)? {
+    loop {
+        let len = match socket.take(&mut buffer) {
+            Ok(Some(len)) => len,
+            Ok(None) => return Ok(End::Peer),
+            Err(failure) => return Ok(End::Lost(failure)),
+        };
         let written = output
             .write_all(&buffer[..len])
             .and_then(|()| output.flush());
@@ -171,5 +179,4 @@ fn copy_in(socket: &impl Carrier) -> Result<End, Failure> {
             Err(error) => return Err(Failure::new(format!("write standard output: {error}"))),
         }
     }
-    Ok(End::Peer)
 }

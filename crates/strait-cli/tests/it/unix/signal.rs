@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Running, World};
+use strait::unix::signal::{self, Signal};
+
+use crate::world::{Running, STRAIT, World};
 
 /// A program that waits, and its number, once it may be signalled.
 fn waiter(world: &World, more: &[&str]) -> (Running, u32) {
@@ -22,7 +24,7 @@ fn what_is_sent_with_a_value_is_printed() {
     let ran = waiter.finish();
     let (from, uid) = (sender.id(), rustix::process::getuid().as_raw());
     assert!(sender.wait().unwrap().success());
-    let number = strait::unix::signal::Signal::realtime(3).unwrap().number();
+    let number = Signal::realtime(3).unwrap().number();
     let line = format!("SIGRTMIN+3 {number} pid={from} uid={uid} value=-42 code=queue\n");
     assert_eq!((ran.status, ran.out, &*ran.err), (Some(0), line, ""));
 }
@@ -154,4 +156,24 @@ fn a_command_does_not_inherit_what_the_wait_has_blocked() {
     let wait = "wait --any event:done signal:TERM signal:RTMIN+1 --";
     let blocked = world.good(&format!("{wait} grep SigBlk /proc/self/status"));
     assert_eq!(blocked, "event:done\nSigBlk:\t0000000000000000\n");
+}
+
+#[test]
+fn a_value_is_passed_on_to_the_command() {
+    let world = World::new();
+    let waiter = ["signal", "wait", "RTMIN+1", "--ready", "--count=2"];
+    let words = [&["wait", "timer:0s", "--", STRAIT], &waiter[..]].concat();
+    let mut holder = world.start(&words);
+    assert_eq!(holder.hear(), "timer:0s");
+    holder.hear().parse::<u32>().unwrap();
+    let signal = Signal::realtime(1).unwrap();
+    for value in [41, 42] {
+        signal::send_value(holder.child.id(), signal, value).unwrap();
+        let heard = holder.hear();
+        assert!(
+            heard.contains(&format!(" value={value} code=queue")),
+            "{heard}"
+        );
+    }
+    assert_eq!(holder.finish().status, Some(0));
 }

@@ -1,5 +1,9 @@
 //! `strait socket`: what crosses, how it ends, and what is refused.
 
+use std::io::Read;
+
+use strait::unix::socket::{Address, Seqpacket};
+
 use crate::world::{Ran, World};
 
 /// A directory that goes with the script that is run in it.
@@ -157,4 +161,37 @@ fn wrong_addresses_are_explained() {
     }
     let nobody = world.strait("wait socket:@strait-nobody --timeout 20ms");
     assert_eq!((nobody.status, &*nobody.out), (Some(124), ""));
+}
+
+#[test]
+fn one_clients_fault_is_not_the_others() {
+    let world = World::new();
+    let at = format!("@strait-cli-kept-{}", std::process::id());
+    let mut kept = world.start(&["socket", "listen", "--seqpacket", "--keep", &at]);
+    let at: Address = at.parse().unwrap();
+    let mut client = None;
+    world.until("it listens", || {
+        client = Seqpacket::connect(&at).ok();
+        client.is_some()
+    });
+    client.take().unwrap().send(&[b'x'; 70_000]).unwrap();
+    let good = Seqpacket::connect(&at).unwrap();
+    good.send(b"still here\n").unwrap();
+    assert_eq!(kept.hear(), "still here");
+    kept.kill();
+    let mut err = String::new();
+    let errors = kept.child.stderr.take();
+    errors.unwrap().read_to_string(&mut err).unwrap();
+    assert!(err.contains("longer than 65536"), "{err}");
+}
+
+#[test]
+fn names_from_others_do_not_reach_the_terminal_as_they_are() {
+    let world = World::new();
+    let path = world.space.path().join("a\x1b[2Jb");
+    let _listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    let listed = world.good("socket ls --listening");
+    assert!(listed.contains("/a\\u{1b}[2Jb\n"), "{listed}");
+    let refused = world.strait("socket connect ./none\x1b[2J");
+    assert!(refused.err.contains("./none\\u{1b}[2J: "), "{refused:?}");
 }

@@ -285,12 +285,14 @@ pub(crate) fn descriptor_ready(fd: BorrowedFd<'_>, interest: PollFlags) -> Resul
 
 pub(crate) fn process_runs(pid: Pid) -> bool {
     // A zombie has exited, though signal 0 still reaches it.
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    match stat.ok().and_then(|stat| {
-        stat.rsplit_once(')')
-            .map(|(_, rest)| rest.trim_start().chars().next())
-    }) {
-        Some(state) => !matches!(state, Some('Z' | 'X')),
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // Behind the name of the command, which is any bytes.
+    let state = |stat: Vec<u8>| {
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        stat.get(end + 2).copied()
+    };
+    match stat.ok().and_then(state) {
+        Some(state) => !matches!(state, b'Z' | b'X'),
         None => !is_dead_child(pid) && test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
     }
 }

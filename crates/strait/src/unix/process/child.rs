@@ -76,6 +76,10 @@ impl Child {
         self.process.pidfd()
     }
 
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     pub(super) fn is_collected(&self) -> bool {
         self.status.is_some()
     }
@@ -191,6 +195,14 @@ impl Child {
         self.signal(Signal::KILL)
     }
 
+    /// It may be gone, or somebody else's to wait for; or another user's by now, whom no signal of
+    /// this process reaches: then nobody can say how long it would take.
+    pub(super) fn kill_and_wait(&mut self) {
+        if self.status.is_none() && self.kill().is_ok() {
+            let _ = self.wait();
+        }
+    }
+
     /// Writes `input` to its standard input and closes it, reads its standard output and error to
     /// their ends, all at once, and waits for it. Streams that are not piped are left alone.
     ///
@@ -266,9 +278,7 @@ impl Waitable for Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.kill_on_drop && self.status.is_none() {
-            // It may be gone, or somebody else's to wait for.
-            let _ = self.kill();
-            let _ = self.wait();
+            self.kill_and_wait();
         }
     }
 }

@@ -67,7 +67,9 @@ pub(super) fn exchange(
         if writer.is_none() && readers.iter().all(Option::is_none) {
             return Ok(Some(captured));
         }
-        if !ready(writer.as_ref(), &readers, deadline)? {
+        // Also of a child that is never silent.
+        let late = deadline.is_some_and(Deadline::passed);
+        if late || !ready(writer.as_ref(), &readers, deadline)? {
             return Ok(None);
         }
         if let Some(fd) = &writer {

@@ -45,6 +45,10 @@
 //! - Where a filter refuses pidfds, the number is used instead, as long as nobody else waits for
 //!   the child.
 //!
+//! - How processes end that are no children of this one is told by the kernel to their parents;
+//!   PIDFD_GET_INFO, which tells it since Linux 6.15, is not used: a wait for their end is
+//!   [`wait::Process`](crate::wait::Process).
+//!
 //! Sources: pidfd_open(2), waitid(2), execve(2), setpgid(2), pipe(7).
 
 mod child;
@@ -55,13 +59,12 @@ pub use self::child::{Child, Output};
 pub use self::drain::Captured;
 pub use self::pipeline::{Pipeline, PipelineOutput, Running, Statuses};
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use strait_sys::Errno;
 use strait_sys::sigaction::{self, Action};
 use strait_sys::signal::{Set, Signal};
-use strait_sys::spawn::{Signals, Start};
+use strait_sys::spawn::{Group, Signals, Start};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -72,7 +75,7 @@ const VERB: &str = "start process";
 #[must_use]
 pub struct Options {
     signals: Signals,
-    group: Option<i32>,
+    group: Option<Group>,
     kill_on_drop: bool,
 }
 
@@ -97,18 +100,19 @@ impl Options {
 
     /// It leads a process group of its own; the stages of a pipeline share one.
     pub fn new_group(mut self) -> Self {
-        self.group = Some(0);
+        self.group = Some(Group::Own);
         self
     }
 
     /// When its [`Child`] is dropped it is killed and waited for; of a pipeline with a group, the
-    /// whole group.
+    /// whole group. One that has become another user's (a set-user-ID program), and so cannot be
+    /// killed, runs on and is not waited for.
     pub fn kill_on_drop(mut self) -> Self {
         self.kill_on_drop = true;
         self
     }
 
-    /// Starts the command; it can be started again.
+    /// Starts the command; it can be started again, with other options.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] if it cannot be run;
@@ -124,10 +128,7 @@ impl Options {
                  its status: `signal::default(Signal::CHLD)`",
             ));
         }
-        if let Some(group) = self.group {
-            command.process_group(group);
-        }
-        let start = Start::prepare(command, self.signals).map_err(fail)?;
+        let start = Start::prepare(command, self.signals, self.group).map_err(fail)?;
         let child = command.spawn().map_err(|error| {
             let Some(errno) = Errno::from_io_error(&error) else {
                 let kind = ErrorKind::InvalidInput;

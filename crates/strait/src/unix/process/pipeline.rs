@@ -4,10 +4,10 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::Pid;
 use strait_sys::Errno;
 use strait_sys::signal::Signal;
 use strait_sys::sigsend::{self, Scope, Target};
+use strait_sys::spawn::Group;
 use strait_sys::time::Deadline;
 
 use super::child::Child;
@@ -78,7 +78,7 @@ impl Pipeline {
         let count = self.stages.len();
         let mut running = Running {
             children: Vec::with_capacity(count),
-            group: options.group == Some(0),
+            group: options.group == Some(Group::Own),
             // Until all of it stands.
             kill_on_drop: true,
         };
@@ -99,7 +99,7 @@ impl Pipeline {
             running.children.push(options.start(&mut command)?);
             if running.group && index == 0 {
                 // The leader is not waited for before all stand: its number stays its own.
-                options.group = i32::try_from(running.children[0].id()).ok();
+                options.group = Some(Group::Of(running.children[0].pid()));
             }
         }
         running.kill_on_drop = options.kill_on_drop;
@@ -248,12 +248,11 @@ fn signal_group(leader: &Child, signal: Signal) -> std::result::Result<(), Errno
         Some(pidfd) => sigsend::pidfd(pidfd, Some(signal), None, Scope::ProcessGroup),
         None => Err(Errno::INVAL),
     };
-    let group = i32::try_from(leader.id()).ok().and_then(Pid::from_raw);
-    match (by_pidfd, group) {
-        (Err(Errno::INVAL), Some(group)) if !leader.is_collected() => {
-            sigsend::kill(Target::Group(group), Some(signal))
+    match by_pidfd {
+        Err(Errno::INVAL) if !leader.is_collected() => {
+            sigsend::kill(Target::Group(leader.pid()), Some(signal))
         }
-        (other, _) => other,
+        other => other,
     }
 }
 
@@ -263,7 +262,7 @@ impl Drop for Running {
             // Those that have ended need no signal.
             let _ = self.kill();
             for child in self.children.iter_mut().rev() {
-                let _ = child.wait();
+                child.kill_and_wait();
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What any process blocks, ignores, handles and has pending, and how full its user's queue is.
 
 use std::io::ErrorKind as IoKind;
+use std::path::Path;
 
 use strait_sys::signal::Set as Bits;
 
@@ -34,7 +35,8 @@ pub struct Queue {
     pub limit: Option<u64>,
 }
 
-/// Looks at a process; anybody may.
+/// Looks at a process; anybody may, unless /proc is mounted with hidepid: then other users'
+/// processes look like none.
 ///
 /// # Errors
 /// [`ErrorKind::PeerGone`] if there is no such process; [`ErrorKind::Unsupported`] without /proc.
@@ -54,8 +56,8 @@ fn read(pid: &str) -> Result<Look> {
     let fail = |kind, why: &str| {
         Error::new(kind, "look at signals", format!("process {pid}")).because(why)
     };
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| {
-        let proc = std::path::Path::new("/proc/self").exists();
+    let status = status(format!("/proc/{pid}/status").as_ref()).map_err(|error| {
+        let proc = Path::new("/proc/self").exists();
         match error.kind() {
             IoKind::NotFound if proc => fail(ErrorKind::PeerGone, "no process has that number"),
             IoKind::NotFound => fail(ErrorKind::Unsupported, "there is no /proc here"),
@@ -80,6 +82,12 @@ fn parse(status: &str) -> Option<Look> {
             limit: (limit != u64::MAX).then_some(limit),
         },
     })
+}
+
+/// What `/proc/PID/status` says. The name of a thread is any bytes, and one that is cut at 15 of
+/// them is often no UTF-8; the kernel writes a newline in it as `\n`, so that it forges no line.
+pub(super) fn status(path: &Path) -> std::io::Result<String> {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// What stands behind a name in `/proc/PID/status`.

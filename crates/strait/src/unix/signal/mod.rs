@@ -58,6 +58,20 @@
 //! - A receiver is its process's: in a forked child it is refused; make a new one there. A wait's
 //!   `Set` made before the fork shows the parent's signals.
 //!
+//! - Only SI_USER, SI_TKILL and the codes of the kernel are beyond forging: whoever may signal this
+//!   process can claim any other [`Code`], a timer's or a queue's too. [`Sender::claimed`] says so
+//!   of a sender.
+//!
+//! # Not offered
+//!
+//! - Handlers of one's own, and with them SA_RESETHAND, SA_NODEFER and alternate stacks: no code
+//!   that a compiler takes for safe is async-signal-safe. std gives its threads an alternate stack
+//!   for the overflow of the other one.
+//! - SA_NOCLDWAIT and SA_NOCLDSTOP: they save signals that nobody here waits for; a child's end is
+//!   told by its pidfd.
+//! - A handler and a [`Receiver`] for one signal: who would get it is not defined. A bell of a
+//!   signal that every thread blocks is never rung.
+//!
 //! # Limits
 //!
 //! [`queue`] has the number of signals queued for the user, and RLIMIT_SIGPENDING, which bounds it.

@@ -11,7 +11,7 @@ use strait_sys::signal::{self, Change, Set as Bits};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, fork, signalfd};
 
-use super::look::{field, is_zombie, mask};
+use super::look::{field, is_zombie, mask, status};
 use super::{Code, Set, Signal, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::wait::{Member, Waitable};
@@ -147,10 +147,10 @@ fn open_elsewhere(set: Bits) -> Option<(String, Set)> {
         if task.file_name().to_str() == Some(&own) {
             continue;
         }
-        let status = task.path().join("status");
+        let path = task.path().join("status");
         for _ in 0..PASSING {
             // One that has ended meanwhile takes no signals.
-            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let status = status(&path).unwrap_or_default();
             let Some(mask) = mask(&status, "SigBlk:").filter(|_| !is_zombie(&status)) else {
                 break;
             };

@@ -20,13 +20,15 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// | written | is |
 /// | --- | --- |
-/// | `/run/x`, `./x`, `unix:x` | a path; beyond 107 bytes it is reached through its directory |
+/// | `/run/x`, `./x`, `unix:x` | a path; one beyond 107 bytes is opened, and reached through that |
 /// | `@name` | an abstract name of at most 107 bytes; `\xHH` is any byte, `\\` a backslash |
 /// | `tcp:127.0.0.1:80`, `udp:[::1]:53`, `127.0.0.1:80` | an internet address |
 /// | `vsock:2:1024`, `vsock:any:1024` | a port of the machine with that context id (2: the host) |
 /// | `unnamed` | none: one end of a pair, or a socket that connected without a name |
 ///
-/// Host names are not looked up: that is `std::net::ToSocketAddrs`'s.
+/// What is shown is read back as the same, but for what has no form here: a path that is no UTF-8,
+/// or empty, and the flow label of IPv6. Host names are not looked up: that is
+/// `std::net::ToSocketAddrs`'s.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Address {
     /// A Unix socket without a name. Bound to, the kernel draws an abstract name of five
@@ -155,7 +157,7 @@ impl fmt::Display for Address {
         match self {
             Self::Unnamed => f.write_str("unnamed"),
             Self::Path(path) => {
-                if !path.as_os_str().as_bytes().contains(&b'/') {
+                if !matches!(path.as_os_str().as_bytes(), [b'/' | b'.', ..]) {
                     f.write_str("unix:")?;
                 }
                 write!(f, "{}", path.display())
@@ -280,7 +282,53 @@ impl From<&Path> for Address {
 mod tests {
     //! Written and read.
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_address() -> impl Strategy<Value = Address> {
+        let inet = (any::<std::net::IpAddr>(), any::<u16>(), any::<u32>()).prop_map(
+            |(ip, port, scope)| {
+                let mut address = SocketAddr::new(ip, port);
+                if let SocketAddr::V6(v6) = &mut address {
+                    v6.set_scope_id(scope);
+                }
+                Address::Inet(address)
+            },
+        );
+        prop_oneof![
+            Just(Address::Unnamed),
+            // Among them those that begin as something else does.
+            "(unix:|tcp:|vsock:|@|/|\\.|unnamed)?[^\0]{1,9}"
+                .prop_map(|path| Address::Path(path.into())),
+            proptest::collection::vec(any::<u8>(), 0..=UNIX_MAX).prop_map(Address::Abstract),
+            inet,
+            (any::<u32>(), any::<u32>()).prop_map(|(cid, port)| Address::Vsock { cid, port }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_is_read_back(address in any_address()) {
+            prop_assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+        }
+
+        #[test]
+        fn every_text_is_read_as_something_or_refused(
+            text in "(unix:|tcp:|udp:|vsock:|@|/)?[@:/\\\\x0-9a-z.é\\[\\]]{0,12}",
+        ) {
+            if let Ok(address) = text.parse::<Address>() {
+                prop_assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+            }
+        }
+
+        #[test]
+        fn what_the_kernel_says_is_what_it_was_told(address in any_address()) {
+            if let Ok(reach) = address.reach() {
+                prop_assert_eq!(Address::of(&reach.address), Some(address));
+            }
+        }
+    }
 
     #[test]
     fn what_is_shown_is_read_back() {

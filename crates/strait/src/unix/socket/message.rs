@@ -114,7 +114,8 @@ impl Received {
         self.beside.sender.map(Credentials::from)
     }
 
-    /// The sender as a descriptor, where [`PassProcess`](super::PassProcess) is set; once.
+    /// The sender as a descriptor, where [`PassProcess`](super::PassProcess) is set; once. `None`
+    /// also where this process had no free descriptor for it, or nobody is left to name.
     pub fn process(&mut self) -> Option<PeerProcess> {
         self.beside.pidfd.take().map(PeerProcess::exact)
     }

@@ -75,6 +75,12 @@
 //!   [`PassCredentials`] says it message by message.
 //! - A receiver without free descriptors loses what was sent: [`Socket::peek_message`] first.
 //! - A queue of datagrams holds 11 messages by default; then senders wait.
+//! - Anyone who may read a directory can hold its lock: in one that others can read, such as
+//!   `/tmp`, they can keep listeners away ([`Busy`](ErrorKind::Busy) after 5 s). The directory of a
+//!   temporary namespace is locked as long as that lives. A program that knows nothing of the lock
+//!   and takes a stale path for itself in the instant between our last look and the removal loses
+//!   its file.
+//! - [`recv`](Socket::recv), `read` and batches close descriptors that come, in silence.
 //! - Who receives datagrams never hears that the senders are gone: wait for their processes too.
 //! - Two processes that only write, and never read, wait for each other for ever once the buffers
 //!   are full (212,992 bytes by default).

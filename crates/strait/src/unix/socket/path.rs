@@ -79,7 +79,7 @@ impl Claim {
         }
         let found = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         if found.st_mode & 0o777 != mode.bits() {
-            set_mode(directory.as_fd(), path, mode).map_err(failed)?;
+            set_mode(directory.as_fd(), path, (mode, identity(&found))).map_err(failed)?;
         }
         drop(lock);
         Ok(Self {
@@ -161,7 +161,9 @@ fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
             "what is there is no socket, and stays",
         );
     }
-    match Reach::through(file).and_then(|reach| reach.is_bound()) {
+    // Held open to the end: nobody else's file gets its number meanwhile.
+    let reach = Reach::through(file).map_err(failed)?;
+    match reach.is_bound() {
         Ok(true) => return refuse(ErrorKind::Exists, "another socket has this path, and lives"),
         Ok(false) => {}
         Err(errno) => return Err(failed(errno).because("whether its socket lives cannot be asked")),
@@ -174,11 +176,16 @@ fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
 }
 
 /// Gives our new file the bits that the umask took: through the file itself, not through its name.
-fn set_mode(directory: BorrowedFd<'_>, path: &Path, mode: Mode) -> std::result::Result<(), Errno> {
+fn set_mode(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    (mode, own): (Mode, (u64, u64)),
+) -> std::result::Result<(), Errno> {
     let name = path.file_name().unwrap_or_default();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(directory, name, flags, Mode::empty())?;
-    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::Socket {
+    let found = fstat(&file)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::Socket || identity(&found) != own {
         return Err(Errno::STALE);
     }
     rustix::fs::chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode)

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpgid, waitid};
 use strait::nt::Event;
 use strait::unix::process::{self, Child, Options, Pipeline};
 use strait::unix::signal::{self, Mask, Signal};
@@ -111,15 +111,44 @@ fn a_command_starts_again_and_keeps_nothing_of_the_first_time() {
     command.stdin(Stdio::piped());
     let mut first = Options::new()
         .ignore([Signal::HUP])
+        .new_group()
         .start(&mut command)
         .unwrap();
     let mut second = process::start(&mut command).unwrap();
     assert_ne!(first.id(), second.id());
     assert!(signal::look(second.id()).unwrap().ignored.is_empty());
+    let group = |child: &Child| {
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        getpgid(pid).unwrap()
+    };
+    assert_eq!(
+        group(&first).as_raw_nonzero().get().unsigned_abs(),
+        first.id()
+    );
+    assert_eq!(group(&second), getpgid(None).unwrap());
     first.kill().unwrap();
     assert_eq!(first.wait().unwrap(), killed(9));
     assert_eq!(second.try_wait().unwrap(), None);
     assert_eq!(second.wait().unwrap(), ended(0));
+}
+
+#[test]
+fn a_command_that_starts_often_keeps_no_descriptor() {
+    alone(
+        "unix::process::a_command_that_starts_often_keeps_no_descriptor",
+        || {
+            let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let mut command = Command::new("true");
+            let before = open();
+            for _ in 0..8 {
+                assert_eq!(
+                    process::start(&mut command).unwrap().wait().unwrap(),
+                    ended(0)
+                );
+            }
+            assert_eq!(open(), before);
+        },
+    );
 }
 
 #[test]
@@ -226,6 +255,21 @@ fn much_output_on_both_streams_does_not_block() {
     assert!(stuck.is_none(), "it is stopped");
     slow.kill().unwrap();
     assert_eq!(slow.wait().unwrap(), killed(9));
+}
+
+#[test]
+fn a_child_that_is_never_silent_runs_out_of_time() {
+    let limit = Duration::from_millis(50);
+    let killing = Options::new().kill_on_drop();
+    let mut yes = killing
+        .start(Command::new("yes").stdout(Stdio::piped()))
+        .unwrap();
+    assert!(yes.communicate_for(b"", 10, limit).unwrap().is_none());
+    let mut ending = Command::new("yes");
+    ending.stdout(Stdio::piped());
+    let row = Pipeline::new([Command::new("true"), ending]);
+    let mut row = row.options(killing).start().unwrap();
+    assert!(row.communicate_for(b"", 10, limit).unwrap().is_none());
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Signals between processes: order, values, senders, limits, and what is refused.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, setrlimit};
 use rustix::thread::gettid;
 use strait::nt::Event;
+use strait::unix::process;
 use strait::unix::signal::{
     self, Bell, ChildChange, Code, Disposition, Mask, Received, Receiver, Scope, Set, Signal,
 };
@@ -146,7 +149,7 @@ pub(crate) fn blocking(command: &mut Command, signals: &[Signal]) -> Peer {
         blocked,
         ..Signals::default()
     };
-    let _start = Start::prepare(command, signals).unwrap();
+    let _start = Start::prepare(command, signals, None).unwrap();
     Peer::of(command)
 }
 
@@ -384,7 +387,8 @@ fn what_cannot_be_blocked_is_refused() {
 fn latecomer(_: &[String]) {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let (tell, unblocked) = std::sync::mpsc::channel();
-    let early = std::thread::Builder::new().name("early".into());
+    // The kernel cuts it at 15 bytes: in the middle of a letter.
+    let early = std::thread::Builder::new().name("early-12345678é".into());
     let early = early.spawn(move || {
         let _open = Mask::unblock([Signal::TERM]).unwrap();
         tell.send(()).unwrap();
@@ -412,11 +416,27 @@ fn blocking_is_refused_while_a_thread_does_not_block() {
     let mut late = command("signal.latecomer", &[]);
     let mut peer = blocking(&mut late, &[Signal::TERM, Signal::USR1]);
     let why = peer.hear().unwrap();
-    assert!(why.contains("\"early\" does not block SIGTERM,"), "{why}");
+    let name = "\"early-12345678\u{fffd}\" does not block SIGTERM,";
+    assert!(why.contains(name), "{why}");
     assert_eq!(peer.hear().unwrap(), "ready");
     signal::send(peer.child.id(), Signal::TERM).unwrap();
     assert_eq!(peer.hear().unwrap(), "SIGTERM");
     assert!(peer.finish().success());
+}
+
+#[test]
+fn a_process_is_looked_at_whatever_its_name() {
+    let place = std::env::temp_dir().join(format!("strait-name-{}", own()));
+    std::fs::create_dir(&place).unwrap();
+    let program = place.join(OsStr::from_bytes(b"\xff) Z\nSigIgn:\t0"));
+    std::os::unix::fs::symlink("/bin/cat", &program).unwrap();
+    let mut command = Command::new(&program);
+    let nohup = process::Options::new().ignore([Signal::HUP]);
+    let mut child = nohup.start(command.stdin(Stdio::piped())).unwrap();
+    let ignored = signal::look(child.id()).unwrap().ignored;
+    assert_eq!(ignored, Set::new([Signal::HUP]));
+    assert!(child.wait().unwrap().success());
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 /// Uses a receiver and a bell in a forked child.

@@ -189,6 +189,41 @@ fn looking_opens_further_ones_and_takes_none() {
 }
 
 #[test]
+fn the_sender_comes_as_a_descriptor_if_there_is_room() {
+    let name = "unix::socket::descriptors::the_sender_comes_as_a_descriptor_if_there_is_room";
+    alone(name, || {
+        let (a, b) = Seqpacket::pair().unwrap();
+        if let Err(error) = b.set(PassProcess(true)) {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            return skip(
+                "the sender as a descriptor",
+                "SO_PASSPIDFD came with Linux 6.5",
+            );
+        }
+        let mut beside = Received::new(0);
+        a.send(b"one").unwrap();
+        assert_eq!(b.recv_message(&mut [0; 8], &mut beside).unwrap().len, 3);
+        let process = beside.process().unwrap();
+        assert!(process.is_exact() && beside.process().is_none());
+        let runs = strait::wait::any_for(&[&process], Duration::ZERO).unwrap();
+        assert!(runs.is_none(), "it is this process");
+        // Without room the bytes come all the same.
+        let before = getrlimit(Resource::Nofile);
+        let full = Rlimit {
+            current: Some(3),
+            maximum: before.maximum,
+        };
+        a.send(b"two").unwrap();
+        setrlimit(Resource::Nofile, full).unwrap();
+        let came = b.recv_message(&mut [0; 8], &mut beside);
+        let process = beside.process();
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert_eq!(came.unwrap().len, 3);
+        assert!(process.is_none());
+    });
+}
+
+#[test]
 fn on_a_stream_descriptors_split_what_is_read() {
     let (a, b) = Stream::pair().unwrap();
     let file = file();

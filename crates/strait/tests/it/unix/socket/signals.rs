@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 
+use strait::unix::signal::{self, Receiver, Set, Signal};
 use strait::unix::socket::{Bytes, Datagram, Listener, Options, Received, Stream};
 use strait_sys::interrupt;
 
@@ -68,4 +69,37 @@ fn signals_end_no_call() {
     disturbed(|| sender.send_to_for(b"x", &at, GUARD), receive)
         .unwrap()
         .unwrap();
+}
+
+#[test]
+fn nor_do_they_end_the_wait_for_another() {
+    interrupt::accept().unwrap();
+    let wanted = Signal::realtime(21).unwrap();
+    let take: [fn(&Receiver) -> signal::Received; 2] = [
+        |signals| signals.recv().unwrap(),
+        |signals| signals.recv_for(GUARD).unwrap().unwrap(),
+    ];
+    for take in take {
+        let (tell, hear) = mpsc::channel();
+        let receive = move || {
+            let signals = Set::new([wanted]).block_thread().unwrap();
+            tell.send(
+                rustix::thread::gettid()
+                    .as_raw_nonzero()
+                    .get()
+                    .unsigned_abs(),
+            )
+            .unwrap();
+            take(&signals)
+        };
+        let send = || {
+            let thread = hear.recv().unwrap();
+            signal::send_thread_value(std::process::id(), thread, wanted, 7).unwrap();
+        };
+        let came = disturbed(receive, send);
+        assert_eq!(
+            (came.signal, came.value.map(|value| value.int())),
+            (wanted, Some(7))
+        );
+    }
 }
