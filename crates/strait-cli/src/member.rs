@@ -9,7 +9,7 @@
 //! | `pid:N` | the end of a process |
 //! | `signal:TERM` | a signal to this program, by name or number; it is taken |
 //! | `fd:N` | a descriptor that the shell opened (`3<file`), or 0: readable |
-//! | `fifo:PATH` | something to read in a FIFO; nothing is read |
+//! | `fifo:PATH` | something to read in a FIFO; nothing is read, and what nobody else holds is lost |
 //! | `msg:KEY`, `msg:KEY:TYPE` | a message in the System V queue, which stays there; a TYPE below 0 is the lowest up to it |
 //! | `mqueue:NAME` | a message in the POSIX queue, which stays there |
 //! | `socket:PATH`, `socket:@NAME` | a socket is bound there; nothing is connected |

@@ -45,8 +45,26 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// Writes a message with its number (`type`, `priority`).
+    /// Writes a message that was taken, with its number (`type`, `priority`).
     pub(crate) fn write(
+        self,
+        context: &mut Context,
+        number: (&str, i64),
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        let written = self.put(context, number, bytes);
+        written
+            .and_then(|()| context.out.finish())
+            .map_err(|mut failure| {
+                let len = bytes.len();
+                failure.message.push_str(&format!(
+                    "; the message of {len} bytes was taken and is lost"
+                ));
+                failure
+            })
+    }
+
+    fn put(
         self,
         context: &mut Context,
         (word, number): (&str, i64),

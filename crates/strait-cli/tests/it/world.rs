@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use strait::Namespace;
+use strait_sys::sigaction::{self, Action};
+use strait_sys::signal;
 
 /// The program.
 pub(crate) const STRAIT: &str = env!("CARGO_BIN_EXE_strait");
@@ -25,9 +27,11 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
+        // A shell has its background commands ignore these, and they would ignore them as well.
+        for signal in [signal::Signal::INT, signal::Signal::QUIT] {
+            sigaction::set(signal, Action::Default).unwrap();
+        }
         let space = Namespace::temporary().unwrap();
-        // From now on it is a namespace, whatever else a test puts there.
-        drop(space.event("first").create().unwrap());
         Self { space }
     }
 

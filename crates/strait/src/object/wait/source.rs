@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use strait_sys::Errno;
@@ -16,6 +17,9 @@ use strait_sys::thread::Interruptible;
 
 use crate::error::{Error, Result};
 use crate::object::wait::no_thread;
+
+/// The pause after the kernel refused to block for a reason that the waiter does not see.
+const REFUSED: Duration = Duration::from_millis(1);
 
 /// Something to wait for that has no descriptor.
 pub(crate) trait Source: Debug + Send + Sync {
@@ -98,7 +102,8 @@ impl AsFd for Lookout {
 impl Shared {
     fn watch(&self, source: &dyn Source, stop: &AtomicBool) {
         while !stop.load(Ordering::SeqCst) {
-            if source.block() == Err(Errno::INTR) {
+            let result = source.block();
+            if result == Err(Errno::INTR) {
                 continue;
             }
             // Told before idle: see `arm`. A full counter is readable as well.
@@ -106,6 +111,11 @@ impl Shared {
             self.idle.store(true, Ordering::SeqCst);
             while self.idle.load(Ordering::SeqCst) && !stop.load(Ordering::SeqCst) {
                 std::thread::park();
+            }
+            if result.is_err() && !stop.load(Ordering::SeqCst) {
+                // The waiter found nothing wrong (no memory, a limit lowered meanwhile): asked at
+                // once again and again, the kernel would say the same to a busy loop.
+                std::thread::park_timeout(REFUSED);
             }
         }
     }

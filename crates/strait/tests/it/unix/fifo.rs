@@ -12,7 +12,7 @@ use strait::{Birth, ErrorKind, wait};
 use strait_sys::{Errno, seccomp};
 
 use crate::peer::{Peer, Role, say};
-use crate::world::{GUARD, alone, refused, until};
+use crate::world::{GUARD, alone, refused};
 
 /// The processes these tests start.
 pub(crate) const ROLES: &[(&str, Role)] = &[("fifo.confined", confined)];
@@ -128,32 +128,36 @@ fn the_end_is_of_the_file_that_was_checked() {
 
 #[test]
 fn an_end_waits_for_the_other_no_longer_than_told() {
-    let place = Place::of("meet");
-    let path = place.file("f");
-    let fifo = Fifo::create(&path, 0o600).unwrap();
-    let short = Duration::from_millis(20);
-    assert!(fifo.reader_for(short).unwrap().is_none());
-    // What another test's child holds between its fork and its exec is a reader for that long.
-    until("nobody reads", || fifo.try_writer().unwrap().is_none());
-    until("nobody reads", || fifo.writer_for(short).unwrap().is_none());
+    alone(
+        "unix::fifo::an_end_waits_for_the_other_no_longer_than_told",
+        || {
+            let place = Place::of("meet");
+            let path = place.file("f");
+            let fifo = Fifo::create(&path, 0o600).unwrap();
+            let short = Duration::from_millis(20);
+            assert!(fifo.reader_for(short).unwrap().is_none());
+            assert!(fifo.try_writer().unwrap().is_none());
+            assert!(fifo.writer_for(short).unwrap().is_none());
 
-    // A writer that comes and says nothing is enough.
-    let mut child = shell("exec sleep 100 > \"$0\"", &path);
-    let from = fifo.reader_for(GUARD).unwrap().expect("a writer");
-    assert_eq!(from.try_read(&mut [0; 8]).unwrap(), None);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(from.read(&mut [0; 8]).unwrap(), 0);
-    drop(from);
+            // A writer that comes and says nothing is enough.
+            let mut child = shell("exec sleep 100 > \"$0\"", &path);
+            let from = fifo.reader_for(GUARD).unwrap().expect("a writer");
+            assert_eq!(from.try_read(&mut [0; 8]).unwrap(), None);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(from.read(&mut [0; 8]).unwrap(), 0);
+            drop(from);
 
-    let out = place.file("out");
-    let script = format!("cat \"$0\" > {}", out.display());
-    let mut child = shell(&script, &path);
-    let to = fifo.writer_for(GUARD).unwrap().expect("a reader");
-    to.write_all(b"to a cat").unwrap();
-    drop(to);
-    child.wait().unwrap();
-    assert_eq!(std::fs::read_to_string(out).unwrap(), "to a cat");
+            let out = place.file("out");
+            let script = format!("cat \"$0\" > {}", out.display());
+            let mut child = shell(&script, &path);
+            let to = fifo.writer_for(GUARD).unwrap().expect("a reader");
+            to.write_all(b"to a cat").unwrap();
+            drop(to);
+            child.wait().unwrap();
+            assert_eq!(std::fs::read_to_string(out).unwrap(), "to a cat");
+        },
+    );
 }
 
 #[test]
@@ -223,13 +227,15 @@ fn either_side_learns_that_the_other_was_killed() {
 
 #[test]
 fn what_nobody_holds_open_vanishes() {
-    let place = Place::of("vanish");
-    let fifo = Fifo::create(place.file("f"), 0o600).unwrap();
-    let from = fifo.reader_now().unwrap();
-    let to = fifo.try_writer().unwrap().expect("a reader");
-    to.write_all(b"lost").unwrap();
-    drop((from, to));
-    assert_eq!(fifo.reader_now().unwrap().available().unwrap(), 0);
+    alone("unix::fifo::what_nobody_holds_open_vanishes", || {
+        let place = Place::of("vanish");
+        let fifo = Fifo::create(place.file("f"), 0o600).unwrap();
+        let from = fifo.reader_now().unwrap();
+        let to = fifo.try_writer().unwrap().expect("a reader");
+        to.write_all(b"lost").unwrap();
+        drop((from, to));
+        assert_eq!(fifo.reader_now().unwrap().available().unwrap(), 0);
+    });
 }
 
 #[test]

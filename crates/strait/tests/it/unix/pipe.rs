@@ -9,7 +9,7 @@ use strait::unix::pipe::{self, ATOMIC_MAX, Reader, Writer};
 use strait::wait;
 
 use crate::peer::{Peer, Role, command, say, told};
-use crate::world::{GUARD, as_user, is_root, refused, skip};
+use crate::world::{GUARD, alone, as_user, is_root, refused, skip};
 
 /// The processes these tests start.
 pub(crate) const ROLES: &[(&str, Role)] = &[
@@ -156,29 +156,32 @@ fn more_than_is_atomic_is_written_as_far_as_there_is_room() {
 
 #[test]
 fn ends_are_ready_as_their_kind_says() {
-    let ready = |end: &dyn wait::Waitable| wait::any_for(&[end], Duration::ZERO).unwrap().is_some();
-    let (from, to) = pipe::options().capacity(2 * ATOMIC_MAX).create().unwrap();
-    assert!(ready(&to) && !ready(&from));
-    to.write_all(&[0; 2 * ATOMIC_MAX]).unwrap();
-    assert!(!ready(&to) && ready(&from));
-    // Room for less than what is written as a whole is none.
-    from.read(&mut [0; ATOMIC_MAX - 1]).unwrap();
-    assert!(!ready(&to));
-    from.read(&mut [0; 1]).unwrap();
-    assert!(ready(&to));
-    // What a writer left behind comes before the end of file.
-    drop(to);
-    assert!(ready(&from));
-    assert_eq!(from.read(&mut [0; 2 * ATOMIC_MAX]).unwrap(), ATOMIC_MAX);
-    assert!(ready(&from));
-    assert_eq!(from.read(&mut [0; 8]).unwrap(), 0);
-    // A full pipe without a reader is ready too: to say so.
-    let (from, to) = pipe::options().capacity(ATOMIC_MAX).create().unwrap();
-    to.write_all(&[0; ATOMIC_MAX]).unwrap();
-    assert!(!ready(&to));
-    drop(from);
-    assert!(ready(&to));
-    refused(to.try_write(b"more"), ErrorKind::PeerGone);
+    alone("unix::pipe::ends_are_ready_as_their_kind_says", || {
+        let ready =
+            |end: &dyn wait::Waitable| wait::any_for(&[end], Duration::ZERO).unwrap().is_some();
+        let (from, to) = pipe::options().capacity(2 * ATOMIC_MAX).create().unwrap();
+        assert!(ready(&to) && !ready(&from));
+        to.write_all(&[0; 2 * ATOMIC_MAX]).unwrap();
+        assert!(!ready(&to) && ready(&from));
+        // Room for less than what is written as a whole is none.
+        from.read(&mut [0; ATOMIC_MAX - 1]).unwrap();
+        assert!(!ready(&to));
+        from.read(&mut [0; 1]).unwrap();
+        assert!(ready(&to));
+        // What a writer left behind comes before the end of file.
+        drop(to);
+        assert!(ready(&from));
+        assert_eq!(from.read(&mut [0; 2 * ATOMIC_MAX]).unwrap(), ATOMIC_MAX);
+        assert!(ready(&from));
+        assert_eq!(from.read(&mut [0; 8]).unwrap(), 0);
+        // A full pipe without a reader is ready too: to say so.
+        let (from, to) = pipe::options().capacity(ATOMIC_MAX).create().unwrap();
+        to.write_all(&[0; ATOMIC_MAX]).unwrap();
+        assert!(!ready(&to));
+        drop(from);
+        assert!(ready(&to));
+        refused(to.try_write(b"more"), ErrorKind::PeerGone);
+    });
 }
 
 #[test]
