@@ -52,6 +52,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`]: an empty buffer, or one without room for a whole packet.
+    #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         self.check(buffer)?;
         loop {
@@ -115,6 +116,7 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn check(&self, buffer: &[u8]) -> Result<()> {
         let needed = if self.packets { ATOMIC_MAX } else { 1 };
         if buffer.len() >= needed {
@@ -183,6 +185,7 @@ impl Writer {
     /// # Errors
     /// [`ErrorKind::PeerGone`]: nobody has the read end open; [`ErrorKind::InvalidInput`]: no
     /// packet of 1 to 4,096 bytes.
+    #[inline]
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
         self.check(bytes)?;
         loop {
@@ -198,6 +201,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`write`](Self::write); then an unknown part was written.
+    #[inline]
     pub fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let written = self.write(bytes)?;
@@ -282,6 +286,7 @@ impl Writer {
         }
     }
 
+    #[inline]
     fn check(&self, bytes: &[u8]) -> Result<()> {
         if !self.packets || (1..=ATOMIC_MAX).contains(&bytes.len()) {
             return Ok(());
