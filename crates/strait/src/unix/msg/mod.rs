@@ -1,8 +1,8 @@
 //! System V message queues: messages with a type, kept by the kernel until somebody takes them.
 //!
-//! Use one to hand whole messages from any number of senders to any number of receivers, who
-//! choose them by type; senders and receivers need not live at the same time. Use something else
-//! for bulk data (a message has 8 KiB), for a session with one peer (a [socket](crate::unix)), and
+//! Use one to hand whole messages from any number of senders to any number of receivers, who choose
+//! them by type; senders and receivers need not live at the same time. Use something else for bulk
+//! data (a message has 8 KiB), for a session with one peer (a [socket](crate::unix::socket)), and
 //! for what should vanish with its users: a queue stays until it is [removed](Queue::remove).
 //! [POSIX queues](crate::unix::mqueue) are descriptors and have priorities instead of types.
 //!

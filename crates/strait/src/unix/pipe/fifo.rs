@@ -1,9 +1,9 @@
 //! FIFOs: pipes with a name in the file system, for processes that know nothing of each other.
 //!
 //! Use one to take lines from any program that can write to a file, a shell's `echo` included. For
-//! both directions, or to know who speaks, use a [socket](crate::unix). What is in a FIFO is in
-//! memory: it vanishes when the last end is closed. The name stays until it is removed; who has it
-//! open keeps the old pipe, and who opens the name next gets another.
+//! both directions, or to know who speaks, use a [socket](crate::unix::socket). What is in a FIFO
+//! is in memory: it vanishes when the last end is closed. The name stays until it is removed; who
+//! has it open keeps the old pipe, and who opens the name next gets another.
 //!
 //! | fifo(7), mkfifo(3) | here |
 //! | --- | --- |

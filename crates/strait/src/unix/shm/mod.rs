@@ -3,7 +3,7 @@
 //! Use it where other programs already do, or where memory must outlive all its users without a
 //! file. Else use [`nt::Section`](crate::nt::Section), which has a name instead of a number, goes
 //! with its last user, and can be sealed and sent. A segment tells nobody anything: use a
-//! [semaphore](crate::unix), an event, or a word that is slept on beside it.
+//! [semaphore](crate::unix::sem), an event, or a word that is slept on beside it.
 //!
 //! A view gives [`Word`](crate::Word)s (atomics) and bounded copies, never a reference: another
 //! process may be writing at any moment.
