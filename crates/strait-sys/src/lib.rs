@@ -5,7 +5,8 @@
 //! every kernel error comes back as an [`Errno`]. The crates above turn those into their own
 //! errors.
 //!
-//! - Memory: [`map`] (with its guard against truncation), [`cell`], [`memfd`].
+//! - Memory: [`map`] (with its guard against truncation), [`cell`], [`window`], [`memfd`],
+//!   [`membarrier`].
 //! - Waiting: [`futex`], [`uring`], [`eventfd`], [`timerfd`], [`time`].
 //! - Signals: [`signal`], [`siginfo`], [`sigsend`], [`sigaction`], [`signalfd`]. Children:
 //!   [`spawn`].
@@ -33,6 +34,7 @@ pub mod futex;
 pub mod interrupt;
 pub mod kill;
 pub mod map;
+pub mod membarrier;
 pub mod memfd;
 pub mod mmsg;
 pub mod mqueue;
@@ -61,7 +63,9 @@ pub mod timerfd;
 pub mod umask;
 pub mod uring;
 pub mod vmsplice;
+pub mod window;
 
+mod copy;
 mod guard;
 mod slots;
 #[cfg(test)]

@@ -10,6 +10,8 @@
 //! A clone is the same memory; the last one to go unmaps it. A forked child keeps the maps.
 //! `mmap(2)`.
 
+use core::fmt;
+use core::marker::PhantomData;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::os::fd::BorrowedFd;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use crate::cell::{ReadOnly, ReadWrite, Scalar, Word};
+use crate::cell::{Mode, ReadOnly, ReadWrite, Scalar, Word};
 use crate::guard::Guard;
 use crate::{Errno, Result};
 
@@ -51,7 +53,7 @@ pub struct Map {
 
 /// The mapping itself; unmapped on drop.
 #[derive(Debug)]
-struct Region {
+pub(crate) struct Region {
     base: *mut u8,
     len: usize,
     /// It is a segment of System V's, whose pages may be of any size: only `shmdt` knows its end.
@@ -225,6 +227,31 @@ impl Map {
         Some(unsafe { Word::new(at) })
     }
 
+    /// The word at `offset`, with the map: it costs no check to use and may outlive `self`.
+    ///
+    /// `None` as for [`Map::word`].
+    #[must_use]
+    pub fn fixed<T: Scalar>(&self, offset: usize) -> Option<Fixed<T, ReadWrite>> {
+        Some(Fixed::new(self.word(offset)?, self.region()))
+    }
+
+    /// As [`Map::fixed`], for looking only; `None` as for [`Map::look`].
+    #[must_use]
+    pub fn fixed_look<T: Scalar>(&self, offset: usize) -> Option<Fixed<T, ReadOnly>> {
+        Some(Fixed::new(self.look(offset)?, self.region()))
+    }
+
+    /// The start of `len` bytes from `offset`, if they are all in the map.
+    pub(crate) fn span(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        let all = self.holds(offset, len);
+        all.then(|| self.base.wrapping_add(offset))
+    }
+
+    /// What keeps the memory mapped.
+    pub(crate) fn region(&self) -> Arc<Region> {
+        Arc::clone(&self.region)
+    }
+
     #[inline]
     fn place<T>(&self, offset: usize) -> Option<*mut T> {
         let room = self.len.checked_sub(offset)?;
@@ -291,6 +318,54 @@ impl Map {
     #[inline]
     fn holds(&self, offset: usize, len: usize) -> bool {
         self.len.checked_sub(offset).is_some_and(|room| room >= len)
+    }
+}
+
+/// A [`Word`] that keeps its map mapped, found once and used often.
+///
+/// A clone is the same word.
+pub struct Fixed<T, A = ReadWrite> {
+    at: *mut T,
+    region: Arc<Region>,
+    mode: PhantomData<fn() -> A>,
+}
+
+// SAFETY: as for a Map and its Word: all access is atomic.
+unsafe impl<T: Scalar, A> Send for Fixed<T, A> {}
+// SAFETY: as above.
+unsafe impl<T: Scalar, A> Sync for Fixed<T, A> {}
+
+impl<T, A> Clone for Fixed<T, A> {
+    fn clone(&self) -> Self {
+        Self {
+            region: Arc::clone(&self.region),
+            ..*self
+        }
+    }
+}
+
+impl<T, A> fmt::Debug for Fixed<T, A> {
+    /// Shows where the word is; its value may differ each time one looks.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fixed").field(&self.at).finish()
+    }
+}
+
+impl<T: Scalar, A: Mode> Fixed<T, A> {
+    fn new(word: Word<'_, T, A>, region: Arc<Region>) -> Self {
+        Self {
+            at: word.pointer(),
+            region,
+            mode: PhantomData,
+        }
+    }
+
+    /// The word.
+    #[inline]
+    #[must_use]
+    pub fn word(&self) -> Word<'_, T, A> {
+        // SAFETY: it was a word of this mode in the region, which `self` keeps mapped.
+        unsafe { Word::new(self.at) }
     }
 }
 

@@ -33,18 +33,33 @@ const LARGE: u64 = 64 << 20;
 /// `ENOMEM`, `ENOSPC`: no memory for the pages. `EMFILE`, `ENFILE`: too many descriptors.
 /// `EINVAL`: the name is longer than 249 bytes. `EFBIG`: the size is beyond what a file can have.
 pub fn create(name: &CStr, size: u64, mode: Mode) -> Result<OwnedFd> {
-    if size > LARGE {
+    create_sparse(name, size, size, mode)
+}
+
+/// As [`create`], but only the first `allocated` bytes (all, if there are fewer) have their pages
+/// from the start.
+///
+/// The others read as zeros and get theirs at the first store. Where no memory is left for one,
+/// the map that it was stored through is broken
+/// ([`Map::is_broken`](crate::map::Map::is_broken)).
+///
+/// # Errors
+///
+/// As for [`create`].
+pub fn create_sparse(name: &CStr, size: u64, allocated: u64, mode: Mode) -> Result<OwnedFd> {
+    let allocated = allocated.min(size);
+    if allocated > LARGE {
         // Memfds are not accounted before their pages exist: what the machine can never have would
         // be sought until the last page. A private map is refused at once.
-        let len = usize::try_from(size).map_err(|_| Errno::FBIG)?;
+        let len = usize::try_from(allocated).map_err(|_| Errno::FBIG)?;
         drop(crate::map::Map::private(len)?);
     }
     let fd = create_unsized(name)?;
     fchmod(&fd, mode)?;
     ftruncate(&fd, size)?;
-    if size > 0 {
+    if allocated > 0 {
         // Pages that exist cannot fail to appear at first touch, which would be a SIGBUS.
-        fallocate(&fd, FallocateFlags::empty(), 0, size)?;
+        fallocate(&fd, FallocateFlags::empty(), 0, allocated)?;
     }
     fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
     Ok(fd)

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use crate::Errno;
-use crate::cpu::{count, current, pin, unpin};
-use crate::time::{Deadline, monotonic_ns, realtime_ns};
+use crate::cpu::{count, current, pin, quick, unpin};
+use crate::time::{Deadline, monotonic_ns, realtime_ns, ticks, ticks_per_us};
 
 #[test]
 fn a_pinned_thread_is_on_its_processor() {
@@ -14,6 +14,7 @@ fn a_pinned_thread_is_on_its_processor() {
         let cpu = current();
         pin(cpu).unwrap();
         assert_eq!((count(), current()), (1, cpu));
+        assert_eq!((quick() as usize, quick() as usize), (cpu, cpu));
         unpin().unwrap();
         assert_eq!(count(), all);
         assert_eq!(pin(1_000_000), Err(Errno::INVAL));
@@ -35,4 +36,22 @@ fn deadlines_are_moments_on_the_monotonic_clock() {
     assert_eq!(Deadline::from_ns(later.ns()), later);
     assert_eq!(Deadline::after(Duration::MAX).ns(), u64::MAX);
     assert!(realtime_ns() > 1_600_000_000_000_000_000, "it is past 2020");
+}
+
+#[test]
+fn ticks_pass_at_their_rate() {
+    let rate = ticks_per_us();
+    assert!(rate >= 1 && ticks_per_us() == rate);
+    let (begin, first) = (monotonic_ns(), ticks());
+    while monotonic_ns() < begin + 20_000_000 {
+        core::hint::spin_loop();
+    }
+    // Other work on the machine can only make the first of the two readings early.
+    let (last, end) = (ticks(), monotonic_ns());
+    let us = last.saturating_sub(first) / rate;
+    assert!(
+        us > 0 && us <= (end - begin) / 500,
+        "{us} of {} ns",
+        end - begin
+    );
 }

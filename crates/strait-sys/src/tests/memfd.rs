@@ -28,6 +28,24 @@ fn a_new_file_is_allocated_sealed_and_private() {
 }
 
 #[test]
+fn a_sparse_file_has_the_pages_it_was_asked_for() {
+    let mode = Mode::from_raw_mode(0o600);
+    let blocks = |fd: &OwnedFd| fstat(fd).unwrap().st_blocks * 512;
+    let fd = memfd::create_sparse(c"sparse", 64 << 20, 10_000, mode).unwrap();
+    assert_eq!(fstat(&fd).unwrap().st_size, 64 << 20);
+    assert!((10_000..64 << 20).contains(&blocks(&fd)), "{}", blocks(&fd));
+    assert!(memfd::is_sealed(fd.as_fd()));
+    let map = Map::shared(fd.as_fd(), 0, 64 << 20, Access::Write).unwrap();
+    let mut byte = [1];
+    assert!(map.read(50 << 20, &mut byte) && byte == [0]);
+    assert!(map.write(60 << 20, b"x") && !map.is_broken());
+    let all = memfd::create_sparse(c"all", 10_000, u64::MAX, mode).unwrap();
+    assert!(fstat(&all).unwrap().st_size == 10_000 && blocks(&all) >= 10_000);
+    let none = memfd::create_sparse(c"none", 10_000, 0, mode).unwrap();
+    assert_eq!(blocks(&none), 0);
+}
+
+#[test]
 fn seals_are_added_and_final() {
     let fd = sealed_file(4096);
     let map = Map::shared(fd.as_fd(), 0, 4096, Access::Write).unwrap();

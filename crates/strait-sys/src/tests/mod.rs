@@ -10,6 +10,7 @@ mod futex;
 #[cfg(feature = "test-kit")]
 mod kill;
 mod map;
+mod membarrier;
 mod memfd;
 mod pass;
 #[cfg(feature = "test-kit")]
@@ -20,6 +21,7 @@ mod spawn;
 mod sysv;
 mod thread;
 mod uring;
+mod window;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
