@@ -32,6 +32,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod command;
 mod engine;
 mod mechanism;
@@ -58,6 +59,7 @@ pub use survey::{Options, Plain, Progress, Refusal, Silent, survey};
 pub const TABLE: &[&[Entry]] = &[
     nt::TABLE,
     unix::TABLE,
+    channel::TABLE,
     raw::TABLE,
     #[cfg(feature = "rivals")]
     rival::TABLE,

@@ -46,6 +46,10 @@ pub enum ErrorKind {
     Unsupported,
     /// The other process is gone.
     PeerGone,
+    /// The other side said no.
+    Refused,
+    /// It did not happen in the time that was given for it.
+    TimedOut,
     /// The object was removed for everybody, perhaps while this call waited for it.
     Removed,
     /// A message is longer than the room for it; nothing was lost.
@@ -194,6 +198,8 @@ impl ErrorKind {
             Self::Exhausted => "out of resources",
             Self::Unsupported => "not supported here",
             Self::PeerGone => "the other process is gone",
+            Self::Refused => "refused",
+            Self::TimedOut => "the time ran out",
             Self::Removed => "it was removed",
             Self::TooLong => "too long",
             Self::Kernel => "refused by the kernel",

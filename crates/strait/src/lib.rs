@@ -5,6 +5,7 @@
 //! where names live.
 #![forbid(unsafe_code)]
 
+pub mod channel;
 mod error;
 pub mod inspect;
 pub mod nt;

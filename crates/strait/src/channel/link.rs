@@ -1,0 +1,328 @@
+//! What the ends of one side of a session have in common: memory, socket, peer, and its death.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence, fence};
+
+use rustix::net::Shutdown;
+use strait_sys::cell::{ReadOnly, ReadWrite};
+use strait_sys::map::{Fixed, Map};
+use strait_sys::time::{self, Deadline};
+use strait_sys::{futex, membarrier};
+
+use crate::channel::hello::Shape;
+use crate::channel::layout::{CPU, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell};
+use crate::channel::memory::Files;
+use crate::channel::park::Park;
+use crate::channel::watch;
+use crate::error::{Error, ErrorKind};
+
+/// Who is at the other end, as the kernel said when the session began.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its process; 0 if that is outside of this PID namespace.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// The process itself, where the kernel gives it (Linux 6.5): an id may be another's later.
+    pub(crate) process: Option<OwnedFd>,
+}
+
+impl Peer {
+    /// A descriptor of the process (`pidfd_open(2)`), where the kernel gave one.
+    #[must_use]
+    pub fn process(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.process.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// One side of a session.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Peer,
+    pub(crate) own: Map,
+    pub(crate) own_shape: Shape,
+    pub(crate) theirs: Map,
+    pub(crate) their_shape: Shape,
+    pub(crate) bells: Map,
+    pub(crate) files: Option<Files>,
+    /// This is the side that accepted.
+    pub(crate) accepting: bool,
+    /// The peer's threads can be fenced.
+    pub(crate) fenceable: bool,
+    /// The other side has closed its socket, or died, or broke the protocol.
+    gone: AtomicBool,
+    broken: AtomicBool,
+    /// Threads of this process that sleep, or are about to.
+    sleepers: AtomicU32,
+    pub(crate) key: std::sync::OnceLock<watch::Key>,
+}
+
+/// What a link is made of.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Peer,
+    pub(crate) own: (Map, Shape),
+    pub(crate) theirs: (Map, Shape),
+    pub(crate) bells: Map,
+    pub(crate) files: Option<Files>,
+    pub(crate) accepting: bool,
+    pub(crate) fenceable: bool,
+}
+
+impl Link {
+    pub(crate) fn new(made: Made) -> crate::error::Result<Arc<Self>> {
+        let link = Arc::new(Self {
+            socket: made.socket,
+            peer: made.peer,
+            own: made.own.0,
+            own_shape: made.own.1,
+            theirs: made.theirs.0,
+            their_shape: made.theirs.1,
+            bells: made.bells,
+            files: made.files,
+            accepting: made.accepting,
+            fenceable: made.fenceable && membarrier::works(),
+            gone: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            sleepers: AtomicU32::new(0),
+            key: std::sync::OnceLock::new(),
+        });
+        let key = watch::watch(&link)?;
+        let _ = link.key.set(key);
+        Ok(link)
+    }
+
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// The peer is gone: those who wait for it are woken. False: somebody is still to be.
+    pub(crate) fn mourn(&self) -> bool {
+        self.gone.store(true, Ordering::SeqCst);
+        self.wake_own();
+        self.sleepers.load(Ordering::SeqCst) == 0
+    }
+
+    fn wake_own(&self) {
+        for sender in [false, true] {
+            if let Some(bell) = self.bells.word::<u32>(bell(self.accepting, sender)) {
+                bell.fetch_add(1, Ordering::SeqCst);
+                let _ = futex::wake(bell, u32::MAX);
+            }
+        }
+    }
+
+    /// The peer broke the protocol: the session ends here.
+    #[cold]
+    pub(crate) fn break_off(&self, operation: &'static str, why: &'static str) -> Error {
+        self.broken.store(true, Ordering::SeqCst);
+        self.gone.store(true, Ordering::SeqCst);
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        self.wake_own();
+        self.error(ErrorKind::Broken, operation).because(why)
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind, operation: &'static str) -> Error {
+        Error::new(kind, operation, self.shown())
+    }
+
+    pub(crate) fn shown(&self) -> String {
+        format!("the channel to process {}", self.peer.pid)
+    }
+
+    /// Bits that the peer has set in its state.
+    #[inline]
+    pub(crate) fn peer_says(&self, bit: u32) -> bool {
+        let state = self.theirs.look::<u32>(STATE);
+        state.is_some_and(|state| state.load(Ordering::Acquire) & bit != 0)
+    }
+
+    /// Sets a bit in our state, for the peer to see.
+    pub(crate) fn say(&self, bit: u32) {
+        if let Some(state) = self.own.word::<u32>(STATE) {
+            state.fetch_or(bit, Ordering::SeqCst);
+        }
+    }
+
+    /// Counts a sleeper while it lives.
+    pub(crate) fn sleeper(&self) -> Sleeper<'_> {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        Sleeper(self)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            watch::forget(key, self.socket.as_fd());
+        }
+    }
+}
+
+/// A thread that sleeps for the peer's sake.
+#[derive(Debug)]
+pub(crate) struct Sleeper<'a>(&'a Link);
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.0.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How the peer is woken.
+#[derive(Clone, Debug)]
+pub(crate) enum Ringer {
+    Bell(Fixed<u32>),
+    Door(crate::channel::door::Knocker),
+}
+
+impl Ringer {
+    fn ring(&self) {
+        match self {
+            Self::Bell(bell) => {
+                let bell = bell.word();
+                bell.fetch_add(1, Ordering::SeqCst);
+                let _ = futex::wake(bell, u32::MAX);
+            }
+            Self::Door(knocker) => knocker.knock(),
+        }
+    }
+}
+
+/// A waiting place of a session, from one side.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) link: Arc<Link>,
+    own_sleeps: Fixed<u32>,
+    own_lean: Fixed<u32>,
+    own_stamp: Fixed<u64>,
+    own_cpu: Fixed<u32>,
+    peer_sleeps: Fixed<u32, ReadOnly>,
+    peer_lean: Fixed<u32, ReadOnly>,
+    peer_stamp: Fixed<u64, ReadOnly>,
+    peer_cpu: Fixed<u32, ReadOnly>,
+    own_bell: Fixed<u32>,
+    ringer: Ringer,
+}
+
+impl Place {
+    /// The sender's place, or the receiver's. `door`: where to ring the peer's receiver instead.
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        sender: bool,
+        door: Option<crate::channel::door::Knocker>,
+    ) -> Option<Self> {
+        let (own, peer) = if sender {
+            (SENDER, RECEIVER)
+        } else {
+            (RECEIVER, SENDER)
+        };
+        let bells = &link.bells;
+        let ringer = match door {
+            Some(knocker) if sender => Ringer::Door(knocker),
+            _ => Ringer::Bell(bells.fixed(bell(!link.accepting, !sender))?),
+        };
+        Some(Self {
+            own_sleeps: link.own.fixed(own + SLEEPS)?,
+            own_lean: link.own.fixed(own + LEAN)?,
+            own_stamp: link.own.fixed(own + STAMP)?,
+            own_cpu: link.own.fixed(CPU)?,
+            peer_sleeps: link.theirs.fixed_look(peer + SLEEPS)?,
+            peer_lean: link.theirs.fixed_look(peer + LEAN)?,
+            peer_stamp: link.theirs.fixed_look(peer + STAMP)?,
+            peer_cpu: link.theirs.fixed_look(CPU)?,
+            own_bell: bells.fixed(bell(link.accepting, sender))?,
+            ringer,
+            link: link.clone(),
+        })
+    }
+
+    /// This side's bell, for a wait over several things.
+    pub(crate) fn bell_word(&self) -> strait_sys::cell::Word<'_, u32, ReadWrite> {
+        self.own_bell.word()
+    }
+}
+
+impl Park for Place {
+    #[inline]
+    fn full_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn light_fence(&self) {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn peer_sleeps(&self) -> u32 {
+        self.peer_sleeps.word().load(Ordering::Relaxed)
+    }
+
+    fn ring(&self) {
+        self.own_stamp
+            .word()
+            .store(time::ticks(), Ordering::Relaxed);
+        self.ringer.ring();
+    }
+
+    fn may_be_lean(&self) -> bool {
+        self.link.fenceable
+    }
+
+    fn say_lean(&self, lean: bool) {
+        self.own_lean.word().store(lean.into(), Ordering::Release);
+    }
+
+    fn say_sleeps(&self, sleeps: u32) {
+        self.own_sleeps.word().store(sleeps, Ordering::SeqCst);
+    }
+
+    fn sleeps(&self) -> u32 {
+        self.own_sleeps.word().load(Ordering::Relaxed)
+    }
+
+    fn peer_is_lean(&self) -> bool {
+        self.peer_lean.word().load(Ordering::Acquire) != 0
+    }
+
+    fn heavy_fence(&self) {
+        // Where it works once it works always; a peer that was told otherwise does not rely on it.
+        let _ = membarrier::global();
+    }
+
+    fn bell(&self) -> u32 {
+        self.own_bell.word().load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, bell: u32, until: Option<Deadline>) -> bool {
+        let _sleeper = self.link.sleeper();
+        // The watcher may have looked for sleepers just before.
+        if self.link.gone.load(Ordering::SeqCst) {
+            return false;
+        }
+        futex::wait(self.own_bell.word(), bell, until).is_ok()
+    }
+
+    fn rang_at(&self) -> u64 {
+        self.peer_stamp.word().load(Ordering::Relaxed)
+    }
+
+    fn say_cpu(&self, cpu: u32) {
+        self.own_cpu.word().store(cpu, Ordering::Relaxed);
+    }
+
+    fn peer_cpu(&self) -> u32 {
+        self.peer_cpu.word().load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,409 @@
+//! The receiving end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use strait_sys::cell::ReadOnly;
+use strait_sys::kill;
+use strait_sys::map::Fixed;
+use strait_sys::window::Window;
+
+use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT};
+use crate::channel::link::{Link, Peer, Place};
+use crate::channel::park::{Spin, Waited, Waiter};
+use crate::channel::ring::{Lie, ReadLane, Reader};
+use crate::channel::sender::Patience;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The ring that the other side writes.
+#[derive(Debug)]
+pub(crate) struct In {
+    ring: Window<ReadOnly>,
+    capacity: u64,
+    head: Fixed<u64, ReadOnly>,
+    tail: Fixed<u64>,
+}
+
+impl In {
+    fn new(link: &Link) -> Option<Self> {
+        let capacity = link.their_shape.capacity;
+        Some(Self {
+            ring: Window::look(&link.theirs, RING, usize::try_from(capacity).ok()?)?,
+            capacity,
+            head: link.theirs.fixed_look(HEAD)?,
+            tail: link.own.fixed(TAIL)?,
+        })
+    }
+}
+
+impl ReadLane for In {
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    #[inline]
+    fn head(&self) -> u64 {
+        self.head.word().load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn release(&self, tail: u64) {
+        self.tail.word().store(tail, Ordering::Release);
+    }
+
+    #[inline]
+    fn read(&self, at: u64, bytes: &mut [u8]) {
+        self.ring.read(at, bytes);
+    }
+
+    #[inline]
+    fn get(&self, at: u64) -> u64 {
+        self.ring.word(at).load(Ordering::Relaxed)
+    }
+}
+
+/// What a read in parts found.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// Bytes that were read.
+    pub len: usize,
+    /// The message has more, which the next read gets.
+    pub more: bool,
+}
+
+/// The receiving end of a channel.
+#[derive(Debug)]
+pub struct Receiver {
+    input: Reader<In>,
+    waiter: Waiter<Place>,
+    link: Arc<Link>,
+    /// Bytes of the first record that were read already.
+    offset: u64,
+    /// The beginning of a message whose rest did not come in time.
+    stash: Vec<u8>,
+    /// How long that message is.
+    total: Option<u64>,
+    message_max: usize,
+}
+
+const RECV: &str = "receive";
+
+impl Receiver {
+    pub(crate) fn new(link: &Arc<Link>, spin: Spin, message_max: usize) -> Option<Self> {
+        let input = In::new(link)?;
+        let tail = input.tail.word().load(Ordering::SeqCst);
+        Some(Self {
+            input: Reader::at(input, tail),
+            waiter: Waiter::new(Place::new(link, false, None)?, spin),
+            link: link.clone(),
+            offset: 0,
+            stash: Vec::new(),
+            total: None,
+            message_max,
+        })
+    }
+
+    /// Receives a message into `buffer` and returns its length; blocks until there is one. `None`:
+    /// the sender is closed, and everything it sent has been received.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLong`] if it is longer than `buffer`: it stays, and the error says how long
+    /// it is. [`ErrorKind::PeerGone`] if the sender's process went without closing, once everything
+    /// it had sent whole has been received. [`ErrorKind::Broken`] if it broke the protocol.
+    #[inline]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        loop {
+            match self.take(buffer, Patience::Forever)? {
+                Taken::Message(len) => return Ok(Some(len)),
+                Taken::End => return Ok(None),
+                Taken::TimedOut => {}
+            }
+        }
+    }
+
+    /// [`recv`](Self::recv) without blocking.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<Taken> {
+        self.take(buffer, Patience::Look)
+    }
+
+    /// [`recv`](Self::recv) for at most `timeout`.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn recv_for(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<Taken> {
+        self.take(buffer, Patience::for_at_most(timeout))
+    }
+
+    /// Who sends, as the kernel said when the session began.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.link.peer
+    }
+
+    /// Whether there is something to receive, an end included.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let lane = &self.input.lane;
+        lane.head() != self.input.position() || self.link.is_gone() || self.link.peer_says(CLOSED)
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
+        let header = match self.input.next() {
+            Ok(Some(header)) => header,
+            Ok(None) => match self.await_record(patience)? {
+                Found::Record(header) => header,
+                Found::End => return Ok(Taken::End),
+                Found::TimedOut => return Ok(Taken::TimedOut),
+            },
+            Err(lie) => return Err(self.lied(lie)),
+        };
+        if header.0 > 0xffff_ffff || self.total.is_some() || self.offset != 0 {
+            return self.take_in_pieces(header, buffer, patience);
+        }
+        let len = header.len() as usize;
+        let Some(bytes) = buffer.get_mut(..len) else {
+            return Err(self.too_long(header.len(), buffer.len()));
+        };
+        self.input.copy(0, bytes);
+        self.consume(header);
+        Ok(Taken::Message(len))
+    }
+
+    #[inline]
+    fn consume(&mut self, header: Header) {
+        kill::point("channel.consume");
+        self.offset = 0;
+        if self.input.consume(header) {
+            self.waiter.published();
+        }
+    }
+
+    /// Waits for a record. Whoever is about to wait first gives back all room.
+    #[inline(never)]
+    fn await_record(&mut self, patience: Patience) -> Result<Found> {
+        if self.input.release() {
+            self.waiter.published();
+        }
+        if matches!(patience, Patience::Look) && !self.is_ready() {
+            return Ok(Found::TimedOut);
+        }
+        let (head, seen) = (self.input.lane.head.clone(), self.input.position());
+        let link = &self.link;
+        let waited = self.waiter.wait(
+            || head.word().load(Ordering::Acquire) != seen,
+            || link.is_gone() || link.peer_says(CLOSED),
+            patience.deadline(),
+        );
+        match waited {
+            Waited::TimedOut => Ok(Found::TimedOut),
+            Waited::Ready => match self.input.next() {
+                Ok(Some(header)) => Ok(Found::Record(header)),
+                Ok(None) => Err(self.lied(Lie("what it published was taken back"))),
+                Err(lie) => Err(self.lied(lie)),
+            },
+            Waited::Over if self.link.is_broken() => Err(self.link.error(ErrorKind::Broken, RECV)),
+            Waited::Over if self.total.is_none() && self.link.peer_says(CLOSED) => Ok(Found::End),
+            Waited::Over => Err(self
+                .link
+                .error(ErrorKind::PeerGone, RECV)
+                .because("its process went without closing")),
+        }
+    }
+
+    /// A message of several records, or with something beside its bytes.
+    #[cold]
+    #[inline(never)]
+    fn take_in_pieces(
+        &mut self,
+        mut header: Header,
+        buffer: &mut [u8],
+        patience: Patience,
+    ) -> Result<Taken> {
+        if let Some(total) = self.total.filter(|total| *total > buffer.len() as u64) {
+            // The caller came back with a smaller buffer.
+            return Err(self.too_long(total, buffer.len()));
+        }
+        let mut done = self.stash.len();
+        buffer[..done].copy_from_slice(&self.stash);
+        loop {
+            match self.piece(header, buffer, &mut done)? {
+                Piece::Whole => {
+                    self.forget();
+                    return Ok(Taken::Message(done));
+                }
+                Piece::More => {}
+            }
+            header = match self.input.next().map_err(|lie| self.lied(lie))? {
+                Some(header) => header,
+                None => match self.await_record(patience)? {
+                    Found::Record(header) => header,
+                    found => {
+                        self.stash.clear();
+                        self.stash.extend_from_slice(&buffer[..done]);
+                        return Ok(match found {
+                            Found::End => Taken::End,
+                            _ => Taken::TimedOut,
+                        });
+                    }
+                },
+            };
+        }
+    }
+
+    /// Copies one record's share of a message to `buffer` and consumes it.
+    fn piece(&mut self, header: Header, buffer: &mut [u8], done: &mut usize) -> Result<Piece> {
+        if header.has(Header::TORN) {
+            self.consume(header);
+            self.forget();
+            *done = 0;
+            return Ok(Piece::More);
+        }
+        if header.has(Header::TOTAL) {
+            let mut total = [0; UNIT as usize];
+            if self.total.is_some() || header.len() != UNIT || !header.has(Header::MORE) {
+                return Err(self.lied(Lie("a message begins in another")));
+            }
+            self.input.copy(0, &mut total);
+            let total = u64::from_ne_bytes(total);
+            if total > buffer.len() as u64 {
+                return Err(self.too_long(total, buffer.len()));
+            }
+            self.total = Some(total);
+            self.consume(header);
+            return Ok(Piece::More);
+        }
+        if header.has(Header::LOAN) || header.handles() != 0 {
+            return Err(self.lied(Lie("it sends what was not agreed on")));
+        }
+        let Some(total) = self.total else {
+            if header.has(Header::MORE) || self.offset > header.len() {
+                return Err(self.lied(Lie("a message goes on that has not begun")));
+            }
+            // The rest of one that was read in part.
+            let rest = header.len() - self.offset;
+            let Some(bytes) = buffer.get_mut(..rest as usize) else {
+                return Err(self.too_long(rest, buffer.len()));
+            };
+            self.input.copy(self.offset, bytes);
+            self.consume(header);
+            *done = rest as usize;
+            return Ok(Piece::Whole);
+        };
+        let end = *done as u64 + header.len();
+        let is_last = !header.has(Header::MORE);
+        if end > total || is_last != (end == total) {
+            return Err(self.lied(Lie("a message is not as long as it said")));
+        }
+        self.input.copy(0, &mut buffer[*done..end as usize]);
+        self.consume(header);
+        *done = end as usize;
+        Ok(if is_last { Piece::Whole } else { Piece::More })
+    }
+
+    fn forget(&mut self) {
+        self.total = None;
+        self.stash.clear();
+    }
+
+    /// The length in bytes of the message that is next, if there is one; the rest of it where it was
+    /// read in part.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Broken`].
+    pub fn next_len(&mut self) -> Result<Option<u64>> {
+        if let Some(total) = self.total {
+            return Ok(Some(total));
+        }
+        let Some(header) = self.input.next().map_err(|lie| self.lied(lie))? else {
+            return Ok(None);
+        };
+        if header.has(Header::TOTAL) && header.len() == UNIT {
+            let mut total = [0; UNIT as usize];
+            self.input.copy(0, &mut total);
+            return Ok(Some(u64::from_ne_bytes(total)));
+        }
+        Ok(Some(header.len().saturating_sub(self.offset)))
+    }
+
+    /// Receives a message of any length up to the limit of [`Options::message_max`] into `buffer`,
+    /// which is cleared first. `None`: the sender is closed.
+    ///
+    /// [`Options::message_max`]: crate::channel::Options::message_max
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn recv_vec(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
+        loop {
+            if self.next_len()?.is_none() {
+                match self.await_record(Patience::Forever)? {
+                    Found::Record(_) => {}
+                    Found::End => return Ok(None),
+                    Found::TimedOut => continue,
+                }
+            }
+            let len = self.next_len()?.unwrap_or(0);
+            if len > self.message_max as u64 {
+                return Err(self.too_long(len, self.message_max));
+            }
+            buffer.resize(len as usize, 0);
+            match self.take(buffer, Patience::Forever) {
+                Ok(Taken::Message(len)) => {
+                    buffer.truncate(len);
+                    return Ok(Some(len));
+                }
+                Ok(Taken::End) => return Ok(None),
+                Ok(Taken::TimedOut) => {}
+                // A torn one made way for one that is longer.
+                Err(error) if error.kind() == ErrorKind::TooLong => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, len: u64, room: usize) -> Error {
+        self.link.error(ErrorKind::TooLong, RECV).because(format!(
+            "the message has {len} bytes, and the room is for {room}"
+        ))
+    }
+
+    #[cold]
+    fn lied(&self, lie: Lie) -> Error {
+        self.link.break_off(RECV, lie.0)
+    }
+}
+
+/// What became of an attempt to receive.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// A message of that many bytes was received.
+    Message(usize),
+    /// There was none in time; nothing was taken.
+    TimedOut,
+    /// The sender is closed, and everything it sent has been received.
+    End,
+}
+
+enum Found {
+    Record(Header),
+    End,
+    TimedOut,
+}
+
+enum Piece {
+    Whole,
+    More,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.link.say(DEAF);
+        self.waiter.published();
+    }
+}

@@ -1,0 +1,310 @@
+//! The sending end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use strait_sys::cell::ReadOnly;
+use strait_sys::kill;
+use strait_sys::map::Fixed;
+use strait_sys::time::Deadline;
+use strait_sys::window::Window;
+
+use crate::channel::door::Knocker;
+use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span};
+use crate::channel::link::{Link, Peer, Place};
+use crate::channel::park::{Spin, Waited, Waiter};
+use crate::channel::ring::{Lie, WriteLane, Writer, piece};
+use crate::error::{ErrorKind, Result};
+
+/// The ring that this side writes.
+#[derive(Debug)]
+pub(crate) struct Out {
+    ring: Window,
+    capacity: u64,
+    head: Fixed<u64>,
+    tail: Fixed<u64, ReadOnly>,
+}
+
+impl Out {
+    fn new(link: &Link) -> Option<Self> {
+        let capacity = link.own_shape.capacity;
+        Some(Self {
+            ring: Window::new(&link.own, RING, usize::try_from(capacity).ok()?)?,
+            capacity,
+            head: link.own.fixed(HEAD)?,
+            tail: link.theirs.fixed_look(TAIL)?,
+        })
+    }
+}
+
+impl WriteLane for Out {
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    #[inline]
+    fn tail(&self) -> u64 {
+        self.tail.word().load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn publish(&self, head: u64) {
+        self.head.word().store(head, Ordering::Release);
+    }
+
+    #[inline]
+    fn write(&self, at: u64, bytes: &[u8]) {
+        self.ring.write(at, bytes);
+    }
+
+    #[inline]
+    fn set(&self, at: u64, word: u64) {
+        self.ring.word(at).store(word, Ordering::Relaxed);
+    }
+}
+
+/// How long a call may wait.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Patience {
+    /// Not at all.
+    Look,
+    /// Until then.
+    Until(Deadline),
+    /// For good.
+    Forever,
+}
+
+impl Patience {
+    pub(crate) fn for_at_most(timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            Self::Look
+        } else {
+            Self::Until(Deadline::after(timeout))
+        }
+    }
+
+    pub(crate) fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Look => Some(Deadline::now()),
+            Self::Until(deadline) => Some(deadline),
+            Self::Forever => None,
+        }
+    }
+}
+
+/// The sending end of a channel.
+///
+/// Messages arrive whole, once and in order, or not at all: a sender that is killed in the middle of
+/// one leaves nothing of it.
+#[derive(Debug)]
+pub struct Sender {
+    out: Writer<Out>,
+    waiter: Waiter<Place>,
+    link: Arc<Link>,
+    /// A message was given up when some of its records were out: the reader is to drop them.
+    torn: bool,
+}
+
+const SEND: &str = "send";
+
+impl Sender {
+    pub(crate) fn new(link: &Arc<Link>, spin: Spin, door: Option<Knocker>) -> Option<Self> {
+        let out = Out::new(link)?;
+        let head = out.head.word().load(Ordering::SeqCst);
+        Some(Self {
+            out: Writer::at(out, head),
+            waiter: Waiter::new(Place::new(link, true, door)?, spin),
+            link: link.clone(),
+            torn: false,
+        })
+    }
+
+    /// Sends a message, of any length from 0. Blocks while the ring is full.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`] if the receiver is closed or its process gone;
+    /// [`ErrorKind::Broken`] if it broke the protocol.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.deliver([&[], message], Patience::Forever, true)
+            .map(drop)
+    }
+
+    /// [`send`](Self::send) without blocking. False: there is no room, and nothing was sent.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
+        self.deliver([&[], message], Patience::Look, true)
+    }
+
+    /// [`send`](Self::send) for at most `timeout`. False: the time ran out and nothing was sent.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn send_for(&mut self, message: &[u8], timeout: Duration) -> Result<bool> {
+        self.deliver([&[], message], Patience::for_at_most(timeout), true)
+    }
+
+    /// Adds a message to a batch, which the receiver sees with the next [`flush`](Self::flush) or
+    /// [`send`](Self::send), or once the ring is full. A batch that is not flushed is lost with this
+    /// process.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    #[inline]
+    pub fn push(&mut self, message: &[u8]) -> Result<()> {
+        self.deliver([&[], message], Patience::Forever, false)
+            .map(drop)
+    }
+
+    /// Shows the receiver everything pushed.
+    #[inline]
+    pub fn flush(&mut self) {
+        if self.out.publish() {
+            self.waiter.published();
+        }
+    }
+
+    /// Who receives, as the kernel said when the session began.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.link.peer
+    }
+
+    /// Bytes of this end's ring.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.link.own_shape.capacity as usize
+    }
+
+    /// Sends a message of two parts, the first of a length that is a multiple of 8.
+    #[inline]
+    pub(crate) fn deliver(
+        &mut self,
+        parts: [&[u8]; 2],
+        patience: Patience,
+        publish: bool,
+    ) -> Result<bool> {
+        debug_assert!((parts[0].len() as u64).is_multiple_of(UNIT));
+        let len = (parts[0].len() + parts[1].len()) as u64;
+        if len > piece(self.out.lane.capacity()) || self.torn {
+            return self.deliver_in_pieces(parts, patience);
+        }
+        let header = Header::new(len as u32, 0);
+        if self.link.is_gone() || self.link.peer_says(DEAF) {
+            return Err(self.gone(SEND));
+        }
+        let has_room = self.out.has_room(header.span());
+        if !has_room.map_err(|lie| self.lied(lie))? && !self.room(header.span(), patience)? {
+            return Ok(false);
+        }
+        self.out.push(header, parts);
+        if publish {
+            kill::point("channel.pushed");
+            self.flush();
+        }
+        Ok(true)
+    }
+
+    /// Waits for room. False: the time is up.
+    #[cold]
+    #[inline(never)]
+    fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
+        // What is there to be read makes room.
+        self.flush();
+        loop {
+            if self.out.has_room(span).map_err(|lie| self.lied(lie))? {
+                return Ok(true);
+            }
+            if matches!(patience, Patience::Look) {
+                return Ok(false);
+            }
+            let (tail, seen) = (self.out.lane.tail.clone(), self.out.lane.tail());
+            let link = &self.link;
+            let waited = self.waiter.wait(
+                || tail.word().load(Ordering::Acquire) != seen,
+                || link.is_gone() || link.peer_says(DEAF),
+                patience.deadline(),
+            );
+            match waited {
+                Waited::Ready => {}
+                Waited::TimedOut => return Ok(false),
+                Waited::Over => return Err(self.gone(SEND)),
+            }
+        }
+    }
+
+    /// Sends a message that is larger than what goes in one piece: its length first.
+    #[cold]
+    #[inline(never)]
+    fn deliver_in_pieces(&mut self, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
+        if self.link.is_gone() || self.link.peer_says(DEAF) {
+            return Err(self.gone(SEND));
+        }
+        if self.torn {
+            let header = Header::new(0, Header::TORN);
+            if !self.room(header.span(), patience)? {
+                return Ok(false);
+            }
+            self.out.push(header, [&[], &[]]);
+            self.torn = false;
+        }
+        let total = (parts[0].len() + parts[1].len()) as u64;
+        let largest = piece(self.out.lane.capacity());
+        if total <= largest {
+            return self.deliver(parts, patience, true);
+        }
+        let first = Header::new(UNIT as u32, Header::TOTAL | Header::MORE);
+        if !self.room(first.span() + span(UNIT), patience)? {
+            return Ok(false);
+        }
+        self.out.push(first, [&total.to_ne_bytes(), &[]]);
+        let mut left = parts;
+        loop {
+            // The first part goes whole, or in pieces that keep what follows aligned.
+            let room = usize::try_from(largest).unwrap_or(usize::MAX);
+            let head = left[0].split_at(left[0].len().min(room));
+            let body = left[1].split_at(left[1].len().min(room - head.0.len()));
+            let len = head.0.len() + body.0.len();
+            left = [head.1, body.1];
+            let is_last = left[0].is_empty() && left[1].is_empty();
+            let header = Header::new(len as u32, if is_last { 0 } else { Header::MORE });
+            if !self.room(header.span(), patience)? {
+                self.torn = true;
+                return Ok(false);
+            }
+            self.out.push(header, [head.0, body.0]);
+            kill::point("channel.piece");
+            self.flush();
+            if is_last {
+                return Ok(true);
+            }
+        }
+    }
+
+    #[cold]
+    fn gone(&self, operation: &'static str) -> crate::error::Error {
+        if self.link.is_broken() {
+            return self.link.error(ErrorKind::Broken, operation);
+        }
+        self.link
+            .error(ErrorKind::PeerGone, operation)
+            .because("it reads no more")
+    }
+
+    #[cold]
+    fn lied(&self, lie: Lie) -> crate::error::Error {
+        self.link.break_off(SEND, lie.0)
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.flush();
+        self.link.say(CLOSED);
+        self.waiter.published();
+    }
+}
