@@ -90,6 +90,8 @@ fn hear(
     until: Option<Deadline>,
 ) -> Result<(Hello, Vec<OwnedFd>)> {
     let mut bytes = [0; HEAD_LEN + PAYLOAD_MAX];
+    // A socket of the caller's may block, for longer than until the deadline.
+    rustix::io::ioctl_fionbio(socket, true).map_err(failed(verb))?;
     let (len, files) = loop {
         match pass::recv(socket.as_fd(), &mut bytes, 3) {
             Ok(heard) => break heard,

@@ -27,6 +27,8 @@ pub(crate) const STATE: usize = 5 * APART;
 pub(crate) const SHARED: usize = 6 * APART;
 /// u64, likewise: bytes of the first message that have been read already.
 pub(crate) const OFFSET: usize = 6 * APART + 8;
+/// u64, likewise: where the next record to be read lies. [`TAIL`] may lag behind.
+pub(crate) const POSITION: usize = 6 * APART + 16;
 /// u32 for each block of the other side: how often it was given back.
 pub(crate) const RETURNS: usize = 8 * APART;
 /// Blocks that a side can lend at most.

@@ -99,7 +99,13 @@ impl Link {
 
     #[inline]
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing more is to be expected: the peer is gone, or has said so.
+    #[inline]
+    pub(crate) fn is_over(&self, bit: u32) -> bool {
+        self.is_gone() || self.peer_says(bit)
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -156,8 +162,18 @@ impl Link {
 
     /// Counts a sleeper while it lives.
     pub(crate) fn sleeper(&self) -> Sleeper<'_> {
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        self.sleeps();
         Sleeper(self)
+    }
+
+    /// One more thread is about to sleep.
+    pub(crate) fn sleeps(&self) {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One of them is awake.
+    pub(crate) fn wakes(&self) {
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -175,7 +191,7 @@ pub(crate) struct Sleeper<'a>(&'a Link);
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        self.0.sleepers.fetch_sub(1, Ordering::SeqCst);
+        self.0.wakes();
     }
 }
 
@@ -308,7 +324,7 @@ impl Park for Place {
     fn sleep(&self, bell: u32, until: Option<Deadline>) -> bool {
         let _sleeper = self.link.sleeper();
         // The watcher may have looked for sleepers just before.
-        if self.link.gone.load(Ordering::SeqCst) {
+        if self.link.is_gone() {
             return false;
         }
         futex::wait(self.own_bell.word(), bell, until).is_ok()

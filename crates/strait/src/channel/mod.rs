@@ -57,6 +57,7 @@ mod park;
 mod receiver;
 mod ring;
 mod sender;
+mod wait;
 mod watch;
 
 use self::connect::{establish_accepting, establish_connecting};

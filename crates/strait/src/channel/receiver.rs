@@ -9,12 +9,14 @@ use strait_sys::kill;
 use strait_sys::map::Fixed;
 use strait_sys::window::Window;
 
-use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT};
+use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, POSITION, RING, TAIL, UNIT};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::park::{Spin, Waited, Waiter};
 use crate::channel::ring::{Lie, ReadLane, Reader};
 use crate::channel::sender::Patience;
+use crate::channel::wait::Arrivals;
 use crate::error::{Error, ErrorKind, Result};
+use crate::object::wait::source::Source;
 
 /// The ring that the other side writes.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(crate) struct In {
     capacity: u64,
     head: Fixed<u64, ReadOnly>,
     tail: Fixed<u64>,
+    position: Fixed<u64>,
 }
 
 impl In {
@@ -33,6 +36,7 @@ impl In {
             capacity,
             head: link.theirs.fixed_look(HEAD)?,
             tail: link.own.fixed(TAIL)?,
+            position: link.own.fixed(POSITION)?,
         })
     }
 }
@@ -51,6 +55,11 @@ impl ReadLane for In {
     #[inline]
     fn release(&self, tail: u64) {
         self.tail.word().store(tail, Ordering::Release);
+    }
+
+    #[inline]
+    fn note(&self, tail: u64) {
+        self.position.word().store(tail, Ordering::Relaxed);
     }
 
     #[inline]
@@ -81,6 +90,8 @@ pub struct Receiver {
     link: Arc<Link>,
     /// Bytes of the first record that were read already.
     offset: u64,
+    /// How waits see it.
+    pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
     stash: Vec<u8>,
     /// How long that message is.
@@ -93,10 +104,11 @@ const RECV: &str = "receive";
 impl Receiver {
     pub(crate) fn new(link: &Arc<Link>, spin: Spin, message_max: usize) -> Option<Self> {
         let input = In::new(link)?;
-        let tail = input.tail.word().load(Ordering::SeqCst);
+        let tail = input.position.word().load(Ordering::SeqCst);
         Some(Self {
             input: Reader::at(input, tail),
             waiter: Waiter::new(Place::new(link, false, None)?, spin),
+            arrivals: Arc::new(Arrivals::new(link)?),
             link: link.clone(),
             offset: 0,
             stash: Vec::new(),
@@ -149,7 +161,7 @@ impl Receiver {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let lane = &self.input.lane;
-        lane.head() != self.input.position() || self.link.is_gone() || self.link.peer_says(CLOSED)
+        lane.head() != self.input.position() || self.link.is_over(CLOSED)
     }
 
     #[inline]
@@ -197,7 +209,7 @@ impl Receiver {
         let link = &self.link;
         let waited = self.waiter.wait(
             || head.word().load(Ordering::Acquire) != seen,
-            || link.is_gone() || link.peer_says(CLOSED),
+            || link.is_over(CLOSED),
             patience.deadline(),
         );
         match waited {

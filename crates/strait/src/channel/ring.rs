@@ -27,6 +27,8 @@ pub(crate) trait ReadLane {
     fn capacity(&self) -> u64;
     fn head(&self) -> u64;
     fn release(&self, tail: u64);
+    /// Says where the next record lies, to the holders of this end alone.
+    fn note(&self, tail: u64);
     fn read(&self, at: u64, bytes: &mut [u8]);
     fn get(&self, at: u64) -> u64;
 }
@@ -202,6 +204,7 @@ impl<L: ReadLane> Reader<L> {
     #[inline]
     pub(crate) fn consume(&mut self, header: Header) -> bool {
         self.tail = self.tail.wrapping_add(header.span());
+        self.lane.note(self.tail);
         if self.tail.wrapping_sub(self.released) >= self.lane.capacity() / 8 {
             return self.release();
         }

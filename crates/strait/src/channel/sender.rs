@@ -15,7 +15,9 @@ use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span}
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::park::{Spin, Waited, Waiter};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
+use crate::channel::wait::Room;
 use crate::error::{ErrorKind, Result};
+use crate::object::wait::source::Source;
 
 /// The ring that this side writes.
 #[derive(Debug)]
@@ -103,6 +105,8 @@ pub struct Sender {
     out: Writer<Out>,
     waiter: Waiter<Place>,
     link: Arc<Link>,
+    /// How waits see it.
+    pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
     torn: bool,
 }
@@ -116,6 +120,7 @@ impl Sender {
         Some(Self {
             out: Writer::at(out, head),
             waiter: Waiter::new(Place::new(link, true, door)?, spin),
+            room: Arc::new(Room::new(link)?),
             link: link.clone(),
             torn: false,
         })
@@ -194,7 +199,7 @@ impl Sender {
             return self.deliver_in_pieces(parts, patience);
         }
         let header = Header::new(len as u32, 0);
-        if self.link.is_gone() || self.link.peer_says(DEAF) {
+        if self.link.is_over(DEAF) {
             return Err(self.gone(SEND));
         }
         let has_room = self.out.has_room(header.span());
@@ -226,7 +231,7 @@ impl Sender {
             let link = &self.link;
             let waited = self.waiter.wait(
                 || tail.word().load(Ordering::Acquire) != seen,
-                || link.is_gone() || link.peer_says(DEAF),
+                || link.is_over(DEAF),
                 patience.deadline(),
             );
             match waited {
@@ -241,7 +246,7 @@ impl Sender {
     #[cold]
     #[inline(never)]
     fn deliver_in_pieces(&mut self, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
-        if self.link.is_gone() || self.link.peer_says(DEAF) {
+        if self.link.is_over(DEAF) {
             return Err(self.gone(SEND));
         }
         if self.torn {

@@ -1,9 +1,11 @@
 //! Namespaces: directories in which names are files.
 
+pub(crate) mod claim;
 pub(crate) mod files;
 pub(crate) mod life;
 pub(crate) mod name;
 pub(crate) mod secure;
+pub(crate) mod socket;
 pub(crate) mod sweep;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -113,7 +113,7 @@ impl Name {
         self.hash()
     }
 
-    fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         let mut key = String::from("h");
         for byte in Sha256::digest(&self.0) {
             let _ = write!(key, "{byte:02x}");

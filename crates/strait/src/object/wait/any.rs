@@ -1,5 +1,6 @@
 //! Waiting for any of several.
 
+use std::cell::{Cell, OnceCell};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::object::kind::Kind;
 use crate::object::spot::{Object, Quick};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, FIRST_PROBE, Steps, Taken, Ticket};
-use crate::object::wait::source::Lookout;
+use crate::object::wait::source::{Armed, Lookout, Source};
 use crate::object::wait::timer::Due;
 use crate::object::wait::{Inner, MEMBERS_MAX, Waitable, Won, timer, watcher};
 
@@ -105,8 +106,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) inner: Inner<'a>,
     /// The generation when the wait began: a later one means that a pulse was for us.
     pub(crate) since: Option<u32>,
-    /// Who watches what has no descriptor.
-    lookout: Option<Lookout>,
+    /// How what has no descriptor is watched.
+    lookout: Option<Lookouts<'a>>,
     _ticket: Option<Ticket<'a>>,
 }
 
@@ -228,7 +229,7 @@ impl<'a> Entry<'a> {
     pub(crate) fn begin(inner: Inner<'a>) -> Result<Self> {
         let Inner::Object(object, core) = inner else {
             let lookout = match &inner {
-                Inner::Source(source) => Some(Lookout::new(source)?),
+                Inner::Source(source) => Some(Lookouts::new(source)),
                 _ => None,
             };
             return Ok(Self {
@@ -271,11 +272,10 @@ impl<'a> Entry<'a> {
                 return Ok(Prepared::Asleep);
             }
             Inner::Source(_) => {
-                if let Some(lookout) = &self.lookout {
-                    lookout.arm()?;
-                    blocking.add_descriptor(lookout.as_fd(), PollFlags::IN);
-                }
-                return Ok(Prepared::Asleep);
+                return match &self.lookout {
+                    Some(lookout) => lookout.prepare(blocking),
+                    None => Ok(Prepared::Asleep),
+                };
             }
             Inner::Process(_) => return Ok(Prepared::Asleep),
         };
@@ -311,6 +311,58 @@ impl<'a> Entry<'a> {
             expected: state.low(),
         });
         Ok(Prepared::Asleep)
+    }
+}
+
+/// How a source is watched: through its word, or by a thread from the first sleep on.
+pub(crate) struct Lookouts<'a> {
+    source: &'a Arc<dyn Source>,
+    is_armed: Cell<bool>,
+    thread: OnceCell<Lookout>,
+}
+
+impl<'a> Lookouts<'a> {
+    fn new(source: &'a Arc<dyn Source>) -> Self {
+        Self {
+            source,
+            is_armed: Cell::new(false),
+            thread: OnceCell::new(),
+        }
+    }
+
+    fn prepare<'s>(&'s self, blocking: &mut Blocking<'s>) -> Result<Prepared> {
+        self.disarm();
+        match self.source.arm() {
+            Armed::Asleep(sleep) => {
+                self.is_armed.set(true);
+                blocking.add_sleep(sleep);
+                return Ok(Prepared::Asleep);
+            }
+            Armed::LookAgain => return Ok(Prepared::LookAgain),
+            Armed::Wordless => {}
+        }
+        let lookout = match self.thread.get() {
+            Some(lookout) => lookout,
+            None => {
+                let lookout = Lookout::new(self.source)?;
+                self.thread.get_or_init(|| lookout)
+            }
+        };
+        lookout.arm()?;
+        blocking.add_descriptor(lookout.as_fd(), PollFlags::IN);
+        Ok(Prepared::Asleep)
+    }
+
+    fn disarm(&self) {
+        if self.is_armed.replace(false) {
+            self.source.disarm();
+        }
+    }
+}
+
+impl Drop for Lookouts<'_> {
+    fn drop(&mut self) {
+        self.disarm();
     }
 }
 

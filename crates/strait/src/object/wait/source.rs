@@ -1,9 +1,11 @@
-//! What the kernel gives no descriptor for: the queues and semaphores of System V.
+//! What the kernel gives no descriptor for: the queues and semaphores of System V, and channels.
 //!
 //! A thread blocks in the kernel's own call on the waiter's behalf, in a form that takes nothing,
 //! and makes a descriptor readable when the call returns: by that descriptor a source is part of
 //! every kind of wait. Then the waiter tries to take, without blocking; where another process was
 //! faster, the thread blocks again. The end of a wait interrupts it.
+//!
+//! A source that is rung through a word of memory, as a channel is, has no thread but in a set.
 
 use std::fmt::Debug;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use strait_sys::Errno;
+use strait_sys::futex::Sleep;
 use strait_sys::thread::Interruptible;
 
 use crate::error::{Error, Result};
@@ -35,6 +38,26 @@ pub(crate) trait Source: Debug + Send + Sync {
     /// `EINTR`: interrupted; it is called again unless the wait is over. Any other: the waiter
     /// looks, and finds out what is wrong.
     fn block(&self) -> std::result::Result<(), Errno>;
+
+    /// For what is rung through a word of memory: announces a sleeper, who is woken from now on
+    /// until [`Source::disarm`]. Such a one needs no thread in a wait for several.
+    fn arm(&self) -> Armed<'_> {
+        Armed::Wordless
+    }
+
+    /// The sleeper that [`Source::arm`] announced is awake. Called once for each.
+    fn disarm(&self) {}
+}
+
+/// What came of announcing a sleeper.
+#[derive(Debug)]
+pub(crate) enum Armed<'a> {
+    /// No word tells: a thread must watch it.
+    Wordless,
+    /// It may be ready by now, and nobody was announced.
+    LookAgain,
+    /// To sleep on, with others.
+    Asleep(Sleep<'a>),
 }
 
 /// A source that a thread watches from the first [`Lookout::arm`] on, until this is dropped.

@@ -3,18 +3,18 @@
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{AddressFamily, SocketAddrAny};
 use strait_sys::Errno;
 use strait_sys::sockaddr::{Name, UNIX_MAX, VSOCK_CID_ANY, VSOCK_PORT_ANY, decode};
 
 use super::failure::fail;
 use crate::error::{Error, ErrorKind, Result};
+use crate::object::space::claim::Reach;
 
 /// The address of a socket.
 ///
@@ -116,39 +116,7 @@ impl Address {
                 port: *port,
             },
         };
-        Ok(Reach {
-            address: name.encode()?,
-            _file: None,
-        })
-    }
-}
-
-/// An address in the kernel's form, and the descriptor it leads through, if any.
-pub(super) struct Reach {
-    pub(super) address: SocketAddrAny,
-    _file: Option<OwnedFd>,
-}
-
-impl Reach {
-    /// Exactly the file that was opened, however long its path is and whatever has become of it.
-    pub(super) fn through(file: OwnedFd) -> std::result::Result<Self, Errno> {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok(Self {
-            address: Name::Path(path.as_bytes()).encode()?,
-            _file: Some(file),
-        })
-    }
-
-    /// Whether a socket is bound to this very Unix address.
-    pub(super) fn is_bound(&self) -> std::result::Result<bool, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let probe = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
-        match connect(&probe, &self.address) {
-            // EPERM: a datagram socket that is connected to somebody else.
-            Ok(()) | Err(Errno::PROTOTYPE | Errno::PERM) => Ok(true),
-            Err(Errno::CONNREFUSED) => Ok(false),
-            Err(errno) => Err(errno),
-        }
+        Reach::by_name(&name)
     }
 }
 

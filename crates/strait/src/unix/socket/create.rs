@@ -16,7 +16,7 @@ use strait_sys::sockopt::{self, IntOption};
 use strait_sys::time::Deadline;
 
 use super::failure::{Patience, attempt, fail, rest, wait};
-use super::path::Claim;
+use crate::object::space::claim::Claim;
 use super::{Address, Connected, Datagrams, Kind, Socket, shown};
 use crate::error::Result;
 use crate::object::wait::{Member, Waitable};

@@ -116,7 +116,7 @@ use rustix::net::{
 use strait_sys::Errno;
 
 use self::failure::fail;
-use self::path::Claim;
+use crate::object::space::claim::Claim;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::transfer::HandleSocket;
 use crate::object::wait::{Member, Waitable};
@@ -129,7 +129,6 @@ mod failure;
 mod message;
 mod multicast;
 mod option;
-mod path;
 mod peer;
 
 pub use self::address::Address;

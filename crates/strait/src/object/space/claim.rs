@@ -16,22 +16,74 @@ use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, openat,
     statat, unlinkat,
 };
-use rustix::net::bind;
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketFlags, SocketType, bind, connect, socket_with,
+};
 use strait_sys::Errno;
 use strait_sys::sockaddr::{Name, UNIX_MAX};
 use strait_sys::time::Deadline;
 
-use super::address::Reach;
-use super::failure::{Patience, fail, rest};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest wait for the lock of a directory, which is held for some system calls only.
 const LOCK_MAX: Duration = Duration::from_secs(5);
+const PACE: Duration = Duration::from_millis(1);
+
+fn fail(errno: Errno, operation: &'static str, subject: impl Into<String>) -> Error {
+    let error = Error::kernel(errno, operation, subject);
+    match errno {
+        Errno::ADDRINUSE => error
+            .classed(ErrorKind::Exists)
+            .because("another socket has this address"),
+        Errno::NAMETOOLONG => error
+            .classed(ErrorKind::InvalidInput)
+            .because("a name of a socket has at most 107 bytes"),
+        _ => error,
+    }
+}
+
+/// An address in the kernel's form, and the descriptor it leads through, if any.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub(crate) address: SocketAddrAny,
+    _file: Option<OwnedFd>,
+}
+
+impl Reach {
+    /// Exactly the file that was opened, however long its path is and whatever has become of it.
+    pub(crate) fn through(file: OwnedFd) -> std::result::Result<Self, Errno> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(Self {
+            address: Name::Path(path.as_bytes()).encode()?,
+            _file: Some(file),
+        })
+    }
+
+    /// What the name says.
+    pub(crate) fn by_name(name: &Name<'_>) -> std::result::Result<Self, Errno> {
+        Ok(Self {
+            address: name.encode()?,
+            _file: None,
+        })
+    }
+
+    /// Whether a socket is bound to this very Unix address.
+    pub(crate) fn is_bound(&self) -> std::result::Result<bool, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let probe = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        match connect(&probe, &self.address) {
+            // EPERM: a datagram socket that is connected to somebody else.
+            Ok(()) | Err(Errno::PROTOTYPE | Errno::PERM) => Ok(true),
+            Err(Errno::CONNREFUSED) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+}
 
 /// A path that a socket of this process is bound to. Dropped before the socket, it removes the file
 /// if that is still the socket's own.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     directory: OwnedFd,
     name: OsString,
     path: PathBuf,
@@ -42,7 +94,7 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Binds the socket to the path, whose file has that mode from the moment it exists.
-    pub(super) fn bind(socket: BorrowedFd<'_>, path: &Path, mode: u32) -> Result<Self> {
+    pub(crate) fn bind(socket: BorrowedFd<'_>, path: &Path, mode: u32) -> Result<Self> {
         let verb = "bind socket";
         let shown = || path.display().to_string();
         let failed = |errno| fail(errno, verb, shown());
@@ -91,7 +143,7 @@ impl Claim {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -122,12 +174,15 @@ struct Lock<'a>(BorrowedFd<'a>);
 
 impl<'a> Lock<'a> {
     fn take(directory: BorrowedFd<'a>) -> std::result::Result<Self, Errno> {
-        let patience = Patience::Until(Deadline::after(LOCK_MAX));
+        let end = Deadline::after(LOCK_MAX);
         loop {
             match flock(directory, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self(directory)),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if rest(patience) => {}
+                Err(Errno::AGAIN) if !end.passed() => {
+                    // sleep: a lock of a directory tells nobody when it is free
+                    std::thread::sleep(PACE);
+                }
                 Err(errno) => return Err(errno),
             }
         }
