@@ -13,7 +13,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use crate::cell::{Mode, ReadOnly, ReadWrite, Scalar, Word};
 use crate::guard::Guard;
-use crate::{Errno, Result};
+use crate::{Errno, Result, copy};
 
 /// What a [`Map`] allows.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -264,27 +264,21 @@ impl Map {
 
     /// Copies bytes out from `offset`; false, and nothing copied, if they are not all in the map.
     ///
-    /// Safe against writers, who may be half way: the copy is of single words of 8 bytes (single
-    /// bytes at the edges), not of one moment.
+    /// Safe against writers, who may be half way: then old and new bytes are mixed.
     #[must_use]
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> bool {
         if !self.holds(offset, bytes.len()) {
             return false;
         }
         let from = self.base.wrapping_add(offset);
-        let (head, words, tail) = split(from, bytes.len());
+        let (head, words) = split(from, bytes.len());
         let (first, rest) = bytes.split_at_mut(head);
-        let (middle, last) = rest.split_at_mut(words * WORD);
-        debug_assert_eq!(last.len(), tail);
+        let (middle, last) = rest.split_at_mut(words);
         read_bytes(from, first);
         let from = from.wrapping_add(head);
-        for (index, bytes) in middle.chunks_exact_mut(WORD).enumerate() {
-            let at = from.wrapping_add(index * WORD).cast();
-            // SAFETY: in the map by `holds`, aligned by `split`.
-            let word = unsafe { AtomicU64::from_ptr(at) };
-            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
-        }
-        read_bytes(from.wrapping_add(words * WORD), last);
+        // SAFETY: in the map by `holds`, aligned and whole words by `split`.
+        unsafe { copy::load(from, middle) };
+        read_bytes(from.wrapping_add(words), last);
         true
     }
 
@@ -298,20 +292,14 @@ impl Map {
             return false;
         }
         let to = self.base.wrapping_add(offset);
-        let (head, words, tail) = split(to, bytes.len());
+        let (head, words) = split(to, bytes.len());
         let (first, rest) = bytes.split_at(head);
-        let (middle, last) = rest.split_at(words * WORD);
-        debug_assert_eq!(last.len(), tail);
+        let (middle, last) = rest.split_at(words);
         write_bytes(to, first);
         let to = to.wrapping_add(head);
-        let (middle, _) = middle.as_chunks::<WORD>();
-        for (index, bytes) in middle.iter().enumerate() {
-            let at = to.wrapping_add(index * WORD).cast();
-            // SAFETY: in the map by `holds`, aligned by `split`.
-            let word = unsafe { AtomicU64::from_ptr(at) };
-            word.store(u64::from_ne_bytes(*bytes), Relaxed);
-        }
-        write_bytes(to.wrapping_add(words * WORD), last);
+        // SAFETY: as in `read`, and writable.
+        unsafe { copy::store(to, middle) };
+        write_bytes(to.wrapping_add(words), last);
         true
     }
 
@@ -388,14 +376,10 @@ impl Drop for Region {
     }
 }
 
-const WORD: usize = size_of::<u64>();
-
-/// How `len` bytes at `at` divide: bytes before the first aligned word, words, bytes after the
-/// last.
-fn split(at: *mut u8, len: usize) -> (usize, usize, usize) {
-    let head = (at.addr().wrapping_neg() % WORD).min(len);
-    let words = (len - head) / WORD;
-    (head, words, len - head - words * WORD)
+/// How `len` bytes at `at` divide: bytes before the first aligned word, and bytes of whole words.
+fn split(at: *mut u8, len: usize) -> (usize, usize) {
+    let head = (at.addr().wrapping_neg() % copy::WORD).min(len);
+    (head, (len - head) / copy::WORD * copy::WORD)
 }
 
 fn read_bytes(from: *mut u8, bytes: &mut [u8]) {

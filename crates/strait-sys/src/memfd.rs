@@ -39,9 +39,8 @@ pub fn create(name: &CStr, size: u64, mode: Mode) -> Result<OwnedFd> {
 /// As [`create`], but only the first `allocated` bytes (all, if there are fewer) have their pages
 /// from the start.
 ///
-/// The others read as zeros and get theirs at the first store. Where no memory is left for one,
-/// the map that it was stored through is broken
-/// ([`Map::is_broken`](crate::map::Map::is_broken)).
+/// The others are zero and get theirs at the first touch, be it a load. Where no memory is left for
+/// one, the map that was touched is broken ([`Map::is_broken`](crate::map::Map::is_broken)).
 ///
 /// # Errors
 ///

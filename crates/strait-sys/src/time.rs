@@ -108,8 +108,7 @@ pub fn ticks() -> u64 {
 
 /// How many [`ticks`] there are in a microsecond; at least 1.
 ///
-/// Measured in the first call, which takes a quarter of a millisecond, to about one part in a
-/// thousand.
+/// Measured in the first call, which takes a quarter of a millisecond; rounded down.
 #[must_use]
 pub fn ticks_per_us() -> u64 {
     match RATE.load(Relaxed) {

@@ -72,15 +72,23 @@ impl Window<ReadWrite> {
     /// Another sees it happen piece by piece; publish with a [`Word`].
     #[inline]
     pub fn write(&self, at: u64, bytes: &[u8]) {
+        let (place, room) = self.place(at);
+        if bytes.len() > room.min(copy::FEW) {
+            return self.write_many(at, bytes);
+        }
+        // SAFETY: the window goes on for `room` bytes from here, whole words, and is writable.
+        unsafe { copy::store_few(place, bytes) };
+    }
+
+    #[inline(never)]
+    fn write_many(&self, at: u64, bytes: &[u8]) {
         let bytes = &bytes[..bytes.len().min(self.len())];
         let (place, room) = self.place(at);
         let (first, second) = bytes.split_at(bytes.len().min(room));
-        // SAFETY: `place` and `room` are of this window, which is writable and as long as `bytes`.
+        // SAFETY: as above.
         unsafe { copy::store(place, first) };
-        if !second.is_empty() {
-            // SAFETY: as above, from the beginning.
-            unsafe { copy::store(self.base, second) };
-        }
+        // SAFETY: the rest is less than the window, from its beginning.
+        unsafe { copy::store(self.base, second) };
     }
 }
 
@@ -126,19 +134,26 @@ impl<A: Mode> Window<A> {
     /// Copies bytes out from position `at` on, around the end if need be.
     ///
     /// The position is rounded down to a multiple of 8. Bytes beyond the length of the window keep
-    /// their values. Safe against writers, who may be half way: the copy is of single words of 8
-    /// bytes, not of one moment.
+    /// their values. Safe against writers, who may be half way: then old and new bytes are mixed.
     #[inline]
     pub fn read(&self, at: u64, bytes: &mut [u8]) {
+        let (place, room) = self.place(at);
+        if bytes.len() > room.min(copy::FEW) {
+            return self.read_many(at, bytes);
+        }
+        // SAFETY: the window goes on for `room` bytes from here, whole words.
+        unsafe { copy::load_few(place, bytes) };
+    }
+
+    #[inline(never)]
+    fn read_many(&self, at: u64, bytes: &mut [u8]) {
         let len = bytes.len().min(self.len());
         let (place, room) = self.place(at);
         let (first, second) = bytes[..len].split_at_mut(len.min(room));
-        // SAFETY: `place` and `room` are of this window, which is as long as `bytes`.
+        // SAFETY: as above.
         unsafe { copy::load(place, first) };
-        if !second.is_empty() {
-            // SAFETY: as above, from the beginning.
-            unsafe { copy::load(self.base, second) };
-        }
+        // SAFETY: the rest is less than the window, from its beginning.
+        unsafe { copy::load(self.base, second) };
     }
 
     /// Asks the processor to have position `at` in its cache soon; only a hint.

@@ -73,6 +73,29 @@ fn copies_are_exact_at_every_edge() {
 }
 
 #[test]
+fn large_copies_are_exact_and_survive_truncation() {
+    let fd = loose_file(8192);
+    let map = shared(&fd, 8192);
+    let pattern: Vec<u8> = (1..=251).cycle().take(8000).collect();
+    for (offset, len) in [(0, 257), (1, 320), (7, 2000), (13, 4099), (8, 8000)] {
+        assert!(map.write(0, &[0xee; 8192]));
+        assert!(map.write(offset, &pattern[..len]));
+        let mut whole = [0; 8192];
+        assert!(map.read(0, &mut whole));
+        let mut expected = [0xee; 8192];
+        expected[offset..offset + len].copy_from_slice(&pattern[..len]);
+        assert!(whole == expected, "{len} bytes at {offset}");
+        let mut part = vec![0; len];
+        assert!(map.read(offset, &mut part) && part == pattern[..len]);
+    }
+    ftruncate(&fd, 4096).unwrap();
+    let mut whole = vec![1; 8000];
+    assert!(map.read(8, &mut whole) && map.is_broken());
+    assert!(whole[..4088] == pattern[..4088] && whole[4088..].iter().all(|b| *b == 0));
+    assert!(map.write(8, &pattern), "goes nowhere");
+}
+
+#[test]
 fn a_clone_keeps_the_memory_and_the_last_one_frees_it() {
     let map = Map::private(PAGE).unwrap();
     let clone = map.clone();

@@ -11,22 +11,26 @@ use crate::map::{Access, Map};
 use crate::window::Window;
 
 fn bytes(seed: u8, len: usize) -> Vec<u8> {
-    let byte = |i: usize| (i % 251) as u8;
-    (0..len)
-        .map(|i| byte(i * 7 + usize::from(seed)) | 1)
-        .collect()
+    // Never 0, which the padding is.
+    let numbers = (1..=251_u8).cycle().skip(usize::from(seed));
+    numbers.take(len).collect()
 }
 
 /// What a window promises, in the plain.
 struct Model(Vec<u8>);
 
 impl Model {
+    fn place(&self, at: u64, step: usize) -> usize {
+        let len = self.0.len() as u64;
+        usize::try_from((at / 8 * 8 % len + step as u64) % len).unwrap()
+    }
+
     fn write(&mut self, at: u64, bytes: &[u8]) {
         let len = self.0.len();
         let bytes = &bytes[..bytes.len().min(len)];
         let padded = bytes.len().next_multiple_of(8);
         for i in 0..padded {
-            let place = (at as usize / 8 * 8).wrapping_add(i) % len;
+            let place = self.place(at, i);
             self.0[place] = bytes.get(i).copied().unwrap_or(0);
         }
     }
@@ -34,7 +38,7 @@ impl Model {
     fn read(&self, at: u64, bytes: &mut [u8]) {
         let len = self.0.len();
         for (i, byte) in bytes.iter_mut().take(len).enumerate() {
-            *byte = self.0[(at as usize / 8 * 8).wrapping_add(i) % len];
+            *byte = self.0[self.place(at, i)];
         }
     }
 }
