@@ -52,6 +52,7 @@ mod door;
 mod hello;
 mod layout;
 mod link;
+mod listener;
 mod memory;
 mod park;
 mod receiver;
@@ -64,6 +65,7 @@ use self::connect::{establish_accepting, establish_connecting};
 #[doc(hidden)]
 pub use self::hello::fuzz_hello;
 pub use self::link::Peer;
+pub use self::listener::Listener;
 pub use self::park::Spin;
 pub use self::receiver::{Part, Receiver, Taken};
 pub use self::sender::Sender;
