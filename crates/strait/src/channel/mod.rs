@@ -53,6 +53,7 @@ mod hello;
 mod layout;
 mod link;
 mod listener;
+mod mailbox;
 mod memory;
 mod park;
 mod receiver;

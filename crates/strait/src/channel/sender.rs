@@ -103,8 +103,8 @@ impl Patience {
 #[derive(Debug)]
 pub struct Sender {
     out: Writer<Out>,
-    waiter: Waiter<Place>,
-    link: Arc<Link>,
+    pub(crate) waiter: Waiter<Place>,
+    pub(crate) link: Arc<Link>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
@@ -291,7 +291,7 @@ impl Sender {
     }
 
     #[cold]
-    fn gone(&self, operation: &'static str) -> crate::error::Error {
+    pub(crate) fn gone(&self, operation: &'static str) -> crate::error::Error {
         if self.link.is_broken() {
             return self.link.error(ErrorKind::Broken, operation);
         }
