@@ -102,8 +102,8 @@ fn answer(errno: Errno) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.raw_os_error().cast_unsigned()
 }
 
-/// For both calls: if the number is equal, and so is the level, and so is one of the options, return
-/// the errno; else allow.
+/// For both calls: if the number is equal, and so is the level, and so is one of the options,
+/// return the errno; else allow.
 fn options_program(options: &[c_int], errno: Errno) -> Result<Vec<sock_filter>> {
     let load = |at: usize| {
         let at = u32::try_from(at).map_err(|_| Errno::INVAL)?;

@@ -1,12 +1,13 @@
 //! A socket's file: made with its mode, reclaimed when it is stale, removed with its owner.
 //!
-//! To bind is one step of the kernel's, and needs no lock. All of Strait's sockets that find a stale
-//! file at their path remove it under a lock (flock) of a file in the same directory, [`LOCK`],
-//! which those may open who may write the directory, and which the kernel lets go of however the
-//! process ends. Whether a socket's file is stale is asked by connecting a *datagram* socket to
-//! exactly that file: ECONNREFUSED says that no socket is bound to it; EPROTOTYPE says that one is,
-//! and it never hears of the question. So no live listener is displaced, also not between its bind
-//! and its listen; and no lock is needed by an owner, whose socket lives, to remove its own file.
+//! To bind is one step of the kernel's, and needs no lock. All of Strait's sockets that find a
+//! stale file at their path remove it under a lock (flock) of a file in the same directory,
+//! [`LOCK`], which those may open who may write the directory, and which the kernel lets go of
+//! however the process ends. Whether a socket's file is stale is asked by connecting a *datagram*
+//! socket to exactly that file: ECONNREFUSED says that no socket is bound to it; EPROTOTYPE says
+//! that one is, and it never hears of the question. So no live listener is displaced, also not
+//! between its bind and its listen; and no lock is needed by an owner, whose socket lives, to
+//! remove its own file.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -125,8 +126,9 @@ impl<'a> Lock<'a> {
             match Self::try_take(directory) {
                 Ok(Some(lock)) => return Ok(lock),
                 Ok(None) | Err(Errno::INTR) => {}
-                // Also a file whose maker has not given it its mode yet.
-                Err(Errno::AGAIN | Errno::ACCESS) if rest(patience) => {}
+                Err(Errno::AGAIN) if rest(patience) => {}
+                // Its maker may not have given it its mode yet.
+                Err(Errno::ACCESS) if there(directory).is_ok() && rest(patience) => {}
                 Err(errno) => return Err(errno),
             }
         }
@@ -156,7 +158,7 @@ impl<'a> Lock<'a> {
         let file = openat(directory, LOCK, exclusive, Mode::RUSR | Mode::WUSR)?;
         let above = fstat(directory)?;
         // To write is to read and write here.
-        let mut mode = 0o600 | (above.st_mode & 0o022) * 3;
+        let mut mode = 0o600 | ((above.st_mode & 0o022) * 3);
         if fstat(&file)?.st_gid != above.st_gid
             && fchown(&file, None, Some(Gid::from_raw(above.st_gid))).is_err()
         {
@@ -166,6 +168,11 @@ impl<'a> Lock<'a> {
         fchmod(&file, Mode::from_bits_truncate(mode))?;
         Ok(file)
     }
+}
+
+/// The lock's file under its name.
+fn there(directory: BorrowedFd<'_>) -> std::result::Result<Stat, Errno> {
+    statat(directory, LOCK, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 impl Drop for Lock<'_> {

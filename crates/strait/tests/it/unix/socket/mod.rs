@@ -35,6 +35,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("socket.listener", reclaim::listener),
     ("socket.racer", reclaim::racer),
     ("socket.masked", reclaim::masked),
+    ("socket.stranger", reclaim::stranger),
 ];
 
 /// A directory that goes with the value.

@@ -206,7 +206,19 @@ fn a_group_that_shares_a_directory_reclaims_for_each_other() {
     let found = fs::metadata(place.path("s")).unwrap();
     assert_eq!(found.uid(), other);
     assert!(!place.path(".strait.lock").exists());
-    assert!(heir.finish().success());
+    heir.kill();
+    // Nobody else may, and is told so at once.
+    let mut stranger = command("socket.stranger", &[&at]);
+    let mut stranger = Peer::of(as_member(&mut stranger, group, group + 1));
+    assert_eq!(stranger.hear().as_deref(), Some("Denied"));
+    assert!(place.path("s").exists());
+}
+
+/// Says why it cannot listen at `args[0]`.
+pub(super) fn stranger(args: &[String]) {
+    let error = listen(&args[0].parse().unwrap()).unwrap_err();
+    assert!(error.why().contains(".strait.lock"), "{error}");
+    say(format!("{:?}", error.kind()));
 }
 
 #[test]
