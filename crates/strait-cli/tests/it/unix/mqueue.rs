@@ -107,7 +107,7 @@ fn errors_name_the_posix_queue() {
     fails("wait mqueue:/strait-none", 125, "no POSIX queue");
     let long = world.fed(&format!("mqueue send {name}"), &[b'x'; 1000]);
     assert_eq!(long.status, Some(125));
-    assert!(long.err.contains("messages have at most 64"), "{long:?}");
+    assert!(long.err.contains("the limit is 64"), "{long:?}");
     world.good(&format!("mqueue set {name} --mode 0620"));
     assert!(world.good(&format!("mqueue stat {name}")).contains("0620"));
     world.good(&format!("mqueue create {name} --or-open"));
