@@ -101,9 +101,8 @@ impl Arguments {
                     .map_err(|why| Failure::new(format!("{text}: {why}")))
             })
             .collect::<Result<_, _>>()?;
-        // Not while all are waited for, which no signal could end then.
-        let early = (!self.all && !self.command.is_empty()).then(Hold::begin);
-        let won = self.wait(&waitables, early.as_ref())?;
+        let hold = (!self.command.is_empty()).then(Hold::begin);
+        let won = self.wait(&waitables, hold.as_ref())?;
         let Some(won) = won else {
             if self.json {
                 context.out.json(&json!({ "timed_out": true, "won": [] }))?;
@@ -113,12 +112,12 @@ impl Arguments {
         for index in &won.indices {
             members[*index].take()?;
         }
-        if self.command.is_empty() {
+        let Some(hold) = hold else {
             self.report(context, &won)?;
             return Ok(self.status(&won, ExitCode::SUCCESS));
-        }
+        };
         // Not what the members block: the command is another program.
-        let mut hold = early.unwrap_or_else(Hold::begin).with_mask(before);
+        let mut hold = hold.with_mask(before);
         let reported = self.report(context, &won);
         let status = reported.and_then(|()| self.run_command(context, &won, &mut hold));
         give_back(&members, &won);
@@ -132,11 +131,11 @@ impl Arguments {
     ) -> Result<Option<Won>, Failure> {
         let members: Vec<&dyn Waitable> = waitables.iter().map(|boxed| &**boxed).collect();
         if self.all {
-            let won = match self.limit.timeout {
-                Some(timeout) => wait::all_for(&members, timeout),
-                None => wait::all(&members).map(Some),
+            let won = match (hold, self.limit.timeout) {
+                (Some(hold), timeout) => hold.win_all(&members, timeout, Failure::of)?,
+                (None, Some(timeout)) => wait::all_for(&members, timeout).map_err(Failure::of)?,
+                (None, None) => Some(wait::all(&members).map_err(Failure::of)?),
             };
-            let won = won.map_err(Failure::of)?;
             return Ok(won.map(|won| Won {
                 indices: (0..members.len()).collect(),
                 abandoned: won.abandoned,
