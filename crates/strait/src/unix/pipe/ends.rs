@@ -61,7 +61,8 @@ impl Reader {
         }
     }
 
-    /// Goes on after an answer that was none, so that callers have only the one call in line.
+    /// Goes on after an interruption, or fails. Out of line, so that [`read`](Self::read) can be in
+    /// line: predictors lose track in the kernel, and a return behind a system call is slow.
     #[cold]
     #[inline(never)]
     fn read_again(&self, mut errno: Errno, buffer: &mut [u8]) -> Result<usize> {
