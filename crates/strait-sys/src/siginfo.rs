@@ -170,6 +170,7 @@ impl Info {
     }
 
     /// How it came to be sent.
+    #[inline]
     #[must_use]
     pub fn code(&self) -> Code {
         match (self.code, self.fields()) {
@@ -194,6 +195,7 @@ impl Info {
     }
 
     /// What the other fields mean: siginfo_layout of the kernel's signal.c.
+    #[inline]
     #[must_use]
     pub fn fields(&self) -> Fields {
         let (pid, uid, value) = (self.first, self.second, self.third);
