@@ -33,8 +33,8 @@ pub(crate) const POSITION: usize = 6 * APART + 16;
 pub(crate) const RETURNS: usize = 8 * APART;
 /// Blocks that a side can lend at most.
 pub(crate) const BLOCKS_MAX: u32 = 256;
-/// u32 for each block of this side: how often it was lent. It is free while the other side has given
-/// it back as often.
+/// u32 for each block of this side: how often it was lent. It is free while the other side has
+/// given it back as often.
 pub(crate) const LENT: usize = RETURNS + 4 * BLOCKS_MAX as usize;
 const _: () = assert!(LENT + 4 * BLOCKS_MAX as usize <= PAGE);
 

@@ -44,8 +44,8 @@ fn socket() -> std::result::Result<OwnedFd, Errno> {
 }
 
 impl Listener {
-    /// Listens under `path`. `mode`: who may connect, by the bits for writing; 0o600 is the caller's
-    /// own user.
+    /// Listens under `path`. `mode`: who may connect, by the bits for writing; 0o600 is the
+    /// caller's own user.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if somebody listens there; [`ErrorKind::WrongKind`] if what is there

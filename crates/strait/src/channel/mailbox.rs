@@ -1,8 +1,8 @@
 //! Calls that are handed over directly: one request and its reply, in one line of the bell page.
 //!
-//! Both sides write the same two lines, in turn: what the processors move to and fro is as little as
-//! it can be. A peer that scribbles there garbles its own call: what is read is copied out once, and
-//! its length checked. What does not fit goes through the ring, and the mailbox only says so.
+//! Both sides write the same two lines, in turn: what the processors move to and fro is as little
+//! as it can be. A peer that scribbles there garbles its own call: what is read is copied out once,
+//! and its length checked. What does not fit goes through the ring, and the mailbox only says so.
 
 use std::sync::atomic::Ordering;
 

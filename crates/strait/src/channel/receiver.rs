@@ -333,8 +333,8 @@ impl Receiver {
         self.stash.clear();
     }
 
-    /// The length in bytes of the message that is next, if there is one; the rest of it where it was
-    /// read in part.
+    /// The length in bytes of the message that is next, if there is one; the rest of it where it
+    /// was read in part.
     ///
     /// # Errors
     /// [`ErrorKind::Broken`].

@@ -98,8 +98,8 @@ impl Patience {
 
 /// The sending end of a channel.
 ///
-/// Messages arrive whole, once and in order, or not at all: a sender that is killed in the middle of
-/// one leaves nothing of it.
+/// Messages arrive whole, once and in order, or not at all: a sender that is killed in the middle
+/// of one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
     out: Writer<Out>,
@@ -154,8 +154,8 @@ impl Sender {
     }
 
     /// Adds a message to a batch, which the receiver sees with the next [`flush`](Self::flush) or
-    /// [`send`](Self::send), or once the ring is full. A batch that is not flushed is lost with this
-    /// process.
+    /// [`send`](Self::send), or once the ring is full. A batch that is not flushed is lost with
+    /// this process.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
