@@ -29,14 +29,13 @@ const ABANDONED: usize = 64;
 /// there; nothing is connected).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
-/// semaphore has a unit less; what is in a queue stays there. Of a signal --json tells the sender and
-/// the value too. While this waits for a FIFO it is a reader of it and
-/// reads nothing: hold it open yourself, or read it with -- CMD, for what is in a FIFO that nobody
-/// has open is lost. With a command it is held while that runs, and then given back: mutants, and
-/// units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's
-/// last owner died. Signals sent to this program are then passed on to the command. The unit of
-/// sem:KEY:N the kernel gives back, also if this program is killed; --all only looks at it, and
-/// takes nothing of it.
+/// semaphore has a unit less; what is in a queue stays there. Of a signal --json tells the sender
+/// and the value too. While this waits for a FIFO it is a reader of it and reads nothing: hold it
+/// open yourself, or read it with -- CMD, for what is in a FIFO that nobody has open is lost. With
+/// a command it is held while that runs, and then given back: mutants, and units of semaphores. The
+/// command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals
+/// sent to this program are then passed on to the command. The unit of sem:KEY:N the kernel gives
+/// back, also if this program is killed; --all only looks at it, and takes nothing of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
