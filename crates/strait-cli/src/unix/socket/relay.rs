@@ -179,7 +179,7 @@ fn receive(socket: &impl Carrier) -> Result<End, Failure> {
 }
 
 fn copy_in(socket: &impl Carrier) -> Result<End, Failure> {
-    // Not under the lock of standard output: when time runs out this program ends while this writes.
+    // Not under the lock of standard output: the program may end, in time, while this writes.
     let output = std::io::stdout().as_fd().try_clone_to_owned();
     let output = output.map_err(|error| Failure::io("write standard output", &error))?;
     let mut output = File::from(output);
