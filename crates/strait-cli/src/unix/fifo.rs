@@ -109,12 +109,12 @@ fn open(path: &Path) -> Result<Fifo, Failure> {
     Fifo::open(path).map_err(|error| {
         let shown = path.display();
         match error.kind() {
-            ErrorKind::NotFound => {
+            ErrorKind::NotFound => Failure::no_directory(path).unwrap_or_else(|| {
                 let word = quoted(&path.to_string_lossy());
-                let cure = format!("`strait fifo create {word}` makes a FIFO");
-                Failure::no_directory(path)
-                    .unwrap_or_else(|| Failure::new(format!("{shown}: no such file ({cure})")))
-            }
+                Failure::new(format!(
+                    "there is no FIFO {shown}: create it with `strait fifo create {word}`"
+                ))
+            }),
             ErrorKind::WrongKind => Failure::new(format!("{shown} is no FIFO: {}", error.why())),
             _ => Failure::of(error),
         }
