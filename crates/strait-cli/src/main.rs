@@ -18,6 +18,7 @@ mod value;
 mod verbs;
 
 use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -60,7 +61,13 @@ fn parse(arguments: &[OsString]) -> Result<(Cli, String), clap::Error> {
 
 /// Help goes to standard output, complaints to standard error; a closed one is no reason to panic.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    let _ = error.print();
+    let mut errors = std::io::stderr();
+    let _ = if error.use_stderr() && !errors.is_terminal() {
+        // In one call, so that what several say at once is not mixed; colours are a terminal's.
+        errors.write_all(error.render().to_string().as_bytes())
+    } else {
+        error.print()
+    };
     match u8::try_from(error.exit_code()) {
         Ok(0) => ExitCode::SUCCESS,
         // With `--index` a status of 2 would be the third object.

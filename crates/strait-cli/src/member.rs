@@ -27,7 +27,7 @@ use strait::unix::mqueue::Queue as PosixQueue;
 use strait::unix::msg::Receiving;
 use strait::unix::pipe::Reader;
 use strait::unix::sem::{self, Acquiring};
-use strait::unix::signal::{Receiver, Set, Signal};
+use strait::unix::signal::{Received, Receiver, Set, Signal};
 use strait::unix::socket::Address;
 use strait::wait::{self, Delay, Process, Waitable};
 
@@ -260,11 +260,11 @@ impl Member {
         })
     }
 
-    /// Takes what was won, where a wait only looks.
-    pub(crate) fn take(&self) -> Result<(), Failure> {
+    /// Takes what was won, where a wait only looks: a signal, which it then tells all of.
+    pub(crate) fn take(&self) -> Result<Option<Received>, Failure> {
         match self {
-            Self::Signal(receiver) => receiver.try_recv().map(drop).map_err(Failure::of),
-            _ => Ok(()),
+            Self::Signal(receiver) => receiver.try_recv().map_err(Failure::of),
+            _ => Ok(None),
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 /// What a duration looks like.
-const DURATION: &str = "write a number and a unit, such as 250ms, 5s, 10m or 1m30s";
+const DURATION: &str = "write a number and a unit, such as 250ms, 5s, 10m or 1m30s, or seconds";
 /// What a size looks like.
 const SIZE: &str = "write a whole number of bytes, such as 4096, 64K or 1M";
 /// The longest there is, 2^64 nanoseconds, in whole days.
 const DAYS_MAX: u64 = 213_503;
 
-/// A duration such as `250ms`, `5s`, `1.5h` or `1m30s`; a bare number is seconds.
+/// A duration such as `250ms`, `5s`, `1.5h` or `1m30s`; a bare number is seconds, as for sleep(1)
+/// and timeout(1).
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.starts_with('-') {
         return Err("a time cannot be negative".into());
@@ -30,7 +31,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             "h" => 3600.0,
             "d" => 86_400.0,
             "" if rest == text => 1.0,
-            "" => return Err(format!("`{rest}` at its end has no unit")),
+            "" => {
+                return Err(format!(
+                    "`{rest}` at its end has no unit, such as {rest}s or {rest}ms"
+                ));
+            }
             _ => return Err(format!("`{unit}` is no unit: ns, us, ms, s, m, h, d")),
         };
         sum = Duration::try_from_secs_f64(number * seconds)

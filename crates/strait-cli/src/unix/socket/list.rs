@@ -61,7 +61,7 @@ impl List {
 
 fn table() -> Result<String, Failure> {
     const FILE: &str = "/proc/net/unix";
-    let bytes = std::fs::read(FILE).map_err(|error| Failure::new(format!("{FILE}: {error}")))?;
+    let bytes = std::fs::read(FILE).map_err(|error| Failure::io(FILE, &error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -230,7 +230,9 @@ impl FromStr for Address {
             }
             _ if text.contains('/') => Ok(Self::Path(text.into())),
             Some(_) => inet(text),
-            None => Err(wrong("write /PATH, @NAME, tcp:HOST:PORT or vsock:CID:PORT")),
+            None => Err(wrong(&format!(
+                "write ./{text} for a path, or @NAME, tcp:HOST:PORT or vsock:CID:PORT"
+            ))),
         }
     }
 }
@@ -352,6 +354,8 @@ mod tests {
             "udp:[::1]:53".parse::<Address>().unwrap().to_string(),
             "[::1]:53"
         );
+        let error = "x".parse::<Address>().unwrap_err();
+        assert!(error.why().starts_with("write ./x for a path"), "{error}");
         for wrong in [
             "",
             "x",
