@@ -9,4 +9,4 @@ pub(crate) mod sem;
 pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod socket;
-mod text;
+pub(crate) mod text;

@@ -13,6 +13,7 @@ use strait::nt::Event;
 use strait::unix::socket::{Address, Bytes, Connected, Datagram, Options, Packets, Socket};
 use strait::{ErrorKind, nt};
 
+pub(crate) use self::list::address as address_in;
 use self::relay::{Carrier, End, relay, take_all};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};

@@ -1,21 +1,20 @@
 //! The program `strait`: objects of NT and of Linux from the shell. One file per verb.
 //!
-//! [`table`] is the one description of all verbs: parsing, help, completions and man pages come
-//! from it. A verb does its work through the library, prints through [`output`], and fails with a
-//! [`Failure`](failure::Failure) that names the thing, the cause and the cure.
+//! `table` is the one description of all verbs: parsing, help, completions and man pages come
+//! from it. A verb does its work through the library, prints through `output`, and fails with a
+//! `Failure` that names the thing, the cause and the cure.
 #![forbid(unsafe_code)]
 
 mod child;
 mod context;
 mod failure;
-mod member;
 mod objects;
 mod output;
 mod seen;
 mod table;
 mod unix;
-mod value;
 mod verbs;
+pub mod written;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -25,8 +24,11 @@ use clap::{CommandFactory, FromArgMatches};
 use self::context::Context;
 use self::failure::ERROR;
 use self::table::Cli;
+use self::written::{member, value};
 
-fn main() -> ExitCode {
+/// Does what this process's arguments say.
+#[must_use]
+pub fn main() -> ExitCode {
     // A side of a survey's pair is this program too.
     if let Some(end) = strait_bench::peer_main(strait_bench::TABLE) {
         return end;
