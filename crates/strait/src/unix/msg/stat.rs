@@ -143,7 +143,7 @@ fn list_failed(operation: &'static str, errno: Errno) -> Error {
 
 /// A row of `/proc/sysvipc/msg`: key, msqid, perms (octal), cbytes, qnum, lspid, lrpid, uid, gid,
 /// cuid, cgid, stime, rtime, ctime.
-fn row(line: &str) -> Option<Stat> {
+pub(crate) fn row(line: &str) -> Option<Stat> {
     let mut fields = line.split_whitespace();
     let key: i32 = fields.next()?.parse().ok()?;
     let id = fields.next()?.parse().ok()?;
