@@ -194,7 +194,7 @@ impl<'a> Corpus<'a> {
     fn keep(&self, program: &Path) -> Result<(), String> {
         let mut engine = self.engine(program);
         // How often something is reached does not count: the corpus is to stay small.
-        engine.args(["-merge=1", "-use_counters=0"]);
+        engine.args(["-set_cover_merge=1", "-use_counters=0"]);
         engine.args([&self.kept, &self.grown]);
         let status = engine.status().map_err(|error| format!("fuzz: {error}"))?;
         match status.success() {

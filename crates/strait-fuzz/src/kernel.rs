@@ -1,4 +1,4 @@
-//! What the kernel tells of others: addresses, signals, and texts of `/proc`.
+//! What the kernel tells of others: addresses, signals, texts of `/proc`, and the environment.
 
 use strait::kit;
 use strait::unix::socket::Address;
@@ -16,8 +16,12 @@ pub(crate) fn sockaddr(data: &[u8]) {
     if let Some(address) = kit::address(&raw) {
         let shown = address.to_string();
         // Of paths that are no UTF-8 a part is lost where they are shown.
-        if !matches!(address, Address::Path(_)) {
-            assert!(!shown.contains(char::is_control), "{shown:?}");
+        let is_path = matches!(address, Address::Path(_));
+        assert!(is_path || !shown.contains(char::is_control), "{shown:?}");
+        if let Address::Abstract(name) = &address
+            && name.len() <= sockaddr::UNIX_MAX
+        {
+            assert_eq!(shown.parse().ok(), Some(address));
         }
     }
 }
@@ -30,6 +34,19 @@ pub(crate) fn siginfo(data: &[u8]) {
     let info = Info::of_bytes(&bytes);
     if let Ok(received) = kit::received(&info) {
         assert_eq!(received.signal.number(), info.number());
+    }
+}
+
+/// What a parent wrote into the environment.
+pub(crate) fn inherited(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    if let Ok((number, ..)) = kit::passed(text, "x") {
+        assert!(
+            text.contains(&number.unsigned_abs().to_string()),
+            "{text:?}"
+        );
     }
 }
 

@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     target("control", message::control),
     target("grammar", command::grammar),
     target("handle", message::handle),
+    target("inherited", kernel::inherited),
     target("line", command::line),
     target("message", message::message),
     target("name", names::name),

@@ -3,10 +3,13 @@
 //! What is read of other processes comes through the kernel, whose files and records no test can
 //! fill with any bytes; these take the bytes themselves.
 
+use std::path::PathBuf;
+
 use rustix::net::SocketAddrAny;
 use strait_sys::siginfo::Info;
 
 use crate::error::Result;
+use crate::object::{Rights, transfer};
 use crate::unix::socket::Address;
 use crate::unix::{msg, signal};
 
@@ -28,6 +31,14 @@ pub fn received(info: &Info) -> Result<signal::Received> {
 #[must_use]
 pub fn address(raw: &SocketAddrAny) -> Option<Address> {
     Address::of(raw)
+}
+
+/// What `STRAIT_HANDLES` says was passed under a name.
+///
+/// # Errors
+/// As for [`inherited`](crate::inherited).
+pub fn passed(given: &str, name: &str) -> Result<(i32, Rights, PathBuf)> {
+    transfer::passed(given, name)
 }
 
 /// A line of `/proc/sysvipc/msg`.

@@ -75,8 +75,10 @@ pub(crate) fn units(text: &str) -> Result<u32, String> {
 /// Permission bits in octal: read is looking, write is everything.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
-    let mode = u32::from_str_radix(digits, 8)
-        .map_err(|_| "write octal digits, such as 0600 or 0660".to_owned())?;
+    // A sign would be read too.
+    let mode = Some(digits).filter(|digits| !digits.starts_with('+'));
+    let mode = mode.and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    let mode = mode.ok_or("write octal digits, such as 0600 or 0660")?;
     if mode & !0o666 != 0 {
         return Err("only read and write mean something to an object: 0 to 0666".into());
     }
@@ -184,7 +186,7 @@ mod tests {
     fn modes_are_octal_and_have_no_execute_bits() {
         assert_eq!(mode("0640"), Ok(0o640));
         assert_eq!(mode("0o666"), Ok(0o666));
-        for wrong in ["", "8", "0700", "01666", "rw"] {
+        for wrong in ["", "8", "+600", "0o+600", "0700", "01666", "rw"] {
             assert!(mode(wrong).is_err(), "{wrong}");
         }
     }
