@@ -4,7 +4,7 @@
 //! `cargo xtask fuzz` looks for bytes that make one panic, hang or eat memory, led by coverage; the
 //! tests of this crate replay the corpus, `fuzz/corpus/NAME`, without it.
 //!
-//! A new target is a function, a row of [`TARGETS`], and a folder of the corpus with one file.
+//! A new target is a function, a row of `TARGETS`, and a folder of the corpus with one file.
 #![cfg(feature = "test-kit")]
 #![forbid(unsafe_code)]
 
