@@ -8,6 +8,8 @@ use crate::value::quoted;
 
 /// Exit status of a verb that neither waits nor runs a command.
 pub(crate) const FAILED: u8 = 1;
+/// Exit status for wrong arguments.
+pub(crate) const USAGE: u8 = 2;
 /// Exit status when time ran out.
 pub(crate) const TIMED_OUT: u8 = 124;
 /// Exit status of errors where other statuses have a meaning: 0 to 123 are a command's or an index.

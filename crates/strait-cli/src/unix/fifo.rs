@@ -112,7 +112,8 @@ fn open(path: &Path) -> Result<Fifo, Failure> {
         let shown = path.display();
         match error.kind() {
             ErrorKind::NotFound => Failure::new(format!(
-                "{shown}: no such file (`strait fifo create {shown}` makes a FIFO)"
+                "there is no FIFO {shown}: create it with `strait fifo create {}`",
+                value::quoted(&path.to_string_lossy())
             )),
             ErrorKind::WrongKind => Failure::new(format!("{shown} is no FIFO: {}", error.why())),
             _ => Failure::of(error),

@@ -34,7 +34,7 @@ use strait::wait::{self, Delay, Process, Waitable};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{self, Side};
-use crate::unix::{fifo, key, mqueue, msg, signal, socket};
+use crate::unix::{fifo, key, mqueue, msg, signal, socket, system_v};
 use crate::value;
 
 /// What was written.
@@ -193,7 +193,7 @@ impl Context {
                     Undo::Never => sem::down(*number),
                     Undo::AtEnd => sem::down(*number).undo(),
                 };
-                let unit = crate::unix::sem::find(key)?.acquiring(&[op]);
+                let unit = system_v::find::<sem::Set>(key)?.acquiring(&[op]);
                 Member::Unit(unit.map_err(Failure::of)?)
             }
             Written::Fifo(path) => Member::Fifo(fifo::to_wait(path)?),

@@ -48,9 +48,10 @@
 //! ```
 //! Source: mq_overview(7), mq_open(3), mq_send(3), mq_receive(3), mq_unlink(3).
 
+mod limits;
+
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -63,17 +64,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::Birth;
 use crate::object::wait::{Member, Waitable};
 
+pub use self::limits::{Limits, limits, list};
 pub use strait_sys::mqueue::Access;
 
 /// The highest priority: below `MQ_PRIO_MAX`.
 pub const PRIORITY_MAX: u32 = 32_767;
+/// What [`Queue::bytes_max`] is called, for messages to people.
+pub const MESSAGE_LIMIT: &str = "the queue's mq_msgsize, given when it was made";
 /// The longest name, in bytes, without the slash.
 pub const NAME_MAX: usize = 255;
-
-/// Where the kernel shows the queues of this IPC namespace, if somebody mounted it.
-const SHOWN: &str = "/dev/mqueue";
-/// How often finding a queue that comes and goes is tried.
-const TRIES: u32 = 100;
 
 /// A queue. Dropping it closes the descriptor; the queue stays while it has a name.
 #[derive(Debug)]
@@ -222,19 +221,12 @@ impl Options {
     /// As [`create`](Self::create), but for a queue of that name, and as [`open`](Self::open);
     /// [`ErrorKind::Busy`] if it came and went a hundred times meanwhile.
     pub fn create_or_open(&self, name: &str) -> Result<(Queue, Birth)> {
-        for _ in 0..TRIES {
-            match self.create(name) {
-                Err(error) if error.kind() == ErrorKind::Exists => {}
-                other => return other.map(|queue| (queue, Birth::Created)),
-            }
-            match self.open(name) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return other.map(|queue| (queue, Birth::Opened)),
-            }
-        }
-        let subject = format!("POSIX queue {}", shown(name));
-        Err(Error::new(ErrorKind::Busy, "create", subject)
-            .because("others make and unlink it all the time"))
+        let found = Birth::settle(|| self.create(name), || self.open(name))?;
+        found.ok_or_else(|| {
+            let subject = format!("POSIX queue {}", shown(name));
+            Error::new(ErrorKind::Busy, "create", subject)
+                .because("others make and unlink it all the time")
+        })
     }
 
     /// Opens the queue of that name; room and mode do not matter.
@@ -261,33 +253,6 @@ pub fn unlink(name: &str) -> Result<()> {
     let path = checked_name("unlink", name)?;
     mqueue::unlink(&path).map_err(|errno| fail("unlink", &shown(name), errno))
 }
-
-/// The names of all queues of this IPC namespace, from `/dev/mqueue`.
-///
-/// # Errors
-/// [`ErrorKind::Unsupported`] where that is not mounted: the kernel has no other list.
-pub fn list() -> Result<Vec<String>> {
-    // A directory that nobody mounted anything on is not one of queues.
-    let mounted = rustix::fs::statfs(SHOWN).is_ok_and(|stat| stat.f_type == MQUEUE_MAGIC);
-    if !mounted {
-        let why = "the kernel lists them only there: `mkdir -p /dev/mqueue && mount -t mqueue \
-                   none /dev/mqueue`";
-        return Err(Error::new(ErrorKind::Unsupported, "list POSIX queues in", SHOWN).because(why));
-    }
-    let entries = Path::new(SHOWN).read_dir().map_err(|error| {
-        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        Error::kernel(errno, "list POSIX queues in", SHOWN)
-    })?;
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let mut names: Vec<_> = names
-        .map(|name| format!("/{}", name.to_string_lossy()))
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
-/// `MQUEUE_MAGIC` of the kernel's `ipc/mqueue.c`.
-const MQUEUE_MAGIC: i64 = 0x1980_0202;
 
 impl Queue {
     /// Options to make or open a queue: to send and receive, with the default room, mode 0600.
@@ -552,7 +517,7 @@ impl Queue {
             return error;
         }
         error.because(format!(
-            "{len} bytes, and its messages have at most {}",
+            "{len} bytes; the limit is {}: {MESSAGE_LIMIT}",
             self.bytes_max
         ))
     }
