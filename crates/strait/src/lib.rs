@@ -7,6 +7,9 @@
 
 mod error;
 pub mod inspect;
+#[cfg(feature = "test-kit")]
+#[doc(hidden)]
+pub mod kit;
 pub mod nt;
 mod object;
 pub mod unix;

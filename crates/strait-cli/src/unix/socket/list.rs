@@ -77,6 +77,11 @@ pub(super) fn has(name: &[u8]) -> Result<bool, Failure> {
     Ok(table()?.lines().filter_map(read).any(is_it))
 }
 
+/// The address in a line, if it has one.
+pub(crate) fn address(line: &str) -> Option<&str> {
+    read(line).map(|seen| seen.name)
+}
+
 /// A line: address, references, protocol, flags, type, state, inode, and a name if it has one.
 fn read(line: &str) -> Option<Seen<'_>> {
     let mut fields = line.splitn(7, ' ').filter(|field| !field.is_empty());

@@ -16,6 +16,7 @@ use strait::nt::Event;
 use strait::unix::socket::{Address, Bytes, Connected, Datagram, Options, Packets, Socket};
 
 use self::address::{Told, first_of};
+pub(crate) use self::list::address as address_in;
 use self::relay::{Carrier, End, in_time, relay, take_all};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};

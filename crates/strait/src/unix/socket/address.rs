@@ -86,7 +86,7 @@ impl Address {
     }
 
     /// What came from the kernel; `None` for a family that is not ours.
-    pub(super) fn of(address: &SocketAddrAny) -> Option<Self> {
+    pub(crate) fn of(address: &SocketAddrAny) -> Option<Self> {
         Some(match decode(address) {
             Name::Unnamed => Self::Unnamed,
             Name::Path(path) => Self::Path(OsStr::from_bytes(path).into()),
