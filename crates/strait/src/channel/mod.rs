@@ -50,6 +50,7 @@
 mod connect;
 mod door;
 mod hello;
+pub(crate) mod hub;
 mod layout;
 mod link;
 mod memory;
@@ -150,6 +151,10 @@ impl Options {
     pub const fn shareable(mut self, shareable: bool) -> Self {
         self.shareable = shareable;
         self
+    }
+
+    pub(crate) const fn spin_policy(&self) -> Spin {
+        self.spin
     }
 
     fn shape(&self) -> Result<Shape> {
