@@ -53,6 +53,8 @@ mod hello;
 pub(crate) mod hub;
 mod layout;
 mod link;
+mod listener;
+mod mailbox;
 mod memory;
 mod park;
 mod receiver;
@@ -65,6 +67,7 @@ use self::connect::{establish_accepting, establish_connecting};
 #[doc(hidden)]
 pub use self::hello::fuzz_hello;
 pub use self::link::Peer;
+pub use self::listener::Listener;
 pub use self::park::Spin;
 pub use self::receiver::{Part, Receiver, Taken};
 pub use self::sender::Sender;

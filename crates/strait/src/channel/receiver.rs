@@ -88,8 +88,8 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Receiver {
     input: Reader<In>,
-    waiter: Waiter<Place>,
-    link: Arc<Link>,
+    pub(crate) waiter: Waiter<Place>,
+    pub(crate) link: Arc<Link>,
     /// Bytes of the first record that were read already.
     offset: u64,
     /// How waits see it.
@@ -221,13 +221,23 @@ impl Receiver {
                 Ok(None) => Err(self.lied(Lie("what it published was taken back"))),
                 Err(lie) => Err(self.lied(lie)),
             },
-            Waited::Over if self.link.is_broken() => Err(self.link.error(ErrorKind::Broken, RECV)),
-            Waited::Over if self.total.is_none() && self.link.peer_says(CLOSED) => Ok(Found::End),
-            Waited::Over => Err(self
-                .link
-                .error(ErrorKind::PeerGone, RECV)
-                .because("its process went without closing")),
+            Waited::Over => self.over().map(|_| Found::End),
         }
+    }
+
+    /// How the end is to be told: in order, or not.
+    #[cold]
+    pub(crate) fn over(&self) -> Result<Taken> {
+        if self.link.is_broken() {
+            return Err(self.link.error(ErrorKind::Broken, RECV));
+        }
+        if self.total.is_none() && self.link.peer_says(CLOSED) {
+            return Ok(Taken::End);
+        }
+        Err(self
+            .link
+            .error(ErrorKind::PeerGone, RECV)
+            .because("its process went without closing"))
     }
 
     /// A message of several records, or with something beside its bytes.
@@ -325,8 +335,8 @@ impl Receiver {
         self.stash.clear();
     }
 
-    /// The length in bytes of the message that is next, if there is one; the rest of it where it was
-    /// read in part.
+    /// The length in bytes of the message that is next, if there is one; the rest of it where it
+    /// was read in part.
     ///
     /// # Errors
     /// [`ErrorKind::Broken`].
@@ -468,7 +478,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn too_long(&self, len: u64, room: usize) -> Error {
+    pub(crate) fn too_long(&self, len: u64, room: usize) -> Error {
         self.link.error(ErrorKind::TooLong, RECV).because(format!(
             "the message has {len} bytes, and the room is for {room}"
         ))

@@ -107,13 +107,13 @@ impl Patience {
 
 /// The sending end of a channel.
 ///
-/// Messages arrive whole, once and in order, or not at all: a sender that is killed in the middle of
-/// one leaves nothing of it.
+/// Messages arrive whole, once and in order, or not at all: a sender that is killed in the middle
+/// of one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
     out: Writer<Out>,
-    waiter: Waiter<Place>,
-    link: Arc<Link>,
+    pub(crate) waiter: Waiter<Place>,
+    pub(crate) link: Arc<Link>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
@@ -163,8 +163,8 @@ impl Sender {
     }
 
     /// Adds a message to a batch, which the receiver sees with the next [`flush`](Self::flush) or
-    /// [`send`](Self::send), or once the ring is full. A batch that is not flushed is lost with this
-    /// process.
+    /// [`send`](Self::send), or once the ring is full. A batch that is not flushed is lost with
+    /// this process.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -361,7 +361,7 @@ impl Sender {
     }
 
     #[cold]
-    fn gone(&self, operation: &'static str) -> crate::error::Error {
+    pub(crate) fn gone(&self, operation: &'static str) -> crate::error::Error {
         if self.link.is_broken() {
             return self.link.error(ErrorKind::Broken, operation);
         }
