@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 const CONNECT: &str = "connect channel";
 const ACCEPT: &str = "accept channel";
 
+/// Files that come with a greeting: memory, bells, door, and what the channel's user sends.
+const FILES_MAX: usize = 4;
+
 /// A hello that was sent, and waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Greeting {
@@ -44,6 +47,16 @@ pub(crate) fn greet(
     role: u32,
     payload: &[u8],
 ) -> Result<Greeting> {
+    greet_with(socket, options, role, (payload, None))
+}
+
+/// [`greet`], with a file for whoever uses the channel beside the payload.
+pub(crate) fn greet_with(
+    socket: &OwnedFd,
+    options: &Options,
+    role: u32,
+    (payload, beside): (&[u8], Option<BorrowedFd<'_>>),
+) -> Result<Greeting> {
     if payload.len() > PAYLOAD_MAX {
         return Err(Error::new(ErrorKind::TooLong, CONNECT, "").because(format!(
             "{} bytes go with a connection at most, not {}",
@@ -64,7 +77,9 @@ pub(crate) fn greet(
         door: None,
         payload: payload.to_vec(),
     };
-    pass::send(socket.as_fd(), &hello.encode(), &[for_peer.as_fd()]).map_err(&fail)?;
+    let mut files = vec![for_peer.as_fd()];
+    files.extend(beside);
+    pass::send(socket.as_fd(), &hello.encode(), &files).map_err(&fail)?;
     Ok(Greeting {
         own,
         map,
@@ -84,6 +99,11 @@ fn peer_of(socket: &OwnedFd, verb: &'static str, keep: bool) -> Result<Peer> {
             .then(|| sockopt::peer_pidfd(socket.as_fd()).ok())
             .flatten(),
     })
+}
+
+/// Whose process listens at the other end.
+pub(crate) fn uid_of(socket: &OwnedFd) -> Result<u32> {
+    Ok(peer_of(socket, CONNECT, false)?.uid)
 }
 
 /// Receives one message of the handshake.
@@ -111,7 +131,7 @@ fn hear_now(
 ) -> Result<Option<(Hello, Vec<OwnedFd>)>> {
     let mut bytes = [0; HEAD_LEN + PAYLOAD_MAX];
     let (len, files) = loop {
-        match pass::recv(socket.as_fd(), &mut bytes, 3) {
+        match pass::recv(socket.as_fd(), &mut bytes, FILES_MAX) {
             Ok(heard) => break heard,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(None),
@@ -148,6 +168,13 @@ fn await_readable(socket: &OwnedFd, verb: &'static str, until: Option<Deadline>)
     }
 }
 
+/// What came of a hello.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Welcome(Channel, Payload, Option<OwnedFd>),
+    Refusal(u32, Payload),
+}
+
 /// Receives the welcome and begins the session.
 ///
 /// # Errors
@@ -158,39 +185,51 @@ pub(crate) fn establish_connecting(
     greeting: Greeting,
     until: Option<Deadline>,
 ) -> Result<(Channel, Payload)> {
+    let peer = peer_of(&socket, CONNECT, false)?.pid;
+    match answered(socket, options, greeting, until)? {
+        Answer::Welcome(channel, payload, _) => Ok((channel, payload)),
+        Answer::Refusal(code, payload) => {
+            Err(
+                Error::new(ErrorKind::Refused, CONNECT, format!("process {peer}"))
+                    .because(refusal(code, &payload)),
+            )
+        }
+    }
+}
+
+/// Receives the answer, whichever it is.
+pub(crate) fn answered(
+    socket: OwnedFd,
+    options: &Options,
+    greeting: Greeting,
+    until: Option<Deadline>,
+) -> Result<Answer> {
     let peer = peer_of(&socket, CONNECT, options.shareable)?;
     let (hello, files) = hear(&socket, &peer, CONNECT, until)?;
     match hello.verb {
         Verb::Welcome => {}
-        Verb::Refusal(code) => {
-            return Err(
-                Error::new(ErrorKind::Refused, CONNECT, format!("process {}", peer.pid))
-                    .because(refusal(code, &hello.payload)),
-            );
-        }
+        Verb::Refusal(code) => return Ok(Answer::Refusal(code, hello.payload)),
         Verb::Hello => return Err(broken(CONNECT, &peer, "it does not answer a greeting")),
     }
+    let wrong = |why| broken(CONNECT, &peer, why);
     let mut files = files.into_iter();
-    let (Some(theirs), Some(bells), door, None) =
-        (files.next(), files.next(), files.next(), files.next())
-    else {
-        return Err(broken(
-            CONNECT,
-            &peer,
-            "its welcome comes without its memory",
-        ));
+    let (Some(theirs), Some(bells)) = (files.next(), files.next()) else {
+        return Err(wrong("its welcome comes without its memory"));
     };
     if hello.role != greeting.role {
-        return Err(broken(CONNECT, &peer, "it serves something else"));
+        return Err(wrong("it serves something else"));
     }
-    let wrong = |why| broken(CONNECT, &peer, why);
     let their_map = memory::map_theirs(&theirs, hello.shape).map_err(wrong)?;
     let bell_map = memory::map_bells(&bells).map_err(wrong)?;
-    let door = match (hello.door, door) {
-        (Some(bit), Some(file)) => Some(Knocker::received(&file, bit).map_err(wrong)?),
-        (None, None) => None,
-        _ => return Err(wrong("its welcome comes without its doorbell")),
+    let door = match hello.door {
+        None => None,
+        Some(bit) => {
+            let file = files.next();
+            let file = file.ok_or_else(|| wrong("its welcome comes without its doorbell"))?;
+            Some(Knocker::received(&file, bit).map_err(wrong)?)
+        }
     };
+    let beside = files.next();
     let made = Made {
         socket,
         own: (greeting.map, greeting.shape),
@@ -205,7 +244,8 @@ pub(crate) fn establish_connecting(
         fenceable: hello.fenceable,
         peer,
     };
-    Ok((begin(made, options, door)?, hello.payload))
+    let channel = begin(made, options, door)?;
+    Ok(Answer::Welcome(channel, hello.payload, beside))
 }
 
 fn refusal(code: u32, payload: &[u8]) -> String {
@@ -231,7 +271,7 @@ pub(crate) fn establish_accepting(
     match decide(&asked.payload) {
         Ok(payload) => {
             let said = std::mem::take(&mut asked.payload);
-            Ok((asked.welcome(options, payload, None)?, said))
+            Ok((asked.welcome(options, (payload, None), None)?, said))
         }
         Err(code) => {
             let shown = format!("process {}", asked.peer.pid);
@@ -282,6 +322,8 @@ pub(crate) struct Asked {
     fenceable: bool,
     theirs: OwnedFd,
     pub(crate) payload: Payload,
+    /// The file that the client sent for whoever uses the channel.
+    pub(crate) beside: Option<OwnedFd>,
 }
 
 impl Asked {
@@ -295,13 +337,15 @@ impl Asked {
         if hello.verb != Verb::Hello {
             return Err(wrong("it does not begin with a greeting"));
         }
-        let Ok([theirs]) = <[OwnedFd; 1]>::try_from(files) else {
+        let mut files = files.into_iter();
+        let (Some(theirs), beside, None) = (files.next(), files.next(), files.next()) else {
             return Err(wrong("its greeting comes without its memory"));
         };
         if hello.role != role {
             return Err(wrong("it wants something else"));
         }
         Ok(Self {
+            beside,
             socket,
             peer,
             role,
@@ -334,7 +378,7 @@ impl Asked {
     pub(crate) fn welcome(
         self,
         options: &Options,
-        payload: Payload,
+        (payload, beside): (Payload, Option<BorrowedFd<'_>>),
         door: Option<(&Door, u32)>,
     ) -> Result<Channel> {
         let shape = options.shape()?;
@@ -356,6 +400,7 @@ impl Asked {
         };
         let mut files = vec![for_peer.as_fd(), bells.as_fd()];
         files.extend(door.map(|(door, _)| door.file()));
+        files.extend(beside);
         self.answer(&hello, &files)?;
         let theirs = self.theirs;
         let made = Made {

@@ -47,7 +47,7 @@
 //! any length, those beyond a quarter of the ring go in pieces. A session costs both sides together
 //! two rings and three pages.
 
-mod connect;
+pub(crate) mod connect;
 mod door;
 mod hello;
 pub(crate) mod hub;
@@ -59,7 +59,7 @@ mod memory;
 mod park;
 mod receiver;
 mod ring;
-mod sender;
+pub(crate) mod sender;
 mod wait;
 mod watch;
 
@@ -154,6 +154,11 @@ impl Options {
     pub const fn shareable(mut self, shareable: bool) -> Self {
         self.shareable = shareable;
         self
+    }
+
+    /// Whether they are within their limits.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.shape().map(drop)
     }
 
     pub(crate) const fn spin_policy(&self) -> Spin {

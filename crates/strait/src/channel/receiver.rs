@@ -413,6 +413,29 @@ impl Receiver {
         }
     }
 
+    /// [`poll`](Self::poll) that waits.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(crate) fn recv_growing(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Taken> {
+        loop {
+            match self.poll(buffer)? {
+                Taken::TimedOut => {}
+                taken => return Ok(taken),
+            }
+            match self.await_record(patience)? {
+                Found::Record(_) => {}
+                Found::End => return Ok(Taken::End),
+                Found::TimedOut => return Ok(Taken::TimedOut),
+            }
+        }
+    }
+
     #[cold]
     fn grow(&self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
         if len > self.message_max as u64 {

@@ -136,6 +136,60 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         }
     }
 
+    /// Receives what comes next from that session alone. `None`: nothing came in time.
+    pub(crate) fn next_of(
+        &mut self,
+        session: &Arc<Session<T>>,
+        patience: Patience,
+    ) -> Option<Event> {
+        loop {
+            let notes = self.shared.notes.load(Ordering::Acquire);
+            if notes & CLOSED != 0 {
+                return Some(Event::Closed);
+            }
+            if !self.take(session) {
+                // Another thread has it, for a moment.
+                if patience.is_over() {
+                    return None;
+                }
+                std::thread::yield_now();
+                continue;
+            }
+            if let Some(event) = self.serve() {
+                return Some(event);
+            }
+            let is_ready = || {
+                (!session.is_blocked() && session.has_arrivals())
+                    || session.knocker.is_marked()
+                    || self.shared.notes.load(Ordering::Acquire) & CLOSED != 0
+            };
+            if patience.is_over() && !is_ready() {
+                return None;
+            }
+            let waited = self.waiter.wait(is_ready, || false, patience.deadline());
+            self.waiter.park.awake();
+            session.knocker.unmark();
+            if waited != Waited::Ready {
+                return None;
+            }
+        }
+    }
+
+    /// Takes that session in hand, unless another thread has it.
+    fn take(&mut self, session: &Arc<Session<T>>) -> bool {
+        if self.holds() && Arc::ptr_eq(self.session(), session) {
+            return true;
+        }
+        self.leave();
+        let Some(receiver) = session.claim() else {
+            return false;
+        };
+        self.served = false;
+        self.waiter.park.hold(Some(session.clone()));
+        self.current = Some((session.clone(), Some(receiver)));
+        true
+    }
+
     /// Whether this thread may keep a session in hand: not where others could take it.
     fn keeps(&self) -> bool {
         self.shared.attendants.load(Ordering::Relaxed) == 1

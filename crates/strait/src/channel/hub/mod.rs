@@ -14,7 +14,7 @@ mod session;
 mod tests;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -235,7 +235,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
     pub(crate) fn welcome(
         &self,
         asked: Asked,
-        payload: connect::Payload,
+        payload: (connect::Payload, Option<BorrowedFd<'_>>),
         user: T,
     ) -> Result<Arc<Session<T>>> {
         welcome(&self.shared, asked, payload, user)
@@ -251,7 +251,7 @@ impl<T: Send + Sync + 'static> Drop for Hub<T> {
 fn welcome<T: Send + Sync>(
     shared: &Shared<T>,
     asked: Asked,
-    payload: connect::Payload,
+    payload: (connect::Payload, Option<BorrowedFd<'_>>),
     user: T,
 ) -> Result<Arc<Session<T>>> {
     let (hall, bit) = match shared.reserve(asked.peer.uid) {

@@ -191,6 +191,12 @@ impl<T> Session<T> {
         self.link.leave();
     }
 
+    /// The client broke the protocol of whoever uses the session: it ends.
+    #[cold]
+    pub(crate) fn break_off(&self, why: &'static str) {
+        let _ = self.link.break_off("receive", why);
+    }
+
     /// An error about the session.
     pub(crate) fn error(&self, kind: ErrorKind, operation: &'static str) -> crate::error::Error {
         self.link.error(kind, operation)

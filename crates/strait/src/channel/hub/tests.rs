@@ -77,7 +77,7 @@ impl Scene {
             loop {
                 match attendant.next(Patience::Forever) {
                     Some(Event::Asked(asked)) => {
-                        let _ = hub.welcome(*asked, b"welcome".to_vec(), 0);
+                        let _ = hub.welcome(*asked, (b"welcome".to_vec(), None), 0);
                     }
                     Some(Event::Message(len)) => {
                         messages += 1;
