@@ -49,6 +49,7 @@
 
 mod connect;
 mod door;
+pub(crate) mod flow;
 mod hello;
 mod layout;
 mod link;

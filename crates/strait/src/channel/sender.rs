@@ -25,7 +25,7 @@ pub(crate) struct Out {
     ring: Window,
     capacity: u64,
     head: Fixed<u64>,
-    tail: Fixed<u64, ReadOnly>,
+    pub(super) tail: Fixed<u64, ReadOnly>,
 }
 
 impl Out {
@@ -102,13 +102,13 @@ impl Patience {
 /// one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
-    out: Writer<Out>,
-    waiter: Waiter<Place>,
-    link: Arc<Link>,
+    pub(super) out: Writer<Out>,
+    pub(super) waiter: Waiter<Place>,
+    pub(super) link: Arc<Link>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 const SEND: &str = "send";
