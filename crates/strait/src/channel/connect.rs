@@ -147,7 +147,8 @@ pub(crate) fn establish_connecting(
         Verb::Refusal(code) => {
             return Err(
                 Error::new(ErrorKind::Refused, CONNECT, format!("process {}", peer.pid))
-                    .because(refusal(code, &hello.payload)),
+                    .because(refusal(code, &hello.payload))
+                    .with_status(code),
             );
         }
         Verb::Hello => return Err(broken(CONNECT, &peer, "it does not answer a greeting")),

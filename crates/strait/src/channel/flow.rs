@@ -55,19 +55,6 @@ pub(crate) struct Pace<'a> {
     pub(crate) stop: &'a dyn Fn() -> bool,
 }
 
-impl Pace<'_> {
-    /// Waits for good.
-    pub(crate) const PATIENT: Self = Pace {
-        now: false,
-        stop: &|| false,
-    };
-    /// Does not wait.
-    pub(crate) const NOW: Self = Pace {
-        now: true,
-        stop: &|| false,
-    };
-}
-
 /// What a look found.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Seen {
@@ -127,10 +114,6 @@ impl Inflow {
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.receiver.link
-    }
-
-    pub(crate) fn receiver(&self) -> &Receiver {
-        &self.receiver
     }
 
     /// Reads into `buffer`; `None` if there is nothing and the pace is not to wait.
@@ -360,6 +343,8 @@ impl Inflow {
             first &= returned.more;
         }
         let _ = self.next()?;
+        let unread = self.receiver.input.unread();
+        unread.map_err(|lie| self.lied(lie))?;
         let (mut at, mut offset) = (self.receiver.input.position(), self.receiver.offset);
         let mut rest = self.rest;
         // As many as the ring holds.
@@ -489,10 +474,6 @@ impl Outflow {
             waiting: Arc::default(),
             sender,
         })
-    }
-
-    pub(crate) fn sender(&self) -> &Sender {
-        &self.sender
     }
 
     /// True while a write waits for the reader, and this is in use.

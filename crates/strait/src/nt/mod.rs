@@ -138,6 +138,7 @@ macro_rules! waiting_handle {
 pub mod event;
 pub mod event_pair;
 pub mod mutant;
+pub mod pipe;
 pub mod section;
 pub mod semaphore;
 pub mod status;
