@@ -12,9 +12,7 @@ use strait_sys::cell::ReadOnly;
 use strait_sys::kill;
 use strait_sys::map::Fixed;
 
-use crate::channel::layout::{
-    CLOSED, CUT, DEAF, Header, OFFSET, READ, UNIT, WANTS, WRITTEN, span,
-};
+use crate::channel::layout::{CLOSED, CUT, DEAF, Header, OFFSET, READ, UNIT, WANTS, WRITTEN, span};
 use crate::channel::link::Link;
 use crate::channel::park::Waited;
 use crate::channel::receiver::{Part, Receiver};
@@ -207,7 +205,10 @@ impl Inflow {
                 if unit == Unit::Message && torn {
                     done = 0;
                     if begun {
-                        return Ok(Some(Part { len: 0, more: false }));
+                        return Ok(Some(Part {
+                            len: 0,
+                            more: false,
+                        }));
                     }
                 }
                 continue;
@@ -217,9 +218,8 @@ impl Inflow {
                 continue;
             }
             let left = self.check(header)?;
-            let len = usize::try_from(left).map_or(buffer.len() - done, |left| {
-                left.min(buffer.len() - done)
-            });
+            let len = usize::try_from(left)
+                .map_or(buffer.len() - done, |left| left.min(buffer.len() - done));
             let offset = self.receiver.offset;
             self.receiver
                 .input
@@ -241,7 +241,10 @@ impl Inflow {
                 self.rest = None;
             }
             if unit == Unit::Message && ends {
-                return Ok(Some(Part { len: done, more: false }));
+                return Ok(Some(Part {
+                    len: done,
+                    more: false,
+                }));
             }
             if done == buffer.len() {
                 let more = unit == Unit::Message;
@@ -525,12 +528,7 @@ impl Outflow {
         self.quota.saturating_sub(self.unread())
     }
 
-    fn write_waiting(
-        &mut self,
-        data: &[u8],
-        unit: Unit,
-        pace: Pace<'_>,
-    ) -> Result<usize, Ended> {
+    fn write_waiting(&mut self, data: &[u8], unit: Unit, pace: Pace<'_>) -> Result<usize, Ended> {
         if let Some(ended) = self.ended(false) {
             return Err(ended);
         }

@@ -11,7 +11,9 @@ use strait_sys::time::{self, Deadline};
 use strait_sys::{futex, membarrier};
 
 use crate::channel::hello::Shape;
-use crate::channel::layout::{CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell};
+use crate::channel::layout::{
+    CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell,
+};
 use crate::channel::memory::Files;
 use crate::channel::park::Park;
 use crate::channel::watch;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use strait_sys::Errno;
 use strait_sys::cell::ReadOnly;
 use strait_sys::futex::{self, Sleep};
 use strait_sys::map::Fixed;
-use strait_sys::Errno;
 
 use crate::channel::layout::{CLOSED, DEAF, HEAD, POSITION, TAIL};
 use crate::channel::link::{Link, Place};

@@ -41,7 +41,12 @@ pub fn anonymous(quota: usize) -> Result<(Reader, Writer)> {
             // The read end is the server's.
             server: reads,
         };
-        End::new(channel, facts, Arc::new(Mode::default()), "(anonymous)".into())
+        End::new(
+            channel,
+            facts,
+            Arc::new(Mode::default()),
+            "(anonymous)".into(),
+        )
     };
     Ok((
         Reader {

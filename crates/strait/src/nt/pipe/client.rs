@@ -167,7 +167,12 @@ impl Client {
             quota: nature.quota_in,
             server: false,
         };
-        let end = End::new(channel, facts, Arc::new(Mode::default()), name.shown.clone())?;
+        let end = End::new(
+            channel,
+            facts,
+            Arc::new(Mode::default()),
+            name.shown.clone(),
+        )?;
         Ok(Self { end, nature })
     }
 

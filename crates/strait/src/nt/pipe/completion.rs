@@ -90,7 +90,11 @@ impl Completions {
 
     /// Adds a packet of the caller's own. NT: PostQueuedCompletionStatus.
     pub fn post(&self, key: usize, id: u64) {
-        let mut packets = self.0.packets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packets = self
+            .0
+            .packets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         packets.push_back(Completion { key, id });
         // An object of this process alone does not fail.
         let _ = signal::set(&self.0.filled.spot(0), "complete operation");
@@ -98,7 +102,11 @@ impl Completions {
 
     /// Takes the oldest packet, if there is one.
     pub fn try_next(&self) -> Option<Completion> {
-        let mut packets = self.0.packets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packets = self
+            .0
+            .packets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let packet = packets.pop_front();
         if packets.is_empty() {
             let _ = signal::reset(&self.0.filled.spot(0), "complete operation");

@@ -9,8 +9,8 @@ use crate::channel::layout::{CLOSED, WANTS};
 use crate::channel::link::Link;
 use crate::channel::{Part, Peer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nt::pipe::fault::{fault, unreadable, unwritable};
 use crate::nt::pipe::completion::Port;
+use crate::nt::pipe::fault::{fault, unreadable, unwritable};
 use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Run, Workers};
 use crate::nt::status::NtStatus;
 use crate::object::wait::source::Source;
@@ -220,9 +220,7 @@ impl End {
         let Some(mut input) = self.input(now) else {
             return Ok(None);
         };
-        let read = self.paced(now, stop, |pace| {
-            input.read(buffer, self.mode.unit(), pace)
-        });
+        let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
         drop(input);
         if !self.has_read() && matches!(read, Ok(Some(_))) {
             self.has_read.store(true, Ordering::Relaxed);
@@ -324,12 +322,7 @@ impl End {
             .map_err(|ended| unreadable(ended, FLUSH, &self.name))
     }
 
-    fn begin(
-        self: &Arc<Self>,
-        lane: &Arc<Lane>,
-        reader: bool,
-        run: Run,
-    ) -> Result<Operation> {
+    fn begin(self: &Arc<Self>, lane: &Arc<Lane>, reader: bool, run: Run) -> Result<Operation> {
         lane.begin(self.operation(reader), run)
     }
 

@@ -24,15 +24,13 @@ pub(super) struct PipeName {
 const PREFIX: &str = r"\\.\pipe\";
 
 impl PipeName {
-    pub(super) fn parse(
-        text: &str,
-        space: Option<&Namespace>,
-        verb: &'static str,
-    ) -> Result<Self> {
+    pub(super) fn parse(text: &str, space: Option<&Namespace>, verb: &'static str) -> Result<Self> {
         let invalid = |why: &str| Err(Error::new(ErrorKind::InvalidName, verb, text).because(why));
         let head = text.get(..PREFIX.len());
         if !head.is_some_and(|head| head.eq_ignore_ascii_case(PREFIX)) {
-            let host = text.strip_prefix(r"\\").and_then(|rest| rest.split_once('\\'));
+            let host = text
+                .strip_prefix(r"\\")
+                .and_then(|rest| rest.split_once('\\'));
             let is_remote = host.is_some_and(|(host, rest)| {
                 !matches!(host, "." | "?" | "") && rest.to_ascii_lowercase().starts_with(r"pipe\")
             });
@@ -155,12 +153,7 @@ pub(super) struct Nature {
 impl Nature {
     pub(super) fn encode(self) -> [u8; 24] {
         let mut bytes = [0; 24];
-        bytes[..4].copy_from_slice(&[
-            VERSION,
-            self.message.into(),
-            self.access.encode(),
-            self.max,
-        ]);
+        bytes[..4].copy_from_slice(&[VERSION, self.message.into(), self.access.encode(), self.max]);
         bytes[8..16].copy_from_slice(&self.quota_in.to_le_bytes());
         bytes[16..].copy_from_slice(&self.quota_out.to_le_bytes());
         bytes

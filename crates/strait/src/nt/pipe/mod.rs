@@ -229,7 +229,10 @@ impl Waitable for Readable {
 /// What the kernel answers when the directory is read.
 pub fn names(space: &Namespace) -> Result<Vec<String>> {
     let names = socket::names(space, Calling::Pipe)?;
-    Ok(names.iter().map(|name| format!(r"\\.\pipe\{name}")).collect())
+    Ok(names
+        .iter()
+        .map(|name| format!(r"\\.\pipe\{name}"))
+        .collect())
 }
 
 /// Whether everything was read, and the other end is closed.

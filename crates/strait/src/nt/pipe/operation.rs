@@ -227,7 +227,11 @@ impl Operation {
         if self.0.cancel() {
             Ok(())
         } else {
-            Err(fault(NtStatus::NOT_FOUND, "cancel pipe operation", &self.0.name))
+            Err(fault(
+                NtStatus::NOT_FOUND,
+                "cancel pipe operation",
+                &self.0.name,
+            ))
         }
     }
 }
@@ -321,8 +325,10 @@ impl Lane {
         let shared = begin.shared(Arc::downgrade(self))?;
         let mut work = self.work();
         if work.queue.len() >= PENDING_MAX {
-            return Err(Error::new(ErrorKind::Exhausted, "begin operation", &*shared.name)
-                .because(format!("{PENDING_MAX} operations are pending")));
+            return Err(
+                Error::new(ErrorKind::Exhausted, "begin operation", &*shared.name)
+                    .because(format!("{PENDING_MAX} operations are pending")),
+            );
         }
         if work.worker != Some(fork::generation()) {
             let lane = self.clone();

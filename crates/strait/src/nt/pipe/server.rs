@@ -149,9 +149,8 @@ impl ServerOptions {
     }
 
     fn nature(&self, name: &PipeName) -> Result<Nature> {
-        let invalid = |why: String| {
-            Err(fault(NtStatus::INVALID_PARAMETER, CREATE, &name.shown).because(why))
-        };
+        let invalid =
+            |why: String| Err(fault(NtStatus::INVALID_PARAMETER, CREATE, &name.shown).because(why));
         if self.read_mode == Some(ReadMode::Message) && !self.message {
             return invalid("a pipe of bytes has no messages to read".into());
         }
@@ -255,8 +254,11 @@ impl Pipe {
     pub(super) fn is_listening(&self) -> bool {
         // Not under the lock: the last handle of an instance may be dropped here.
         let all: Vec<_> = self.places().listening.iter().cloned().collect();
-        all.iter()
-            .any(|instance| instance.upgrade().is_some_and(|instance| instance.is_listening()))
+        all.iter().any(|instance| {
+            instance
+                .upgrade()
+                .is_some_and(|instance| instance.is_listening())
+        })
     }
 
     /// Takes the instance that has listened longest: a client is coming.
@@ -375,7 +377,9 @@ impl Server {
         loop {
             match session.connect() {
                 Ok(_) => break,
-                Err(error) if error.nt_status() == NtStatus::PIPE_CLOSING => session.disconnect()?,
+                Err(error) if error.nt_status() == NtStatus::PIPE_CLOSING => {
+                    session.disconnect()?
+                }
                 Err(error) => {
                     self.spare().get_or_insert(session);
                     return Err(error);

@@ -208,7 +208,11 @@ impl Session {
             return Ok(connection);
         }
         if self.mode().is_nowait() {
-            return Err(fault(NtStatus::PIPE_LISTENING, CONNECT, &self.instance.pipe.name));
+            return Err(fault(
+                NtStatus::PIPE_LISTENING,
+                CONNECT,
+                &self.instance.pipe.name,
+            ));
         }
         self.instance.await_client(&|| false)
     }
@@ -220,7 +224,11 @@ impl Session {
     /// (535) if a client is there already.
     pub fn connect_overlapped(&self) -> Result<Operation> {
         if self.instance.begin_connect()?.is_some() {
-            return Err(fault(NtStatus::PIPE_CONNECTED, CONNECT, &self.instance.pipe.name));
+            return Err(fault(
+                NtStatus::PIPE_CONNECTED,
+                CONNECT,
+                &self.instance.pipe.name,
+            ));
         }
         let waiting = Arc::downgrade(&self.instance);
         let begin = Begin {

@@ -178,10 +178,12 @@ impl Place<'_> {
         if self.space.scope() == Scope::Global {
             let peer = sockopt::peer_credentials(socket.as_fd()).map_err(fail)?;
             if peer.uid != found.st_uid {
-                return Err(Error::new(ErrorKind::Denied, verb, self.shown()).because(format!(
-                    "uid {} listens there, but the name is uid {}'s",
-                    peer.uid, found.st_uid
-                )));
+                return Err(
+                    Error::new(ErrorKind::Denied, verb, self.shown()).because(format!(
+                        "uid {} listens there, but the name is uid {}'s",
+                        peer.uid, found.st_uid
+                    )),
+                );
             }
         }
         Ok(socket)

@@ -16,9 +16,9 @@ use strait_sys::sockopt::{self, IntOption};
 use strait_sys::time::Deadline;
 
 use super::failure::{Patience, attempt, fail, rest, wait};
-use crate::object::space::claim::Claim;
 use super::{Address, Connected, Datagrams, Kind, Socket, shown};
 use crate::error::Result;
+use crate::object::space::claim::Claim;
 use crate::object::wait::{Member, Waitable};
 
 /// Connections that wait to be accepted, unless asked otherwise: the kernel allows no more than

@@ -116,8 +116,8 @@ use rustix::net::{
 use strait_sys::Errno;
 
 use self::failure::fail;
-use crate::object::space::claim::Claim;
 use crate::error::{Error, ErrorKind, Result};
+use crate::object::space::claim::Claim;
 use crate::object::transfer::HandleSocket;
 use crate::object::wait::{Member, Waitable};
 
