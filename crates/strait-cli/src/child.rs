@@ -5,8 +5,8 @@
 //! TSTP) reach the command without its help, being in the same process group. What another process
 //! sends is passed on; whether it was sent to the command as well cannot be seen, so a signal to
 //! the whole group may reach the command twice. While it waits to acquire, a signal does what it
-//! does to any program: [`Hold::win_any`] waits for it too, so that none falls between what was won
-//! and the command. (`wait --all` cannot: there one in that instant abandons what was won.)
+//! does to any program: [`Hold::win`] waits for it too, so that none falls between what was won and
+//! the command.
 //!
 //! The exit status of the command becomes this program's, as env(1) and timeout(1) have it: 128
 //! and the number for a signal, 126 if it cannot be run, 127 if it does not exist.
@@ -17,14 +17,14 @@ use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, getpid};
-use strait::wait::{self, Waitable, Won};
+use strait::wait::{self, AllWon, Readable, Waitable, Won};
 use strait_sys::sigaction::{self, Action};
 use strait_sys::siginfo::{Code, Fields, Info};
 use strait_sys::signal::{self, Change, Set, Signal};
 use strait_sys::sigsend::{self, Target};
 use strait_sys::{Errno, signalfd, spawn};
 
-use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND};
+use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND, answer};
 
 /// What would end this program, but for real-time signals, which are taken too, faults, limits of
 /// resources, and the signals of job control; and CONT, for a command that was stopped alone.
@@ -108,29 +108,54 @@ impl Hold {
         timeout: Option<Duration>,
         explain: impl Fn(strait::Error) -> Failure,
     ) -> Result<Option<Won>, Failure> {
-        let end = timeout.map(|timeout| (Instant::now(), timeout));
-        let left = || end.map(|(begin, timeout)| timeout.saturating_sub(begin.elapsed()));
+        self.win(timeout, |signal, left| {
+            let mut all = members.to_vec();
+            // Last: what is there at once is won.
+            all.push(&signal);
+            let won = wait::any_for(&all, left).map_err(&explain)?;
+            Ok(won.filter(|won| won.index < members.len()))
+        })
+    }
+
+    /// [`wait::all_for`], in the same way.
+    pub(crate) fn win_all(
+        &self,
+        members: &[&dyn Waitable],
+        timeout: Option<Duration>,
+        explain: impl Fn(strait::Error) -> Failure,
+    ) -> Result<Option<AllWon>, Failure> {
+        self.win(timeout, |signal, left| {
+            wait::all_unless(members, signal, left).map_err(&explain)
+        })
+    }
+
+    /// What `attempt` wins within the time that it is given, unless a signal comes first; again,
+    /// unless that ends this program, while there is time.
+    fn win<T>(
+        &self,
+        timeout: Option<Duration>,
+        attempt: impl Fn(Readable<'_>, Duration) -> Result<Option<T>, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        let begin = Instant::now();
+        let left = || timeout.map(|timeout| timeout.saturating_sub(begin.elapsed()));
         let fails = |errno: Errno| Failure {
-            message: format!("wait for signals: {}", std::io::Error::from(errno)),
+            message: format!("wait for signals: {}", answer(&errno.into())),
             status: ERROR,
         };
-        let descriptor = signalfd::create(self.taken).map_err(fails)?;
-        let signal = wait::readable(&descriptor);
-        let mut all = members.to_vec();
-        // Last: what is there at once is won.
-        all.push(&signal);
+        // One that was blocked before does nothing now.
+        let heard = self.taken.without(self.outside);
+        let descriptor = signalfd::create(heard).map_err(fails)?;
         loop {
-            let won = match left() {
-                Some(left) => wait::any_for(&all, left),
-                None => wait::any(&all).map(Some),
-            };
-            let won = won.map_err(&explain)?;
-            if won.is_none_or(|won| won.index < members.len()) {
+            let won = attempt(wait::readable(&descriptor), left().unwrap_or(Duration::MAX))?;
+            if won.is_some() {
                 return Ok(won);
             }
             // It ends this program here, or means nothing to it.
             signal::change_mask(Change::Replace, self.outside).map_err(fails)?;
             block(self.taken);
+            if left().is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
         }
     }
 
@@ -139,7 +164,11 @@ impl Hold {
         spawn::block_only(command, self.before);
         let mut child = command.spawn().map_err(|error| cannot(command, &error))?;
         let status = self.wait(&mut child).map_err(|error| Failure {
-            message: format!("wait for {}: {error}", command.get_program().display()),
+            message: format!(
+                "wait for {}: {}",
+                command.get_program().display(),
+                answer(&error)
+            ),
             status: ERROR,
         })?;
         let code = match (status.code(), status.signal()) {
@@ -237,7 +266,7 @@ fn cannot(command: &Command, error: &std::io::Error) -> Failure {
     let (status, why) = if error.kind() == std::io::ErrorKind::NotFound {
         (NOT_FOUND, "no such command".to_owned())
     } else {
-        (CANNOT_RUN, error.to_string())
+        (CANNOT_RUN, answer(error))
     };
     Failure {
         message: format!("run {program}: {why}"),

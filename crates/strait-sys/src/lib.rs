@@ -79,11 +79,13 @@ pub use rustix::io::Errno;
 pub type Result<T> = core::result::Result<T, Errno>;
 
 /// The errno of the libc call this thread has just made.
+#[cold]
 fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// Turns the -1 of a libc call into the errno behind it.
+#[inline]
 fn checked(result: core::ffi::c_long) -> Result<core::ffi::c_long> {
     if result == -1 {
         return Err(last_errno());

@@ -7,7 +7,7 @@
 //!
 //! `seccomp(2)`, `prctl(2)` under PR_SET_NO_NEW_PRIVS.
 
-use core::ffi::{c_long, c_ulong};
+use core::ffi::{c_int, c_long, c_ulong};
 use core::mem::offset_of;
 
 use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
@@ -26,7 +26,7 @@ pub const MSGCTL: c_long = libc::SYS_msgctl;
 /// The number of `unshare(2)`.
 pub const UNSHARE: c_long = libc::SYS_unshare;
 
-/// The most calls one filter denies.
+/// The most calls, or options, one filter denies.
 pub const CALLS_MAX: usize = 64;
 
 /// Answers these calls with `errno` from now on, in all threads of this process and its children.
@@ -39,7 +39,26 @@ pub fn deny(calls: &[c_long], errno: Errno) -> Result<()> {
     if calls.len() > CALLS_MAX {
         return Err(Errno::INVAL);
     }
-    let program = program(calls, errno)?;
+    install(&program(calls, errno)?)
+}
+
+/// `SO_PASSPIDFD` and `SO_PEERPIDFD`, which came with Linux 6.5.
+pub const PIDFD_OPTIONS: [c_int; 2] = [76, 77];
+
+/// Answers `getsockopt(2)` and `setsockopt(2)` for these options of `SOL_SOCKET` with `errno` from
+/// now on, as [`deny`] does.
+///
+/// # Errors
+///
+/// As for [`deny`].
+pub fn deny_socket_options(options: &[c_int], errno: Errno) -> Result<()> {
+    if options.len() > CALLS_MAX {
+        return Err(Errno::INVAL);
+    }
+    install(&options_program(options, errno)?)
+}
+
+fn install(program: &[sock_filter]) -> Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         filter: program.as_ptr().cast_mut(),
@@ -68,12 +87,49 @@ pub fn deny(calls: &[c_long], errno: Errno) -> Result<()> {
 fn program(calls: &[c_long], errno: Errno) -> Result<Vec<sock_filter>> {
     let number_at = offset_of!(libc::seccomp_data, nr);
     let number_at = u32::try_from(number_at).map_err(|_| Errno::INVAL)?;
-    let answer = libc::SECCOMP_RET_ERRNO | errno.raw_os_error().cast_unsigned();
+    let answer = answer(errno);
     let mut program = vec![instruction(BPF_LD | BPF_W | BPF_ABS, number_at, 0)?];
     for call in calls {
         let call = u32::try_from(*call).map_err(|_| Errno::INVAL)?;
         program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, call, 1)?);
         program.push(instruction(BPF_RET | BPF_K, answer, 0)?);
+    }
+    program.push(instruction(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0)?);
+    Ok(program)
+}
+
+fn answer(errno: Errno) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.raw_os_error().cast_unsigned()
+}
+
+/// For both calls: if the number is equal, and so is the level, and so is one of the options,
+/// return the errno; else allow.
+fn options_program(options: &[c_int], errno: Errno) -> Result<Vec<sock_filter>> {
+    let load = |at: usize| {
+        let at = u32::try_from(at).map_err(|_| Errno::INVAL)?;
+        instruction(BPF_LD | BPF_W | BPF_ABS, at, 0)
+    };
+    // An int is the lower half of an argument.
+    let half = if cfg!(target_endian = "big") { 4 } else { 0 };
+    let argument = |index: usize| load(offset_of!(libc::seccomp_data, args) + index * 8 + half);
+    let unless = |value: c_int, skip: usize| {
+        let skip = u8::try_from(skip).map_err(|_| Errno::INVAL)?;
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, value.cast_unsigned(), skip)
+    };
+    let mut program = Vec::new();
+    for call in [libc::SYS_getsockopt, libc::SYS_setsockopt] {
+        let call = c_int::try_from(call).map_err(|_| Errno::INVAL)?;
+        // To the next call: past the level, the option, and two instructions for each option.
+        let rest = 2 * options.len() + 1;
+        program.extend([
+            load(offset_of!(libc::seccomp_data, nr))?,
+            unless(call, rest + 2)?,
+        ]);
+        program.extend([argument(1)?, unless(libc::SOL_SOCKET, rest)?, argument(2)?]);
+        for option in options {
+            let deny = instruction(BPF_RET | BPF_K, answer(errno), 0)?;
+            program.extend([unless(*option, 1)?, deny]);
+        }
     }
     program.push(instruction(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0)?);
     Ok(program)

@@ -111,6 +111,7 @@ impl Signal {
     /// # Errors
     ///
     /// It is not in 1 to 64, or the C library keeps it for itself.
+    #[inline]
     pub fn new(number: i32) -> core::result::Result<Self, NotASignal> {
         match u8::try_from(number) {
             Ok(small @ 1..=31) => Ok(Self(small)),

@@ -26,6 +26,7 @@ pub enum Target {
 }
 
 impl Target {
+    #[inline]
     fn raw(self) -> c_int {
         match self {
             Self::Process(pid) => raw(pid),
@@ -36,6 +37,7 @@ impl Target {
     }
 }
 
+#[inline]
 fn raw(pid: Pid) -> c_int {
     pid.as_raw_nonzero().get()
 }
@@ -149,6 +151,7 @@ pub fn pidfd(
     checked(result).map(drop)
 }
 
+#[inline]
 fn number(signal: Option<Signal>) -> c_int {
     signal.map_or(0, Signal::number)
 }

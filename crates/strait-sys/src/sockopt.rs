@@ -15,6 +15,8 @@ const LABEL_MAX: usize = 4096;
 /// `SO_PASSPIDFD` and `SO_PEERPIDFD` of `asm-generic/socket.h` (Linux 6.5).
 const SO_PASSPIDFD: c_int = 76;
 const SO_PEERPIDFD: c_int = 77;
+/// `IPV6_MULTICAST_ALL` of `linux/in6.h` (Linux 4.20).
+const IPV6_MULTICAST_ALL: c_int = 29;
 /// `SO_PASSRIGHTS` (Linux 6.16).
 const SO_PASSRIGHTS: c_int = 83;
 
@@ -80,6 +82,10 @@ impl IntOption {
     pub const MULTICAST_LOOP_V6: Self = Self::new(libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP);
     /// `IPV6_MULTICAST_HOPS`.
     pub const MULTICAST_HOPS: Self = Self::new(libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS);
+    /// `IP_MULTICAST_ALL`.
+    pub const MULTICAST_ALL: Self = Self::new(libc::IPPROTO_IP, libc::IP_MULTICAST_ALL);
+    /// `IPV6_MULTICAST_ALL`.
+    pub const MULTICAST_ALL_V6: Self = Self::new(libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL);
     /// `UDP_SEGMENT`, in bytes.
     pub const UDP_SEGMENT: Self = Self::new(libc::SOL_UDP, libc::UDP_SEGMENT);
     /// `UDP_GRO`.

@@ -1,6 +1,17 @@
 //! What System V's queues, semaphore sets and segments share: who owns one, and who may use it.
 //!
 //! `ipc_perm` in `sys_ipc(7)`'s terms: see `msgctl(2)`, `semctl(2)`, `shmctl(2)`.
+//!
+//! Times of these objects are whole seconds since 1970 in 64 bits, so that they go on after January
+//! 2038. The high words in which the kernel's structures have the rest of a time (`sem_otime_high`)
+//! exist on 32-bit machines alone, for which this does not build.
+
+/// Were it 32 bits, the high words would have to be put together with it.
+const _: () = assert!(size_of::<libc::time_t>() == 8);
+
+/// For tests: a time that 32 bits do not hold, in the year 2109.
+#[cfg(test)]
+pub(crate) const LATE: i64 = (1 << 32) + 99_999_999;
 
 /// The owner, the creator and the mode of an object.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]

@@ -87,6 +87,10 @@ pub struct Info {
     pub index_max: i32,
     /// Queues there are.
     pub queues: i32,
+    /// Messages in all of them.
+    pub messages: i32,
+    /// Bytes of text in all of them; the kernel counts no further than an `int` has it.
+    pub bytes: i32,
     /// The longest text of a message, in bytes.
     pub text_max: i32,
     /// The bytes that a new queue takes.
@@ -323,8 +327,10 @@ pub fn info() -> Result<Info> {
     let info = unsafe { info.assume_init() };
     Ok(Info {
         index_max,
-        // With MSG_INFO the kernel counts queues there.
+        // `msgctl(2)`: with MSG_INFO these three fields have this meaning.
         queues: info.msgpool,
+        messages: info.msgmap,
+        bytes: info.msgtql,
         text_max: info.msgmax,
         bytes_max: info.msgmnb,
         queues_max: info.msgmni,
@@ -352,6 +358,7 @@ mod tests {
     //! One queue from birth to removal.
 
     use super::*;
+    use crate::sysv::LATE;
 
     #[test]
     fn messages_come_by_type_and_the_queue_goes() {
@@ -409,6 +416,17 @@ mod tests {
         assert_eq!(lowest(i64::MIN), Ok((2, b"low".to_vec())));
         assert_eq!(lowest(i64::MIN), Ok((i64::MAX, b"high".to_vec())));
         assert_eq!(lowest(i64::MIN), Err(Errno::NOMSG));
+    }
+
+    #[test]
+    fn times_after_2038_are_read() {
+        // SAFETY: integers, for which zero is valid.
+        let mut ds: libc::msqid_ds = unsafe { MaybeUninit::zeroed().assume_init() };
+        ds.msg_stime = LATE;
+        (ds.msg_rtime, ds.msg_ctime) = (LATE + 1, LATE + 2);
+        let stat = Stat::from(&ds);
+        let times = (stat.sent_s, stat.received_s, stat.changed_s);
+        assert_eq!(times, (LATE, LATE + 1, LATE + 2));
     }
 
     #[test]

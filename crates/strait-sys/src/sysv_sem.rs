@@ -125,23 +125,30 @@ pub struct Stat {
     pub ctime: i64,
 }
 
-/// What the system allows (`/proc/sys/kernel/sem`).
+/// The limits of this IPC namespace (sysctl `kernel.sem`).
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Sets (SEMMNI).
+    /// The most sets (SEMMNI; 32,000 unless changed).
+    #[doc(alias = "semmni")]
     pub sets: u32,
-    /// Semaphores in all sets (SEMMNS).
+    /// The most semaphores in all sets (SEMMNS; 1,024,000,000 unless changed).
+    #[doc(alias = "semmns")]
     pub semaphores: u32,
-    /// Semaphores in one set (SEMMSL).
+    /// The most semaphores in one set (SEMMSL; 32,000 unless changed).
+    #[doc(alias = "semmsl")]
     pub per_set: u32,
-    /// Changes in one call (SEMOPM).
+    /// The most operations in one call (SEMOPM; 500 unless changed).
+    #[doc(alias = "semopm")]
     pub ops: u32,
-    /// The value of a semaphore (SEMVMX).
+    /// The most units of a semaphore (SEMVMX; 32,767 always).
+    #[doc(alias = "semvmx")]
     pub value: u32,
 }
 
-/// What there is now.
+/// What is in use in this IPC namespace.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Usage {
     /// Sets.
     pub sets: u32,
@@ -218,17 +225,22 @@ fn stat(place: c_int, command: c_int) -> Result<Stat> {
     checked(c_long::from(result))?;
     // SAFETY: integers, for which zero is valid.
     let facts = unsafe { facts.assume_init() };
-    Ok(Stat {
-        id: if command == libc::IPC_STAT {
-            place
-        } else {
-            result
-        },
+    let id = if command == libc::IPC_STAT {
+        place
+    } else {
+        result
+    };
+    Ok(told(id, &facts))
+}
+
+fn told(id: i32, facts: &libc::semid_ds) -> Stat {
+    Stat {
+        id,
         perm: Perm::from(&facts.sem_perm),
         count: usize::try_from(facts.sem_nsems).unwrap_or(usize::MAX),
         otime: facts.sem_otime,
         ctime: facts.sem_ctime,
-    })
+    }
 }
 
 impl Set {
@@ -511,6 +523,7 @@ mod tests {
     //! One set from birth to removal.
 
     use super::*;
+    use crate::sysv::LATE;
 
     #[test]
     fn changes_are_made_together_and_the_set_goes() {
@@ -554,6 +567,15 @@ mod tests {
         assert_eq!(set.stat().unwrap().perm.mode, 0o400);
         set.remove().unwrap();
         assert!(set.stat().is_err());
+    }
+
+    #[test]
+    fn times_after_2038_are_read() {
+        // SAFETY: integers, for which zero is valid.
+        let mut facts: libc::semid_ds = unsafe { MaybeUninit::zeroed().assume_init() };
+        (facts.sem_otime, facts.sem_ctime) = (LATE, LATE + 1);
+        let stat = told(7, &facts);
+        assert_eq!((stat.otime, stat.ctime), (LATE, LATE + 1));
     }
 
     #[test]

@@ -73,23 +73,28 @@ impl Stat {
     }
 }
 
-/// What the system allows (`/proc/sys/kernel/shmmax` and its neighbours).
+/// The limits of this IPC namespace.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Bytes of one segment (SHMMAX).
+    /// The most bytes of a segment (sysctl `kernel.shmmax`; as good as none unless changed).
+    #[doc(alias = "shmmax")]
     pub size: u64,
-    /// Pages of all segments (SHMALL).
+    /// The most pages of all segments (`kernel.shmall`; as good as none unless changed).
+    #[doc(alias = "shmall")]
     pub pages: u64,
-    /// Segments (SHMMNI).
+    /// The most segments (`kernel.shmmni`; 4,096 unless changed).
+    #[doc(alias = "shmmni")]
     pub segments: u64,
 }
 
-/// What there is now.
+/// What is in use in this IPC namespace.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Usage {
     /// Segments.
     pub segments: u32,
-    /// Pages of all of them.
+    /// Pages of all of them, touched or not.
     pub pages: u64,
     /// Of these, in memory.
     pub resident: u64,
@@ -192,12 +197,17 @@ fn stat(place: c_int, command: c_int) -> Result<Stat> {
     checked(c_long::from(result))?;
     // SAFETY: integers, for which zero is valid.
     let facts = unsafe { facts.assume_init() };
-    Ok(Stat {
-        id: if command == libc::IPC_STAT {
-            place
-        } else {
-            result
-        },
+    let id = if command == libc::IPC_STAT {
+        place
+    } else {
+        result
+    };
+    Ok(told(id, &facts))
+}
+
+fn told(id: i32, facts: &libc::shmid_ds) -> Stat {
+    Stat {
+        id,
         perm: Perm::from(&facts.shm_perm),
         size: facts.shm_segsz,
         attached: facts.shm_nattch,
@@ -206,7 +216,7 @@ fn stat(place: c_int, command: c_int) -> Result<Stat> {
         atime: facts.shm_atime,
         dtime: facts.shm_dtime,
         ctime: facts.shm_ctime,
-    })
+    }
 }
 
 impl Segment {
@@ -374,6 +384,7 @@ mod tests {
     use core::sync::atomic::Ordering::Relaxed;
 
     use super::*;
+    use crate::sysv::LATE;
 
     const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -405,6 +416,17 @@ mod tests {
         assert_eq!(segment.stat().unwrap().attached, 1);
         drop(map);
         assert!(segment.stat().is_err());
+    }
+
+    #[test]
+    fn times_after_2038_are_read() {
+        // SAFETY: integers, for which zero is valid.
+        let mut facts: libc::shmid_ds = unsafe { MaybeUninit::zeroed().assume_init() };
+        facts.shm_atime = LATE;
+        (facts.shm_dtime, facts.shm_ctime) = (LATE + 1, LATE + 2);
+        let stat = told(7, &facts);
+        let times = (stat.atime, stat.dtime, stat.ctime);
+        assert_eq!(times, (LATE, LATE + 1, LATE + 2));
     }
 
     #[test]

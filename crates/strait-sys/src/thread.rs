@@ -106,7 +106,8 @@ const AGAIN: Duration = Duration::from_micros(200);
 /// that are never restarted (`signal(7)`), such as msgrcv(2), semop(2), poll(2).
 ///
 /// It is interrupted by SIGURG, which it alone does not block and for which a handler that does
-/// nothing is installed unless the program has one of its own.
+/// nothing is installed unless the program has one of its own. (Where the program installs one at
+/// the very moment at which ours is, a SIGURG that comes within those microseconds may miss it.)
 #[derive(Debug)]
 pub struct Interruptible {
     stop: Arc<AtomicBool>,
@@ -116,21 +117,50 @@ pub struct Interruptible {
 
 extern "C" fn nothing(_signal: c_int) {}
 
-/// Has SIGURG interrupt: ignored or defaulted, it would not.
-fn accept_interrupts() {
-    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: only asks; `now` may be written.
-    let result = unsafe { libc::sigaction(INTERRUPT, core::ptr::null(), now.as_mut_ptr()) };
-    // SAFETY: the kernel filled it in, and zero is a valid sigaction besides.
-    let mut action = unsafe { now.assume_init() };
-    let unhandled = [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction);
-    if result != 0 || !unhandled {
+/// Has SIGURG interrupt: ignored or defaulted, it would not. A handler of the program's stays.
+pub(crate) fn accept_interrupts() {
+    if dispose(None).is_some_and(|now| is_unhandled(&now)) {
+        install();
+    }
+}
+
+fn is_unhandled(action: &libc::sigaction) -> bool {
+    [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
+}
+
+/// Installs the handler that does nothing. Another thread may have installed the program's since
+/// the caller looked, and what takes its place would lose it: so what was displaced goes back, and
+/// so does what that displaces in turn, until nobody has come between.
+pub(crate) fn install() {
+    let mut put = libc::sigaction {
+        sa_sigaction: nothing as extern "C" fn(c_int) as usize,
+        sa_flags: libc::SA_RESTART,
+        // SAFETY: of integers and an optional function, for which zero is valid: no signal more is
+        // blocked in the handler.
+        ..unsafe { core::mem::zeroed() }
+    };
+    let Some(mut displaced) = dispose(Some(&put)) else {
+        return;
+    };
+    if is_unhandled(&displaced) || displaced.sa_sigaction == put.sa_sigaction {
         return;
     }
-    action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
-    action.sa_flags = libc::SA_RESTART;
-    // SAFETY: the handler does nothing, which is async-signal-safe.
-    unsafe { libc::sigaction(INTERRUPT, &raw const action, null_mut()) };
+    while let Some(next) = dispose(Some(&displaced))
+        && next.sa_sigaction != put.sa_sigaction
+    {
+        (put, displaced) = (displaced, next);
+    }
+}
+
+/// What SIGURG does now, in exchange for `new` if there is one.
+fn dispose(new: Option<&libc::sigaction>) -> Option<libc::sigaction> {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    let new = new.map_or(core::ptr::null(), core::ptr::from_ref);
+    // SAFETY: `new` is null or an action whose handler does nothing or was installed by the
+    // program itself; `now` may be written.
+    let result = unsafe { libc::sigaction(INTERRUPT, new, now.as_mut_ptr()) };
+    // SAFETY: the kernel filled it in, and zero is a valid sigaction besides.
+    (result == 0).then(|| unsafe { now.assume_init() })
 }
 
 fn set_interrupts(how: c_int) {

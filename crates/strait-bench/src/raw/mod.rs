@@ -25,6 +25,7 @@ pub const TABLE: &[Entry] = &[
     entry::<stream::Eventfd>(),
     entry::<stream::Epoll>(),
     entry::<stream::Pipe>(),
+    entry::<stream::Fifo>(),
     entry::<stream::UnixStream>(),
     entry::<stream::UnixSeqpacket>(),
     entry::<stream::UnixDgram>(),

@@ -1,4 +1,4 @@
-//! `unix.fifo`: two FIFOs, which cost what pipes cost.
+//! `unix.fifo`: two FIFOs.
 
 use strait::unix::fifo;
 use strait::unix::pipe::{Reader, Writer};
@@ -18,7 +18,7 @@ impl Mechanism for Fifo {
     const ABOUT: &'static str = "FIFOs, read and write";
     const CARRIES: Carries = Carries::Bytes;
     const MEASURES: &'static [Job] = &[Job::RTT, Job::ONEWAY, Job::BANDWIDTH];
-    const GOALS: &'static [Goal] = &[wraps("raw.pipe")];
+    const GOALS: &'static [Goal] = &[wraps("raw.fifo")];
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
         let place = site.place()?.to_owned();

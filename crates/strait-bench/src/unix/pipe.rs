@@ -69,6 +69,7 @@ impl Mechanism for Pipe {
 }
 
 /// Reads as many bytes as `buffer` has room for.
+#[inline]
 pub(super) fn read_all(from: &Reader, buffer: &mut [u8]) -> Outcome<usize> {
     let mut done = 0;
     while done < buffer.len() {

@@ -12,10 +12,11 @@ use crate::{Carries, Failure, Goal, Job, Mechanism, Outcome, Site};
 /// The signal of `unix.signal`: blocked in every thread of a side, from its start.
 pub const SIGNAL: Signal = Signal::USR1;
 
-/// Whom to signal, and the memory that holds the numbers.
+/// Whom to signal, who signals, and the memory that holds the numbers.
 pub(super) struct Signals {
     receiver: Receiver,
     peer: u32,
+    this: u32,
     map: Map,
     own: usize,
     other: usize,
@@ -33,6 +34,7 @@ impl Mechanism for Signals {
         Ok(Self {
             receiver: Set::new([SIGNAL]).block()?,
             peer: site.peer(),
+            this: std::process::id(),
             map: site.memory(PAGE)?,
             own,
             other,
@@ -54,9 +56,8 @@ impl Mechanism for Signals {
 
     /// To itself.
     fn op(&mut self, sequence: u64) -> Outcome<u64> {
-        let own = std::process::id();
-        signal::send(own, SIGNAL)?;
-        self.take_from(own)?;
+        signal::send(self.this, SIGNAL)?;
+        self.take_from(self.this)?;
         Ok(sequence)
     }
 }

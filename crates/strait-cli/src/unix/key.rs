@@ -12,7 +12,6 @@ use std::fmt;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
-use strait::ErrorKind;
 use strait::unix::ipc::Key;
 
 use crate::failure::Failure;
@@ -110,30 +109,6 @@ impl Written {
             ))),
             Self::Private => Ok(Key::PRIVATE),
         }
-    }
-
-    /// The object that is meant. `verb` is the word for its kind on the command line.
-    pub(crate) fn find<T>(
-        &self,
-        verb: &str,
-        open: impl FnOnce(Key) -> strait::Result<T>,
-        from_id: impl FnOnce(i32) -> strait::Result<T>,
-    ) -> Result<T, Failure> {
-        let found = match self {
-            Self::Id(id) => from_id(*id),
-            Self::Private => {
-                return Err(Failure::new(
-                    "private: objects without a key are found by their number: id:N",
-                ));
-            }
-            _ => open(self.key()?),
-        };
-        found.map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::Removed => Failure::new(format!(
-                "there is no {self} (`strait {verb} list` shows what there is)"
-            )),
-            _ => Failure::of(error),
-        })
     }
 }
 

@@ -135,8 +135,9 @@ pub(crate) fn open(name: &str, access: Access) -> Result<Queue, Failure> {
     let opened = Queue::options().access(access).open(name);
     opened.map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::new(format!(
-            "no {} (`strait mqueue create {name}` makes it)",
-            error.subject()
+            "there is no {}: create it with `strait mqueue create {}`",
+            error.subject(),
+            value::quoted(name)
         )),
         _ => Failure::of(error),
     })
@@ -162,8 +163,10 @@ impl Create {
         };
         made.map_err(|error| match error.kind() {
             ErrorKind::Exists => Failure::new(format!(
-                "{} exists already (`--or-open` takes it as it is)",
-                error.subject()
+                "{} exists already (`strait mqueue stat {}` shows it, `--or-open` takes it as it \
+                 is)",
+                error.subject(),
+                value::quoted(&self.name)
             )),
             _ => Failure::of(error),
         })?;
@@ -175,7 +178,7 @@ impl Send {
     fn run(self) -> Result<ExitCode, Failure> {
         let queue = open(&self.name, Access::Send)?;
         let most = u64::try_from(queue.bytes_max()).unwrap_or(u64::MAX);
-        let bytes = self.text.bytes(most)?;
+        let bytes = self.text.bytes(most, mqueue::MESSAGE_LIMIT)?;
         let sent = match self.limit.timeout {
             Some(timeout) => queue.send_for(self.priority, &bytes, timeout),
             None => queue.send(self.priority, &bytes).map(|()| true),
@@ -204,22 +207,26 @@ impl Recv {
 }
 
 /// Opens it to look at it, which takes one of the two permissions.
-fn look(name: &str) -> Result<Queue, Failure> {
+pub(crate) fn look(name: &str) -> Result<Queue, Failure> {
     open(name, Access::Recv).or_else(|denied| open(name, Access::Send).map_err(|_| denied))
+}
+
+pub(crate) fn json_of(stat: &mqueue::Stat) -> Value {
+    json!({
+        "messages": stat.messages,
+        "messages_max": stat.messages_max,
+        "bytes_max": stat.bytes_max,
+        "uid": stat.uid,
+        "gid": stat.gid,
+        "mode": format!("{:04o}", stat.mode),
+    })
 }
 
 impl Stat {
     fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         let stat = look(&self.name)?.stat().map_err(Failure::of)?;
         if self.json {
-            context.out.json(&json!({
-                "messages": stat.messages,
-                "messages_max": stat.messages_max,
-                "bytes_max": stat.bytes_max,
-                "uid": stat.uid,
-                "gid": stat.gid,
-                "mode": format!("{:04o}", stat.mode),
-            }))?;
+            context.out.json(&json_of(&stat))?;
             return Ok(ExitCode::SUCCESS);
         }
         let row = |key: &str, value: String| vec![key.to_owned(), value];
@@ -249,7 +256,10 @@ impl Names {
         let mut status = ExitCode::SUCCESS;
         for name in &self.names {
             if let Err(error) = mqueue::unlink(name) {
-                context.note(&Failure::of(error).message);
+                context.note(&match error.kind() {
+                    ErrorKind::NotFound => format!("there is no {}", error.subject()),
+                    _ => Failure::of(error).message,
+                });
                 status = ExitCode::FAILURE;
             }
         }

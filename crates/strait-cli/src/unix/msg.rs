@@ -1,16 +1,15 @@
 //! `strait msg`: System V message queues.
 
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use strait::ErrorKind;
-use strait::unix::ipc::Change;
-use strait::unix::msg::{self, Buffer, Message, Queue, Receiving, Select};
+use strait::unix::ipc::{Key, Kind, Permissions};
+use strait::unix::msg::{self, Buffer, Message, Queue, Receiving, Select, Stat};
 use strait::wait;
 
 use super::key::{self, Written};
+use super::system_v::{self, Facts, Keys, List, Look, Object, Owned, Which, find};
 use super::text::{Form, Text, escaped, in_json};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
@@ -25,18 +24,13 @@ pub(crate) enum Verb {
     Recv(Recv),
     Peek(Peek),
     Wait(Wait),
-    Stat(Stat),
+    /// Show what is in it, who may use it, and who did
+    Stat(Look),
     Set(Set),
-    Rm(Rm),
+    /// Remove queues with what is in them; whoever waits on one is told
+    Rm(Keys),
+    /// List all queues, others' as well
     List(List),
-}
-
-/// Which queue.
-#[derive(Args, Debug)]
-pub(crate) struct Which {
-    /// The queue: a key such as 0x5100, PATH:PROJECT (ftok) or name:NAME, or id:N
-    #[arg(value_name = "KEY", value_parser = key::read, allow_negative_numbers = true)]
-    queue: Written,
 }
 
 /// Which of its messages; the oldest if nothing is said
@@ -61,8 +55,9 @@ pub(crate) struct Wanted {
 #[derive(Args, Debug)]
 #[command(after_help = "Example: strait msg create 0x5100 --mode 0622")]
 pub(crate) struct Create {
-    #[command(flatten)]
-    which: Which,
+    /// The new queue: a key such as 0x5100, PATH:PROJECT (ftok) or name:NAME, or private
+    #[arg(value_parser = key::read, allow_negative_numbers = true)]
+    key: Written,
     /// Who may receive (read) and send (write), in octal; the umask does not matter
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
@@ -142,63 +137,16 @@ pub(crate) struct Wait {
     limit: Limit,
 }
 
-/// Show what is in it, who may use it, and who did
-#[derive(Args, Debug)]
-pub(crate) struct Stat {
-    #[command(flatten)]
-    which: Which,
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
-}
-
 /// Change its owner, group, mode or size
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true)]
 pub(crate) struct Set {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    changes: Changes,
-}
-
-/// What to change.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
-pub(crate) struct Changes {
-    /// Another owner, by number
-    #[arg(long, value_name = "UID")]
-    owner: Option<u32>,
-    /// Another group, by name or number
-    #[arg(long, value_parser = value::group)]
-    group: Option<u32>,
-    /// Who may receive (read) and send (write), in octal
-    #[arg(long, value_name = "OCTAL", value_parser = value::mode)]
-    mode: Option<u32>,
+    owned: Owned,
     /// The most bytes of text, and the most messages, that it takes
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     bytes: Option<u64>,
-}
-
-/// Remove queues with what is in them; whoever waits on one is told
-#[derive(Args, Debug)]
-pub(crate) struct Rm {
-    /// The queues
-    #[arg(
-        required = true,
-        value_name = "KEY",
-        value_parser = key::read,
-        allow_negative_numbers = true
-    )]
-    queues: Vec<Written>,
-}
-
-/// List all queues, others' as well
-#[derive(Args, Debug)]
-pub(crate) struct List {
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
 }
 
 fn kind() -> clap::builder::RangedI64ValueParser {
@@ -213,23 +161,19 @@ impl Verb {
             Self::Recv(recv) => recv.run(context).map_err(Failure::into_error),
             Self::Peek(peek) => peek.run(context),
             Self::Wait(wait) => wait.run().map_err(Failure::into_error),
-            Self::Stat(stat) => stat.run(context),
+            Self::Stat(look) => look.run::<Queue>(context),
             Self::Set(set) => set.run(),
-            Self::Rm(rm) => rm.run(context),
-            Self::List(list) => list.run(context),
+            Self::Rm(queues) => Ok(queues.remove::<Queue>(context)),
+            Self::List(list) => list.run::<Queue>(context),
         }
     }
-}
-
-/// Opens the queue that was written.
-fn open(written: &Written) -> Result<Queue, Failure> {
-    written.find("msg", Queue::open, Queue::from_id)
 }
 
 /// The queue as a member of a wait that takes nothing.
 pub(crate) fn to_wait(written: &Written, msgtyp: i64) -> Result<Receiving, Failure> {
     let select = Select::from_msgtyp(msgtyp);
-    open(written)?.looking(select).map_err(Failure::of)
+    let queue: Queue = find(written)?;
+    queue.looking(select).map_err(Failure::of)
 }
 
 impl Wanted {
@@ -243,19 +187,13 @@ impl Wanted {
 
 impl Create {
     fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let key = self.which.queue.key()?;
+        let key = self.key.key()?;
         let queue = if self.or_open {
             Queue::create_or_open(key, self.mode).map(|(queue, _)| queue)
         } else {
             Queue::create(key, self.mode)
         };
-        let queue = queue.map_err(|error| match error.kind() {
-            ErrorKind::Exists => Failure::new(format!(
-                "queue {key} exists already (`strait msg stat {key}` shows it, `--or-open` takes \
-                 it as it is)"
-            )),
-            _ => Failure::of(error),
-        })?;
+        let queue = system_v::made(&self.key, queue)?;
         if let Some(bytes) = self.bytes {
             let set = queue.set_bytes_max(bytes);
             set.map_err(|error| {
@@ -273,9 +211,9 @@ impl Create {
 
 impl Send {
     fn run(self) -> Result<ExitCode, Failure> {
-        let queue = open(&self.which.queue)?;
+        let queue = find::<Queue>(&self.which.key)?;
         let limits = msg::limits().map_err(Failure::of)?;
-        let bytes = self.text.bytes(limits.message_bytes)?;
+        let bytes = self.text.bytes(limits.message_bytes, msg::MESSAGE_LIMIT)?;
         let sent = match self.limit.timeout {
             Some(timeout) => queue.send_for(self.kind, &bytes, timeout),
             None => queue.send(self.kind, &bytes).map(|()| true),
@@ -289,7 +227,7 @@ impl Send {
 
 impl Recv {
     fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let queue = open(&self.which.queue)?;
+        let queue = find::<Queue>(&self.which.key)?;
         let Some((kind, bytes)) = self.take(&queue).map_err(Failure::of)? else {
             return Ok(TIMED_OUT.into());
         };
@@ -323,7 +261,7 @@ impl Recv {
 
 impl Peek {
     fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let queue = open(&self.which.queue)?;
+        let queue = find::<Queue>(&self.which.key)?;
         let messages: Result<Vec<Message>, _> = queue.peek().collect();
         let messages = messages.map_err(Failure::of)?;
         let numbered = messages.iter().enumerate();
@@ -357,7 +295,7 @@ impl Peek {
 
 impl Wait {
     fn run(self) -> Result<ExitCode, Failure> {
-        let queue = open(&self.which.queue)?;
+        let queue = find::<Queue>(&self.which.key)?;
         let looking = queue.looking(self.wanted.select()).map_err(Failure::of)?;
         let won = match self.limit.timeout {
             Some(timeout) => wait::any_for(&[&looking], timeout),
@@ -372,137 +310,79 @@ impl Wait {
 
 impl Set {
     fn run(self) -> Result<ExitCode, Failure> {
-        let queue = open(&self.which.queue)?;
+        if self.bytes.is_none() && self.owned.change().is_none() {
+            return Err(system_v::nothing("--owner, --group, --mode or --bytes"));
+        }
+        let queue = find::<Queue>(&self.which.key)?;
         // First, as it may be another's queue afterwards.
-        if let Some(bytes) = self.changes.bytes {
+        if let Some(bytes) = self.bytes {
             queue.set_bytes_max(bytes).map_err(Failure::of)?;
         }
-        let mut change = Change::new();
-        if let Some(uid) = self.changes.owner {
-            change = change.owner(uid);
+        if let Some(change) = self.owned.change() {
+            queue.set(change).map_err(Failure::of)?;
         }
-        if let Some(gid) = self.changes.group {
-            change = change.group(gid);
-        }
-        if let Some(mode) = self.changes.mode {
-            change = change.mode(mode);
-        }
-        queue.set(change).map_err(Failure::of)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-impl Rm {
-    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let mut status = ExitCode::SUCCESS;
-        for written in &self.queues {
-            let removed = open(written).and_then(|queue| queue.remove().map_err(Failure::of));
-            if let Err(failure) = removed {
-                context.note(&failure.message);
-                status = ExitCode::FAILURE;
-            }
-        }
-        Ok(status)
-    }
+impl Object for Queue {
+    const KIND: Kind = Kind::Queue;
+    const WORD: &'static str = "msg";
+    const NEEDS: &'static str = "";
+    system_v::object!(Queue, Stat, msg::list);
 }
 
-// ---- looking -------------------------------------------------------------------------------
+impl Facts for Stat {
+    const HEADS: &'static [&'static str] = &["MESSAGES", "BYTES", "ROOM", "SENDER", "RECEIVER"];
 
-impl Stat {
-    fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let stat = open(&self.which.queue)?.stat().map_err(Failure::of)?;
-        if self.json {
-            context.out.json(&stat_json(&stat))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let row = |key: &str, value: String| vec![key.to_owned(), value];
+    fn common(&self) -> (Key, i32, &Permissions) {
+        (self.key, self.id, &self.permissions)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.messages.to_string(),
+            self.bytes.to_string(),
+            bytes_max(self),
+            system_v::process(self.last_sender),
+            system_v::process(self.last_receiver),
+        ]
+    }
+
+    fn state(&self) -> String {
+        let count = usize::try_from(self.messages).unwrap_or(usize::MAX);
+        let messages = value::counted(count, "message");
+        format!("{messages}, {} of {} bytes", self.bytes, bytes_max(self))
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
         let last = |pid: Option<u32>, at| match pid {
-            Some(pid) => format!("pid {pid}, {}", ago(at)),
+            Some(pid) => format!("pid {pid}, {}", system_v::when(at)),
             None => "never".into(),
         };
-        let may = &stat.permissions;
-        context.out.table(&[
-            row("key", stat.key.to_string()),
-            row("id", stat.id.to_string()),
-            row("messages", stat.messages.to_string()),
-            row("bytes", format!("{} of {}", stat.bytes, bytes_max(&stat))),
-            row("owner", format!("uid {}, gid {}", may.uid, may.gid)),
-            row(
-                "creator",
-                format!("uid {}, gid {}", may.creator_uid, may.creator_gid),
-            ),
-            row("mode", format!("{:04o}", may.mode)),
-            row("sent", last(stat.last_sender, stat.sent)),
-            row("received", last(stat.last_receiver, stat.received)),
-            row("changed", ago(stat.changed)),
-        ])?;
-        Ok(ExitCode::SUCCESS)
+        vec![
+            ("messages", self.messages.to_string()),
+            ("bytes", format!("{} of {}", self.bytes, bytes_max(self))),
+            ("sent", last(self.last_sender, self.sent)),
+            ("received", last(self.last_receiver, self.received)),
+            ("changed", system_v::when(self.changed)),
+        ]
+    }
+
+    fn values(&self) -> Value {
+        json!({
+            "messages": self.messages,
+            "bytes": self.bytes,
+            "bytes_max": self.bytes_max,
+            "last_sender": self.last_sender,
+            "last_receiver": self.last_receiver,
+            "sent": system_v::seconds(self.sent),
+            "received": system_v::seconds(self.received),
+            "changed": system_v::seconds(self.changed),
+        })
     }
 }
 
-impl List {
-    fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let queues = msg::list().map_err(Failure::of)?;
-        if self.json {
-            let values = queues.iter().map(stat_json).collect();
-            context.out.json(&Value::Array(values))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let head = [
-            "KEY", "ID", "OWNER", "MODE", "MESSAGES", "BYTES", "ROOM", "SENDER", "RECEIVER",
-        ];
-        let mut rows = vec![head.map(str::to_owned).to_vec()];
-        let pid = |pid: Option<u32>| pid.map_or("-".into(), |pid| pid.to_string());
-        rows.extend(queues.iter().map(|stat| {
-            vec![
-                stat.key.to_string(),
-                stat.id.to_string(),
-                stat.permissions.uid.to_string(),
-                format!("{:04o}", stat.permissions.mode),
-                stat.messages.to_string(),
-                stat.bytes.to_string(),
-                bytes_max(stat),
-                pid(stat.last_sender),
-                pid(stat.last_receiver),
-            ]
-        }));
-        context.out.table(&rows)?;
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn bytes_max(stat: &msg::Stat) -> String {
+fn bytes_max(stat: &Stat) -> String {
     stat.bytes_max.map_or("?".into(), |bytes| bytes.to_string())
-}
-
-fn ago(at: Option<SystemTime>) -> String {
-    let Some(at) = at else { return "never".into() };
-    match at.elapsed() {
-        Ok(since) => format!("{} s ago", since.as_secs()),
-        Err(_) => "in the future, by this clock".into(),
-    }
-}
-
-fn stat_json(stat: &msg::Stat) -> Value {
-    let seconds = |at: Option<SystemTime>| {
-        let since = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-        since.map(|since| since.as_secs())
-    };
-    json!({
-        "key": stat.key.number(),
-        "id": stat.id,
-        "uid": stat.permissions.uid,
-        "gid": stat.permissions.gid,
-        "creator_uid": stat.permissions.creator_uid,
-        "creator_gid": stat.permissions.creator_gid,
-        "mode": format!("{:04o}", stat.permissions.mode),
-        "messages": stat.messages,
-        "bytes": stat.bytes,
-        "bytes_max": stat.bytes_max,
-        "last_sender": stat.last_sender,
-        "last_receiver": stat.last_receiver,
-        "sent": seconds(stat.sent),
-        "received": seconds(stat.received),
-        "changed": seconds(stat.changed),
-    })
 }

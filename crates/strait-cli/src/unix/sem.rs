@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use strait::unix::ipc::{Key, Kind, Permissions};
 use strait::unix::sem::{self, Op, Semaphore, Set, Stat, VALUE_MAX, down, up, zero};
 
 use super::key::{self, Written};
-use super::owned::{self, Owned};
+use super::system_v::{self, Facts, Keys, List, Look, Object, Owned, Which, find};
 use crate::child::{self, Hold};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
@@ -22,9 +23,12 @@ pub(crate) enum Verb {
     Op(Operate),
     Acquire(Acquire),
     Release(Release),
+    /// Show a set: whose it is, and each semaphore's value, last process and waiters
     Stat(Look),
     Set(Change),
-    Rm(Rm),
+    /// Remove sets, at once; who waits on one is told
+    Rm(Keys),
+    /// Show all sets of this IPC namespace
     List(List),
 }
 
@@ -64,9 +68,8 @@ pub(crate) struct Create {
                   Example: strait sem op 0x5100 0:-1 1:+1 2:0 --timeout 5s"
 )]
 pub(crate) struct Operate {
-    /// The set
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     /// What to do, in this order
     #[arg(required = true, value_name = "OP", value_parser = operation)]
     ops: Vec<Op>,
@@ -109,9 +112,8 @@ pub(crate) struct Release {
 /// Some units of one semaphore.
 #[derive(Args, Debug)]
 struct Units {
-    /// The set
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     /// Which semaphore of the set; the first is 0
     #[arg(long, short, default_value_t = 0)]
     number: u16,
@@ -120,48 +122,19 @@ struct Units {
     units: u16,
 }
 
-/// Show a set: whose it is, and each semaphore's value, last process and waiters
-#[derive(Args, Debug)]
-pub(crate) struct Look {
-    /// The set
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
-}
-
 /// Change whose a set is, and values
 ///
 /// N=V gives semaphore N the value V, whatever it was, and makes the kernel forget what any process
 /// would undo of it.
 #[derive(Args, Debug)]
 pub(crate) struct Change {
-    /// The set
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     /// Values of semaphores, one after the other
     #[arg(value_name = "N=V", value_parser = assignment)]
     values: Vec<(u16, u16)>,
     #[command(flatten)]
     owned: Owned,
-}
-
-/// Remove sets, at once; who waits on one is told
-#[derive(Args, Debug)]
-pub(crate) struct Rm {
-    /// The sets
-    #[arg(required = true, value_name = "KEY", value_parser = key::read)]
-    #[arg(allow_negative_numbers = true)]
-    keys: Vec<Written>,
-}
-
-/// Show all sets of this IPC namespace
-#[derive(Args, Debug)]
-pub(crate) struct List {
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
 }
 
 fn units(text: &str) -> Result<u16, String> {
@@ -194,11 +167,6 @@ fn assignment(text: &str) -> Result<(u16, u16), String> {
     pair.ok_or_else(|| "write N=V with the number of a semaphore and 0 to 32767".into())
 }
 
-/// The set that is meant.
-pub(crate) fn find(key: &Written) -> Result<Set, Failure> {
-    key.find("sem", Set::open, Set::from_id)
-}
-
 impl Verb {
     pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         match self {
@@ -207,13 +175,15 @@ impl Verb {
             Self::Acquire(acquire) => acquire.run().map_err(Failure::into_error),
             Self::Release(Release { units }) => {
                 let op = up(units.number).by(units.units);
-                find(&units.key)?.op(&[op]).map_err(Failure::of)?;
+                find::<Set>(&units.which.key)?
+                    .op(&[op])
+                    .map_err(Failure::of)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Self::Stat(look) => look.run(context),
+            Self::Stat(look) => show(&look, context),
             Self::Set(change) => change.run(),
-            Self::Rm(rm) => rm.run(context),
-            Self::List(list) => list.run(context),
+            Self::Rm(sets) => Ok(sets.remove::<Set>(context)),
+            Self::List(list) => list.run::<Set>(context),
         }
     }
 }
@@ -225,7 +195,7 @@ impl Create {
             true => Set::create_or_open(key, &self.values, self.mode).map(|(set, _)| set),
             false => Set::create_with(key, &self.values, self.mode),
         };
-        let set = set.map_err(Failure::of)?;
+        let set = system_v::made(&self.key, set)?;
         context.out.line(&format!("id:{}", set.id()))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -233,14 +203,24 @@ impl Create {
 
 impl Operate {
     fn run(&self) -> Result<ExitCode, Failure> {
-        held(&find(&self.key)?, &self.ops, self.limit, &self.command)
+        held(
+            &find(&self.which.key)?,
+            &self.ops,
+            self.limit,
+            &self.command,
+        )
     }
 }
 
 impl Acquire {
     fn run(&self) -> Result<ExitCode, Failure> {
         let op = down(self.units.number).by(self.units.units);
-        held(&find(&self.units.key)?, &[op], self.limit, &self.command)
+        held(
+            &find(&self.units.which.key)?,
+            &[op],
+            self.limit,
+            &self.command,
+        )
     }
 }
 
@@ -262,57 +242,72 @@ fn held(set: &Set, ops: &[Op], limit: Limit, command: &[OsString]) -> Result<Exi
     Hold::begin().run(&mut child::command(command)?)
 }
 
-impl Look {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let set = find(&self.key)?;
-        let stat = set.stat().map_err(Failure::of)?;
-        let count = u16::try_from(stat.count).unwrap_or(u16::MAX);
-        let seen = (0..count).map(|number| set.semaphore(number));
-        let semaphores: Vec<Semaphore> = seen.collect::<Result<_, _>>().map_err(Failure::of)?;
-        if self.json {
-            let mut value = json_of(&stat);
-            value["semaphores"] = semaphores.iter().map(json_of_one).collect();
-            context.out.json(&value)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let row = |key: &str, value: String| vec![key.to_owned(), value];
-        context.out.table(&[
-            row("id", stat.id.to_string()),
-            row("key", stat.key.to_string()),
-            row("access", owned::access(&stat.permissions)),
-            row("creator", owned::creator(&stat.permissions)),
-            row("operated", owned::when(stat.operated)),
-            row("changed", owned::when(stat.changed)),
-        ])?;
-        let mut rows = vec![heads(&["semaphore", "value", "last", "takers", "for zero"])];
-        rows.extend(semaphores.iter().zip(0..).map(|(one, number)| {
-            let number: u16 = number;
-            vec![
-                number.to_string(),
-                one.value.to_string(),
-                owned::process(one.last),
-                one.takers.to_string(),
-                one.zero_waiters.to_string(),
-            ]
-        }));
-        context.out.table(&rows)?;
-        Ok(ExitCode::SUCCESS)
+/// Shows the set and its semaphores.
+fn show(look: &Look, context: &mut Context) -> Result<ExitCode, Failure> {
+    let set: Set = find(&look.which.key)?;
+    let stat = set.stat().map_err(Failure::of)?;
+    let count = u16::try_from(stat.count).unwrap_or(u16::MAX);
+    let seen = (0..count).map(|number| set.semaphore(number));
+    let semaphores: Vec<Semaphore> = seen.collect::<Result<_, _>>().map_err(Failure::of)?;
+    if look.json {
+        let mut value = system_v::json_of(&stat);
+        value["semaphores"] = semaphores.iter().map(json_of_one).collect();
+        context.out.json(&value)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    context.out.table(&system_v::rows(&stat))?;
+    let heads = ["semaphore", "value", "last", "takers", "for zero"];
+    let mut rows = vec![system_v::heads(&heads)];
+    rows.extend(semaphores.iter().zip(0..).map(|(one, number)| {
+        let number: u16 = number;
+        vec![
+            number.to_string(),
+            one.value.to_string(),
+            system_v::process(one.last),
+            one.takers.to_string(),
+            one.zero_waiters.to_string(),
+        ]
+    }));
+    context.out.table(&rows)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn heads(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
+impl Object for Set {
+    const KIND: Kind = Kind::Set;
+    const WORD: &'static str = "sem";
+    const NEEDS: &'static str = "";
+    system_v::object!(Set, Stat, sem::list);
 }
 
-fn json_of(stat: &Stat) -> Value {
-    json!({
-        "id": stat.id,
-        "key": stat.key.number(),
-        "count": stat.count,
-        "access": owned::json(&stat.permissions),
-        "operated": owned::seconds(stat.operated),
-        "changed": owned::seconds(stat.changed),
-    })
+impl Facts for Stat {
+    const HEADS: &'static [&'static str] = &["SEMAPHORES", "OPERATED"];
+
+    fn common(&self) -> (Key, i32, &Permissions) {
+        (self.key, self.id, &self.permissions)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.count.to_string(), system_v::when(self.operated)]
+    }
+
+    fn state(&self) -> String {
+        value::counted(self.count, "semaphore")
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("operated", system_v::when(self.operated)),
+            ("changed", system_v::when(self.changed)),
+        ]
+    }
+
+    fn values(&self) -> Value {
+        json!({
+            "count": self.count,
+            "operated": system_v::seconds(self.operated),
+            "changed": system_v::seconds(self.changed),
+        })
+    }
 }
 
 fn json_of_one(one: &Semaphore) -> Value {
@@ -328,11 +323,9 @@ impl Change {
     fn run(&self) -> Result<ExitCode, Failure> {
         let change = self.owned.change();
         if change.is_none() && self.values.is_empty() {
-            return Err(Failure::new(
-                "say what to change: N=V, --owner, --group or --mode",
-            ));
+            return Err(system_v::nothing("N=V, --owner, --group or --mode"));
         }
-        let set = find(&self.key)?;
+        let set: Set = find(&self.which.key)?;
         for (number, value) in &self.values {
             set.set_value(*number, *value).map_err(Failure::of)?;
         }
@@ -340,43 +333,6 @@ impl Change {
         if let Some(change) = change {
             set.set(change).map_err(Failure::of)?;
         }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Rm {
-    fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
-        let mut status = ExitCode::SUCCESS;
-        for key in &self.keys {
-            let removed = find(key).and_then(|set| set.remove().map_err(Failure::of));
-            if let Err(failure) = removed {
-                context.note(&failure.message);
-                status = ExitCode::FAILURE;
-            }
-        }
-        Ok(status)
-    }
-}
-
-impl List {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let sets = sem::list().map_err(Failure::of)?;
-        if self.json {
-            let values: Vec<Value> = sets.iter().map(json_of).collect();
-            context.out.json(&values)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let mut rows = vec![heads(&["KEY", "ID", "SEMAPHORES", "ACCESS", "OPERATED"])];
-        rows.extend(sets.iter().map(|stat| {
-            vec![
-                stat.key.to_string(),
-                stat.id.to_string(),
-                stat.count.to_string(),
-                owned::access(&stat.permissions),
-                owned::when(stat.operated),
-            ]
-        }));
-        context.out.table(&rows)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use strait::unix::ipc::{Key, Kind, Permissions};
 use strait::unix::shm::{self, Read, Segment, Stat, Write};
 
 use super::key::{self, Written};
-use super::owned::{self, Owned};
+use super::system_v::{self, Facts, Keys, List, Look, Object, Owned, Which, find};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::bytes::{self, Part};
@@ -21,10 +22,13 @@ pub(crate) enum Verb {
     ReadOut(ReadOut),
     #[command(name = "write")]
     WriteIn(WriteIn),
+    /// Show a segment: whose it is, its size, and how often it is attached
     Stat(Look),
     Set(Change),
     Lock(Lock),
-    Rm(Rm),
+    /// Remove segments: their keys at once, their memory when nobody has it attached
+    Rm(Keys),
+    /// Show all segments of this IPC namespace
     List(List),
 }
 
@@ -59,9 +63,8 @@ pub(crate) struct Create {
 /// Copy its bytes to standard output
 #[derive(Args, Debug)]
 pub(crate) struct ReadOut {
-    /// The segment
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     /// Where to begin
     #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
@@ -76,31 +79,18 @@ pub(crate) struct ReadOut {
 /// Copy standard input into it
 #[derive(Args, Debug)]
 pub(crate) struct WriteIn {
-    /// The segment
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     /// Where to begin
     #[arg(long, value_parser = value::size, allow_negative_numbers = true, default_value = "0")]
     offset: u64,
 }
 
-/// Show a segment: whose it is, its size, and how often it is attached
-#[derive(Args, Debug)]
-pub(crate) struct Look {
-    /// The segment
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
-}
-
 /// Change whose a segment is
 #[derive(Args, Debug)]
 pub(crate) struct Change {
-    /// The segment
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     owned: Owned,
 }
@@ -108,29 +98,11 @@ pub(crate) struct Change {
 /// Keep a segment's pages in memory once they are touched
 #[derive(Args, Debug)]
 pub(crate) struct Lock {
-    /// The segment
-    #[arg(value_parser = key::read, allow_negative_numbers = true)]
-    key: Written,
+    #[command(flatten)]
+    which: Which,
     /// Let them be swapped out again
     #[arg(long)]
     unlock: bool,
-}
-
-/// Remove segments: their keys at once, their memory when nobody has it attached
-#[derive(Args, Debug)]
-pub(crate) struct Rm {
-    /// The segments
-    #[arg(required = true, value_name = "KEY", value_parser = key::read)]
-    #[arg(allow_negative_numbers = true)]
-    keys: Vec<Written>,
-}
-
-/// Show all segments of this IPC namespace
-#[derive(Args, Debug)]
-pub(crate) struct List {
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
 }
 
 /// The power of two that a size of pages is; 0 for the usual size.
@@ -143,37 +115,37 @@ fn huge(text: &str) -> Result<u8, String> {
     }
 }
 
-fn find(key: &Written) -> Result<Segment, Failure> {
-    key.find("shm", Segment::open, Segment::from_id)
-}
-
 impl Verb {
     pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         match self {
             Self::Create(create) => create.run(context),
             Self::ReadOut(read) => {
-                let view = find(&read.key)?.attach::<Read>().map_err(Failure::of)?;
+                let key = read.which.key;
+                let view = find::<Segment>(&key)?.attach::<Read>();
+                let view = view.map_err(Failure::of)?;
                 let part = Part {
                     offset: read.offset,
                     len: read.len,
                     hex: read.hex,
                 };
-                bytes::copy_out(&view, &read.key.to_string(), &part, &mut context.out)
+                bytes::copy_out(&view, &key.to_string(), &part, &mut context.out)
             }
             Self::WriteIn(write) => {
-                let view = find(&write.key)?.attach::<Write>().map_err(Failure::of)?;
-                bytes::copy_in(&view, &write.key.to_string(), write.offset)
+                let key = write.which.key;
+                let view = find::<Segment>(&key)?.attach::<Write>();
+                bytes::copy_in(&view.map_err(Failure::of)?, &key.to_string(), write.offset)
             }
-            Self::Stat(look) => look.run(context),
-            Self::Set(Change { key, owned }) => {
+            Self::Stat(look) => look.run::<Segment>(context),
+            Self::Set(Change { which, owned }) => {
                 let change = owned
                     .change()
-                    .ok_or_else(|| Failure::new("say what: --owner, --group or --mode"))?;
-                find(&key)?.set(change).map_err(Failure::of)?;
+                    .ok_or_else(|| system_v::nothing("--owner, --group or --mode"))?;
+                let segment: Segment = find(&which.key)?;
+                segment.set(change).map_err(Failure::of)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Self::Lock(Lock { key, unlock }) => {
-                let segment = find(&key)?;
+            Self::Lock(Lock { which, unlock }) => {
+                let segment: Segment = find(&which.key)?;
                 let result = if unlock {
                     segment.unlock()
                 } else {
@@ -182,8 +154,8 @@ impl Verb {
                 result.map_err(Failure::of)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Self::Rm(rm) => rm.run(context),
-            Self::List(list) => list.run(context),
+            Self::Rm(segments) => Ok(segments.remove::<Segment>(context)),
+            Self::List(list) => list.run::<Segment>(context),
         }
     }
 }
@@ -205,35 +177,59 @@ impl Create {
             true => options.create_or_open(key).map(|(segment, _)| segment),
             false => options.create(key),
         };
-        let segment = segment.map_err(Failure::of)?;
+        let segment = system_v::made(&self.key, segment)?;
         context.out.line(&format!("id:{}", segment.id()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-impl Look {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let stat = find(&self.key)?.stat().map_err(Failure::of)?;
-        if self.json {
-            context.out.json(&json_of(&stat))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let row = |key: &str, value: String| vec![key.to_owned(), value];
-        let made = owned::creator(&stat.permissions);
-        let made = format!("{made}, process {}", owned::process(stat.creator));
-        context.out.table(&[
-            row("id", stat.id.to_string()),
-            row("key", stat.key.to_string()),
-            row("size", format!("{} bytes", stat.size)),
-            row("state", state(&stat)),
-            row("access", owned::access(&stat.permissions)),
-            row("creator", made),
-            row("last", owned::process(stat.last)),
-            row("attached", owned::when(stat.attached_at)),
-            row("detached", owned::when(stat.detached_at)),
-            row("changed", owned::when(stat.changed)),
-        ])?;
-        Ok(ExitCode::SUCCESS)
+impl Object for Segment {
+    const KIND: Kind = Kind::Segment;
+    const WORD: &'static str = "shm";
+    const NEEDS: &'static str = " --size SIZE";
+    system_v::object!(Segment, Stat, shm::list);
+}
+
+impl Facts for Stat {
+    const HEADS: &'static [&'static str] = &["BYTES", "CREATOR", "STATE"];
+
+    fn common(&self) -> (Key, i32, &Permissions) {
+        (self.key, self.id, &self.permissions)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let creator = system_v::process(self.creator);
+        vec![self.size.to_string(), creator, state(self)]
+    }
+
+    fn state(&self) -> String {
+        format!("{} bytes, {}", self.size, state(self))
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("size", format!("{} bytes", self.size)),
+            ("state", state(self)),
+            ("made by", system_v::process(self.creator)),
+            ("last", system_v::process(self.last)),
+            ("attached", system_v::when(self.attached_at)),
+            ("detached", system_v::when(self.detached_at)),
+            ("changed", system_v::when(self.changed)),
+        ]
+    }
+
+    fn values(&self) -> Value {
+        json!({
+            "size": self.size,
+            "attached": self.attached,
+            "locked": self.locked,
+            "removed": self.removed,
+            "creator": self.creator,
+            "last": self.last,
+            "attached_at": system_v::seconds(self.attached_at),
+            "detached_at": system_v::seconds(self.detached_at),
+            "changed": system_v::seconds(self.changed),
+        })
     }
 }
 
@@ -250,60 +246,4 @@ fn state(stat: &Stat) -> String {
         words.push_str(", removed");
     }
     words
-}
-
-fn json_of(stat: &Stat) -> Value {
-    json!({
-        "id": stat.id,
-        "key": stat.key.number(),
-        "size": stat.size,
-        "attached": stat.attached,
-        "locked": stat.locked,
-        "removed": stat.removed,
-        "access": owned::json(&stat.permissions),
-        "creator": stat.creator,
-        "last": stat.last,
-        "attached_at": owned::seconds(stat.attached_at),
-        "detached_at": owned::seconds(stat.detached_at),
-        "changed": owned::seconds(stat.changed),
-    })
-}
-
-impl Rm {
-    fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
-        let mut status = ExitCode::SUCCESS;
-        for key in &self.keys {
-            let removed = find(key).and_then(|segment| segment.remove().map_err(Failure::of));
-            if let Err(failure) = removed {
-                context.note(&failure.message);
-                status = ExitCode::FAILURE;
-            }
-        }
-        Ok(status)
-    }
-}
-
-impl List {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let segments = shm::list().map_err(Failure::of)?;
-        if self.json {
-            let values: Vec<Value> = segments.iter().map(json_of).collect();
-            context.out.json(&values)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let heads = ["KEY", "ID", "BYTES", "STATE", "ACCESS", "CREATOR"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        rows.extend(segments.iter().map(|stat| {
-            vec![
-                stat.key.to_string(),
-                stat.id.to_string(),
-                stat.size.to_string(),
-                state(stat),
-                owned::access(&stat.permissions),
-                owned::process(stat.creator),
-            ]
-        }));
-        context.out.table(&rows)?;
-        Ok(ExitCode::SUCCESS)
-    }
 }

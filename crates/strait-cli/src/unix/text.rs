@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use clap::Args;
 use serde_json::{Value, json};
+use strait::ErrorKind;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -20,15 +21,23 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Its bytes: of standard input at most one more than `most`, which is then refused.
-    pub(crate) fn bytes(self, most: u64) -> Result<Vec<u8>, Failure> {
+    /// Its bytes. Of standard input no more are read than the `limit` so called lets through, and
+    /// one that shows that there are more.
+    pub(crate) fn bytes(self, most: u64, limit: &str) -> Result<Vec<u8>, Failure> {
         if let Some(text) = self.text {
             return Ok(text.into_bytes());
         }
         let mut bytes = Vec::new();
         let input = std::io::stdin().lock();
         let read = input.take(most.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+        read.map_err(|error| Failure::io("read standard input", &error))?;
+        let len = bytes.len();
+        if len as u64 > most {
+            return Err(Failure::new(format!(
+                "standard input: {} (at least {len} bytes; the limit is {most}: {limit})",
+                ErrorKind::TooLong
+            )));
+        }
         Ok(bytes)
     }
 }

@@ -28,13 +28,50 @@ fn apart(script: &str) -> Option<Ran> {
 fn it_tells_of_waits_names_and_limits() {
     let world = World::new();
     let text = world.good("doctor");
-    for topic in ["waits ", "names ", "limits ", "System V: ", "may be queued"] {
+    let queues = strait::unix::msg::limits().unwrap().queues;
+    let system_v = format!(" of {queues} message queues, with ");
+    for topic in [
+        "waits ",
+        "names ",
+        "limits ",
+        "System V: ",
+        &*system_v,
+        " semaphore sets, with ",
+        " shared memory segments, with ",
+        "POSIX queues: ",
+        "may be queued",
+    ] {
         assert!(text.contains(topic), "{text}");
     }
     let found: serde_json::Value = serde_json::from_str(&world.good("doctor --json")).unwrap();
     assert_eq!(found["problems"], 0);
     let findings = found["findings"].as_array().unwrap();
     assert!(findings.iter().any(|found| found["topic"] == "waits"));
+}
+
+/// In an IPC namespace of its own, where /dev/mqueue is at first what the machine's is.
+#[test]
+fn what_the_kernel_keeps_is_counted_and_listed() {
+    let script = r"
+        umount -q /dev/mqueue; mkdir -p /dev/mqueue
+        $STRAIT doctor | grep -q '/dev/mqueue is not mounted' || exit 10
+        $STRAIT doctor | grep -qF -- '-> `sudo mkdir -p /dev/mqueue' || exit 11
+        $STRAIT ls mqueue 2>&1 | grep -q 'mount -t mqueue' || exit 12
+        mount -t mqueue none /dev/mqueue || exit 13
+        $STRAIT mqueue create /jobs || exit 14
+        $STRAIT doctor | grep -q 'POSIX queues: 1 of [0-9]* (/dev/mqueue' || exit 15
+        $STRAIT ls | grep -q '^mqueue *.jobs *- *uid 0, gid 0, mode 0600 *0 of 10 messages$' || exit 16
+        echo 2 >/proc/sys/kernel/msgmni
+        $STRAIT doctor | grep -q ' 0 of 2 message queues, with 0 messages' || exit 17
+        $STRAIT msg create 0x5100 && $STRAIT msg create private && $STRAIT msg send 0x5100 tea
+        $STRAIT doctor | grep -q 'warning: System V: 2 of 2 message queues, with 1 mess' || exit 18
+        $STRAIT doctor | grep -qF -- '-> `strait ls msg` shows them' || exit 19
+        $STRAIT ls | grep -q '^msg *0x00005100 .* 1 message, 3 of 16384 bytes$' || exit 20
+        $STRAIT msg create 0x5101 2>&1 | grep -q kernel.msgmni || exit 21";
+    let inner = format!("unshare --ipc sh -c '{}'", script.replace('\'', r"'\''"));
+    if let Some(ran) = apart(&inner) {
+        assert_eq!(ran.status, Some(0), "{ran:?}");
+    }
 }
 
 #[test]

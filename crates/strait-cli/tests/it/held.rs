@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use serde_json::json;
 use strait::nt::{Event, Section, Semaphore, Write};
+use strait_sys::signal::{self, Set};
+use strait_sys::spawn;
 
 use crate::world::{Ran, Running, STRAIT, World};
 
@@ -304,6 +306,51 @@ fn whoever_waits_dies_of_a_signal_and_holds_nothing() {
     free(&world);
 }
 
+#[test]
+fn a_signal_ends_a_wait_for_all_that_is_not_over() {
+    let world = world_of_two();
+    world.good("event create never");
+    for timeout in [&[][..], &["--timeout", "20s"]] {
+        let words = [
+            "wait",
+            "--all",
+            "mutant:m",
+            "event:never",
+            "semaphore:slots",
+        ];
+        let words = words.iter().chain(timeout).chain(&["--", "echo", "mine"]);
+        let mut waiter = world.start(&words.copied().collect::<Vec<_>>());
+        world.until("signals wait", || waiter.blocks(Signal::TERM));
+        waiter.signal(Signal::TERM);
+        assert_eq!(waiter.child.wait().unwrap().signal(), Some(15));
+        assert_eq!(waiter.finish().out, "");
+        free(&world);
+    }
+    let late = world.strait("wait --all mutant:m event:never --timeout 1ms -- echo mine");
+    assert_eq!((late.status, &*late.out), (Some(124), ""));
+}
+
+/// The same signal is waited for by nobody: it is pending all the time.
+#[test]
+fn a_signal_that_was_blocked_before_ends_nothing() {
+    let world = world_of_two();
+    world.good("event create go");
+    for verb in ["--all", "--any"] {
+        let mut command = world.command(&["wait", verb, "event:go", "--", "echo", "mine"]);
+        spawn::block_only(&mut command, Set::new([signal::Signal::TERM]));
+        let waiter = Running::of(&mut command);
+        world.until("signals wait", || waiter.blocks(Signal::HUP));
+        waiter.signal(Signal::TERM);
+        world.good("event set go");
+        let ran = waiter.finish();
+        assert_eq!(
+            (ran.status, &*ran.out),
+            (Some(0), "event:go\nmine\n"),
+            "{verb}"
+        );
+    }
+}
+
 /// No moment is left in which a signal would abandon what was just won: they wait from before it.
 #[test]
 fn a_signal_that_comes_with_what_was_waited_for_is_the_commands() {
@@ -312,6 +359,8 @@ fn a_signal_that_comes_with_what_was_waited_for_is_the_commands() {
         "mutant acquire m --",
         "semaphore acquire slots --",
         "wait --any mutant:m event:nothing --",
+        "wait --all mutant:m semaphore:slots --",
+        "wait --all mutant:m semaphore:slots --timeout 20s --",
     ] {
         world.good("event create nothing");
         let script = "echo held; read line; exit 5";

@@ -49,6 +49,49 @@ fn holders_have_pids_and_commands() {
 }
 
 #[test]
+fn what_the_kernel_keeps_is_listed_by_kind() {
+    let world = World::new();
+    let made = [
+        ("msg", "msg create private", "0 messages, 0 of"),
+        (
+            "sem",
+            "sem create private 1 2 3 --mode 0640",
+            "3 semaphores",
+        ),
+        (
+            "shm",
+            "shm create private --size 5000",
+            "5000 bytes, attached 0 times",
+        ),
+    ];
+    for (kind, create, state) in made {
+        let written = world.good(create);
+        let id = written.trim().strip_prefix("id:").unwrap();
+        let number: i32 = id.parse().unwrap();
+        let (text, listed) = (world.good(&format!("ls {kind}")), list(&world, kind));
+        world.good(&format!("{kind} rm id:{id}"));
+        let is_ours = |row: &&str| row.split_whitespace().nth(2) == Some(id);
+        let row = text.lines().find(is_ours).unwrap();
+        assert!(row.starts_with(kind) && row.contains("private"), "{text}");
+        assert!(row.contains(state), "{text}");
+        let kept = listed["ipc"].as_array().unwrap();
+        let ours = kept.iter().find(|one| one["id"] == number).unwrap();
+        let mode = if kind == "sem" { "0640" } else { "0600" };
+        assert_eq!((&ours["kind"], &ours["mode"]), (&kind.into(), &mode.into()));
+        assert!(
+            !world
+                .good(&format!("ls {kind}"))
+                .lines()
+                .any(|row| is_ours(&row))
+        );
+    }
+    // They belong to no directory.
+    world.good("event create one");
+    assert_eq!(world.good("ls").lines().count(), 2);
+    assert_eq!(list(&world, "")["ipc"], serde_json::json!([]));
+}
+
+#[test]
 fn one_kind_can_be_listed() {
     let world = World::new();
     world.good("event create a");

@@ -2,10 +2,17 @@
 
 use core::time::Duration;
 
+use std::os::fd::AsFd;
+
+use rustix::net::{AddressFamily, SocketType, socketpair};
+
 use super::{Role, this_test};
 use crate::futex::{Sleep, waitv, waitv_works};
 use crate::map::Map;
-use crate::seccomp::{CALLS_MAX, FUTEX_WAITV, IO_URING_SETUP, PIDFD_OPEN, deny};
+use crate::seccomp::{
+    CALLS_MAX, FUTEX_WAITV, IO_URING_SETUP, PIDFD_OPEN, PIDFD_OPTIONS, deny, deny_socket_options,
+};
+use crate::sockopt::{self, IntOption};
 use crate::time::Deadline;
 use crate::{Errno, pidfd, uring};
 
@@ -59,4 +66,27 @@ fn a_filter_has_bounds() {
     let calls = [PIDFD_OPEN; CALLS_MAX + 1];
     assert_eq!(deny(&calls, Errno::NOSYS), Err(Errno::INVAL));
     assert_eq!(deny(&[-1], Errno::NOSYS), Err(Errno::INVAL));
+    let options = [PIDFD_OPTIONS[0]; CALLS_MAX + 1];
+    let denied = deny_socket_options(&options, Errno::NOPROTOOPT);
+    assert_eq!(denied, Err(Errno::INVAL));
+}
+
+#[test]
+fn options_are_denied_and_others_of_the_same_call_work() {
+    if Role::mine().is_none() {
+        return Role::new(this_test!(), "denied").passes();
+    }
+    deny_socket_options(&PIDFD_OPTIONS, Errno::NOPROTOOPT).unwrap();
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let (unix, stream) = (AddressFamily::UNIX, SocketType::STREAM);
+    let (one, _other) = socketpair(unix, stream, flags, None).unwrap();
+    let refused = Err(Errno::NOPROTOOPT);
+    assert_eq!(sockopt::peer_pidfd(one.as_fd()).map(drop), refused);
+    let pidfds = IntOption::PASS_PIDFD;
+    assert_eq!(sockopt::set(one.as_fd(), pidfds, 1), refused);
+    let credentials = IntOption::PASS_CREDENTIALS;
+    sockopt::set(one.as_fd(), credentials, 1).unwrap();
+    assert_eq!(sockopt::get(one.as_fd(), credentials), Ok(1));
+    let peer = sockopt::peer_credentials(one.as_fd()).unwrap();
+    assert_eq!(peer.pid, std::process::id());
 }

@@ -38,10 +38,11 @@ pub(crate) const WANTS: usize = TAIL + 16;
 /// u32 for each block of the other side: how often it was given back.
 pub(crate) const RETURNS: usize = 8 * APART;
 /// Blocks that a side can lend at most.
-pub(crate) const BLOCKS_MAX: u32 = 512;
-/// u64 of bits for the blocks that a side has lent out, and u32 for each: how often.
+pub(crate) const BLOCKS_MAX: u32 = 256;
+/// u32 for each block of this side: how often it was lent. It is free while the other side has
+/// given it back as often.
 pub(crate) const LENT: usize = RETURNS + 4 * BLOCKS_MAX as usize;
-const _: () = assert!(LENT <= PAGE / 2 + PAGE / 4);
+const _: () = assert!(LENT + 4 * BLOCKS_MAX as usize <= PAGE);
 
 /// It sends no more.
 pub(crate) const CLOSED: u32 = 1;

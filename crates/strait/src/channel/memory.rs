@@ -43,8 +43,8 @@ pub(crate) fn map(file: &OwnedFd, len: u64, access: Access) -> Result<Map, Errno
 
 /// Maps what a peer says is its memory, for reading.
 ///
-/// Its length is sealed, so that no truncation can take it away from under the map; and it is a file
-/// in memory, so that nobody's file server can delay us.
+/// Its length is sealed, so that no truncation can take it away from under the map; and it is a
+/// file in memory, so that nobody's file server can delay us.
 pub(crate) fn map_theirs(file: &OwnedFd, shape: Shape) -> Result<Map, &'static str> {
     check(file, shape.file_len())?;
     map(file, shape.file_len(), Access::Read).map_err(|_| "its memory cannot be mapped")

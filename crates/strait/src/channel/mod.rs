@@ -51,13 +51,16 @@ pub(crate) mod connect;
 mod door;
 pub(crate) mod flow;
 mod hello;
+pub(crate) mod hub;
 pub(crate) mod layout;
 pub(crate) mod link;
+mod listener;
+mod mailbox;
 mod memory;
 mod park;
 mod receiver;
 mod ring;
-mod sender;
+pub(crate) mod sender;
 mod wait;
 mod watch;
 
@@ -65,6 +68,7 @@ use self::connect::{establish_accepting, establish_connecting};
 #[doc(hidden)]
 pub use self::hello::fuzz_hello;
 pub use self::link::Peer;
+pub use self::listener::Listener;
 pub use self::park::Spin;
 pub use self::receiver::{Part, Receiver, Taken};
 pub use self::sender::Sender;
@@ -151,6 +155,15 @@ impl Options {
     pub const fn shareable(mut self, shareable: bool) -> Self {
         self.shareable = shareable;
         self
+    }
+
+    /// Whether they are within their limits.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.shape().map(drop)
+    }
+
+    pub(crate) const fn spin_policy(&self) -> Spin {
+        self.spin
     }
 
     fn shape(&self) -> Result<Shape> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::BitOr;
 
+use crate::error::{ErrorKind, Result};
+
 /// What an object is.
 #[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
@@ -123,6 +125,32 @@ pub enum Birth {
     Created,
     /// It existed; the state asked for was ignored.
     Opened,
+}
+
+/// How often what comes and goes is looked for.
+const TRIES: u32 = 100;
+
+impl Birth {
+    /// Makes it, or opens what there is, where the kernel has no one call for both that says which
+    /// it was. `None`: others made and removed it again and again meanwhile.
+    pub(crate) fn settle<T>(
+        create: impl Fn() -> Result<T>,
+        open: impl Fn() -> Result<T>,
+    ) -> Result<Option<(T, Self)>> {
+        for _ in 0..TRIES {
+            match create() {
+                Err(error) if error.kind() == ErrorKind::Exists => {}
+                made => return made.map(|made| Some((made, Self::Created))),
+            }
+            match open() {
+                // It went in between.
+                Err(error) if [ErrorKind::NotFound, ErrorKind::Removed].contains(&error.kind()) => {
+                }
+                found => return found.map(|found| Some((found, Self::Opened))),
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// What taking an event or a timer does to it.

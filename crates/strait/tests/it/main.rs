@@ -2,6 +2,7 @@
 //! [`peer`].
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod channel;
 mod death;
 mod names;
 mod nt;
@@ -16,6 +17,7 @@ mod world;
 /// What another process of a test does, by name.
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
+    channel::ROLES,
     death::ROLES,
     death::seats::ROLES,
     death::storm::ROLES,

@@ -14,10 +14,11 @@ use crate::{Carries, Failure, Job, Mechanism, Outcome, Site};
 /// The signal of `raw.signal`: blocked in every thread of a side, from its start.
 pub const SIGNAL: Signal = Signal::USR2;
 
-/// Whom to signal, and the memory that holds the numbers.
+/// Whom to signal, who signals, and the memory that holds the numbers.
 pub(in crate::raw) struct Signals {
     set: Set,
     peer: Pid,
+    this: Pid,
     map: Map,
     own: usize,
     other: usize,
@@ -36,6 +37,7 @@ impl Mechanism for Signals {
         Ok(Self {
             set: Set::new([SIGNAL]),
             peer,
+            this: getpid(),
             map: site.memory(PAGE)?,
             own,
             other,
@@ -57,9 +59,8 @@ impl Mechanism for Signals {
 
     /// To itself.
     fn op(&mut self, sequence: u64) -> Outcome<u64> {
-        let own = getpid();
-        sigsend::kill(Target::Process(own), Some(SIGNAL))?;
-        self.take_from(own)?;
+        sigsend::kill(Target::Process(self.this), Some(SIGNAL))?;
+        self.take_from(self.this)?;
         Ok(sequence)
     }
 }

@@ -1,7 +1,8 @@
-//! Reference lines through descriptors: counter, pipe, sockets.
+//! Reference lines through descriptors: counter, pipe, FIFO, sockets.
 
 mod epoll;
 mod eventfd;
+mod fifo;
 mod pipe;
 mod tcp;
 mod udp;
@@ -11,6 +12,7 @@ mod unix_stream;
 
 pub(super) use epoll::Epoll;
 pub(super) use eventfd::Eventfd;
+pub(super) use fifo::Fifo;
 pub(super) use pipe::Pipe;
 pub(super) use tcp::Tcp;
 pub(super) use udp::Udp;

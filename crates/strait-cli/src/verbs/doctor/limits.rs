@@ -3,7 +3,8 @@
 use rustix::fs;
 use rustix::process::{Resource, geteuid, getrlimit};
 
-use strait::unix::{msg, sem, shm, signal};
+use strait::ErrorKind;
+use strait::unix::{mqueue, msg, sem, shm, signal};
 
 use super::{Finding, Level};
 
@@ -18,7 +19,8 @@ pub(super) fn all(findings: &mut Vec<Finding>) {
     findings.push(descriptors());
     findings.push(maps());
     findings.push(memory());
-    findings.push(system_v());
+    findings.extend(system_v());
+    findings.push(posix_queues());
     findings.push(signals());
     findings.extend(logout());
 }
@@ -74,18 +76,89 @@ fn memory() -> Finding {
     }
 }
 
-fn system_v() -> Finding {
-    let limits = || {
-        let (msg, sem, shm) = (msg::limits()?, sem::limits()?, shm::limits()?);
-        Ok::<_, strait::Error>(format!(
-            "System V: {} queues of {} bytes, messages up to {}; {} sets of up to {} semaphores; \
-             {} segments",
-            msg.queues, msg.queue_bytes, msg.message_bytes, sem.sets, sem.per_set, shm.segments
-        ))
+fn system_v() -> Vec<Finding> {
+    let kinds: [fn() -> strait::Result<Finding>; 3] = [
+        || {
+            let (used, most) = (msg::usage()?, msg::limits()?);
+            let more = format!(
+                ", with {} messages; a new one takes {} bytes, a message has up to {}",
+                used.messages, most.queue_bytes, most.message_bytes
+            );
+            Ok(filling(
+                "msg",
+                "message queues",
+                (used.queues, most.queues),
+                &more,
+            ))
+        },
+        || {
+            let (used, most) = (sem::usage()?, sem::limits()?);
+            let more = format!(
+                ", with {} semaphores; a set has up to {}, a call {} operations",
+                used.semaphores, most.per_set, most.ops
+            );
+            let sets = (used.sets.into(), most.sets.into());
+            Ok(filling("sem", "semaphore sets", sets, &more))
+        },
+        || {
+            let (used, most) = (shm::usage()?, shm::limits()?);
+            let more = format!(", with {} pages", used.pages);
+            let segments = (used.segments.into(), most.segments);
+            Ok(filling("shm", "shared memory segments", segments, &more))
+        },
+    ];
+    let looked: Result<Vec<Finding>, _> = kinds.into_iter().map(|look| look()).collect();
+    looked.unwrap_or_else(|error| {
+        vec![Finding::new(
+            LIMITS,
+            Level::Note,
+            format!("System V: {error}"),
+        )]
+    })
+}
+
+/// How many there are of how many there may be.
+fn filling(verb: &str, things: &str, (used, most): (u64, u64), more: &str) -> Finding {
+    let text = format!("System V: {used} of {most} {things}{more}");
+    // The next tenth is soon gone where nobody removes what the dead have left.
+    if used.saturating_mul(10) >= most.saturating_mul(9) {
+        let cure = format!("`strait ls {verb}` shows them, `strait {verb} rm` removes");
+        return Finding::new(LIMITS, Level::Warning, text).cure(cure);
+    }
+    Finding::new(LIMITS, Level::Fine, text)
+}
+
+fn posix_queues() -> Finding {
+    let most = match mqueue::limits() {
+        Ok(most) => most,
+        Err(error) => return Finding::new(LIMITS, Level::Note, format!("POSIX queues: {error}")),
     };
-    match limits() {
-        Ok(text) => Finding::new(LIMITS, Level::Fine, text),
-        Err(error) => Finding::new(LIMITS, Level::Note, format!("System V: {error}")),
+    let user = most.user_bytes;
+    let user = user.map_or("any number of".into(), |bytes| bytes.to_string());
+    let room = format!(
+        "a new one takes up to {} messages of {} bytes, all of this user's together {user} bytes \
+         (`ulimit -q`)",
+        most.messages, most.bytes
+    );
+    let text = |seen: &str| format!("POSIX queues: {seen}; {room}");
+    match mqueue::list() {
+        Ok(names) => {
+            let seen = format!(
+                "{} of {} (/dev/mqueue is mounted)",
+                names.len(),
+                most.queues
+            );
+            Finding::new(LIMITS, Level::Fine, text(&seen))
+        }
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            let seen = format!(
+                "up to {}; /dev/mqueue is not mounted, and lists none",
+                most.queues
+            );
+            let mount = "`sudo mkdir -p /dev/mqueue && sudo mount -t mqueue none /dev/mqueue`";
+            Finding::new(LIMITS, Level::Note, text(&seen)).cure(mount)
+        }
+        Err(error) => Finding::new(LIMITS, Level::Note, text(&error.to_string())),
     }
 }
 

@@ -63,6 +63,16 @@ fn messages_name_the_thing_the_cause_and_the_cure() {
         "mutant acquire deploy -- /no/such/command",
         "timer set one 5s",
         "man nosuch",
+        "ls nosuch",
+        "msg peek 0x7fffff01",
+        "msg recv id:2147483647",
+        "msg set 0x7fffff01",
+        "msg rm 0x7fffff01 id:2147483647",
+        "sem acquire name:no/such",
+        "shm stat /:A",
+        "wait msg:0x7fffff01",
+        "wait sem:0x7fffff01:0",
+        "fifo recv /strait-no-fifo",
     ] {
         let ran = world.strait(line);
         assert_eq!(ran.out, "", "{line}");

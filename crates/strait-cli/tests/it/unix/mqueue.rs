@@ -95,10 +95,13 @@ fn errors_name_the_posix_queue() {
     fails(
         "mqueue recv /strait-none",
         125,
-        "no POSIX queue /strait-none (`strait mqueue create",
+        "there is no POSIX queue /strait-none: create it with `strait mqueue create",
     );
     fails("mqueue create a/b", 1, "only the first byte may be a slash");
-    fails(&format!("mqueue create {name}"), 1, "exists already");
+    let cure = format!("exists already (`strait mqueue stat {name}` shows it, `--or-open`");
+    fails(&format!("mqueue create {name}"), 1, &cure);
+    let why = "too long (65 bytes; the limit is 64: the queue's mq_msgsize";
+    fails(&format!("mqueue send {name} {}", "x".repeat(65)), 125, why);
     fails(
         &format!("mqueue send {name} x --priority 32768"),
         2,
@@ -107,7 +110,11 @@ fn errors_name_the_posix_queue() {
     fails("wait mqueue:/strait-none", 125, "no POSIX queue");
     let long = world.fed(&format!("mqueue send {name}"), &[b'x'; 1000]);
     assert_eq!(long.status, Some(125));
-    assert!(long.err.contains("messages have at most 64"), "{long:?}");
+    assert!(
+        long.err
+            .contains("at least 65 bytes; the limit is 64: the queue's mq_msgsize"),
+        "{long:?}"
+    );
     world.good(&format!("mqueue set {name} --mode 0620"));
     assert!(world.good(&format!("mqueue stat {name}")).contains("0620"));
     world.good(&format!("mqueue create {name} --or-open"));
@@ -125,5 +132,5 @@ fn errors_name_the_posix_queue() {
         assert!(listed.err.contains("mount -t mqueue"), "{listed:?}");
     }
     world.good(&format!("mqueue rm {name}"));
-    fails(&format!("mqueue rm {name}"), 1, "no such object");
+    fails(&format!("mqueue rm {name}"), 1, "there is no POSIX queue /");
 }

@@ -203,8 +203,16 @@ fn errors_name_the_queue_the_cause_and_the_cure() {
         );
         assert!(ran.err.contains(words), "{line}: {}", ran.err);
     };
-    fails("msg peek 0x7fffff01", 1, "`strait msg list` shows");
-    fails("msg recv id:2147483647", 125, "no id:2147483647");
+    fails(
+        "msg peek 0x7fffff01",
+        1,
+        "there is no message queue 0x7fffff01: create it with `strait msg create 0x7fffff01`\n",
+    );
+    fails(
+        "msg recv id:2147483647",
+        125,
+        "no message queue id:2147483647 (`strait msg list` shows",
+    );
     fails("msg send orders text", 2, "write a key, such as 0x5100");
     fails(
         &format!("msg send {id} text --type 0"),
@@ -221,15 +229,26 @@ fn errors_name_the_queue_the_cause_and_the_cure() {
         1,
         "the kernel chooses the number",
     );
-    fails(&format!("msg set {id}"), 2, "required");
+    fails(&format!("msg set {id}"), 2, "say what to change: --owner");
     fails("wait msg:orders", 125, "write a key");
     fails("msg recv private", 125, "id:N");
     let long = world.fed(&format!("msg send {id}"), &vec![b'x'; 1 << 20]);
+    let most = strait::unix::msg::limits().unwrap().message_bytes;
     // Unless the administrator allows such.
-    if long.status != Some(0) {
+    if most < 1 << 16 {
         assert_eq!(long.status, Some(125));
-        assert!(long.err.contains("kernel.msgmax"), "{long:?}");
+        let why = |words, len| {
+            format!("too long ({words}{len} bytes; the limit is {most}: msgmax, see sysctl kernel.")
+        };
+        let where_it_stopped = why("at least ", most + 1);
+        assert!(long.err.contains(&where_it_stopped), "{long:?}");
+        let text = "x".repeat(1 << 16);
+        fails(&format!("msg send {id} {text}"), 125, &why("", 1 << 16));
     }
     world.good(&format!("msg rm {id}"));
-    fails(&format!("msg rm {id} {id}"), 1, "there is no id:");
+    fails(
+        &format!("msg rm {id} {id}"),
+        1,
+        "there is no message queue id:",
+    );
 }

@@ -59,7 +59,7 @@ fn a_set_is_made_used_shown_and_removed() {
     let seen = world.good(&format!("sem stat {key} --json"));
     let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
     assert_eq!(seen["id"], made.set.id());
-    assert_eq!(seen["access"]["mode"], "0600");
+    assert_eq!(seen["mode"], "0600");
     let values: Vec<u64> = (0..3)
         .map(|at| seen["semaphores"][at]["value"].as_u64().unwrap())
         .collect();
@@ -85,7 +85,7 @@ fn a_set_is_made_used_shown_and_removed() {
     failed(
         &world.strait(&format!("sem create {key} 1")),
         1,
-        "the name is taken",
+        "exists already (`strait sem stat 0x",
     );
     assert_eq!(
         world
@@ -97,7 +97,7 @@ fn a_set_is_made_used_shown_and_removed() {
     failed(
         &world.strait(&format!("sem stat {key}")),
         1,
-        "there is no 0x",
+        "there is no semaphore set 0x",
     );
     failed(
         &world.strait(&format!("sem rm id:{id}")),

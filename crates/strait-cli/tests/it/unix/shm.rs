@@ -72,14 +72,14 @@ fn a_segment_is_made_shown_changed_and_removed() {
         (seen["size"].as_u64(), seen["attached"].as_u64()),
         (Some(5000), Some(1))
     );
-    assert_eq!(seen["access"]["mode"], "0640");
+    assert_eq!(seen["mode"], "0640");
     assert!(
         world
             .good(&format!("shm stat id:{id}"))
             .contains("attached once")
     );
     world.good(&format!("shm set {key} --mode 0600"));
-    assert_eq!(world.strait(&format!("shm set {key}")).status, Some(1));
+    assert_eq!(world.strait(&format!("shm set {key}")).status, Some(2));
     let lock = world.strait(&format!("shm lock {key}"));
     if lock.status == Some(0) {
         assert!(world.good(&format!("shm stat {key}")).contains("locked"));
@@ -90,6 +90,10 @@ fn a_segment_is_made_shown_changed_and_removed() {
     assert!(!world.good(&format!("shm stat {key}")).contains("locked"));
     let taken = world.strait(&format!("shm create {key} --size 1"));
     assert_eq!(taken.status, Some(1));
+    assert!(
+        taken.err.contains("`--or-open` takes it as it is"),
+        "{taken:?}"
+    );
     let open = format!("shm create {key} --or-open --size");
     assert_eq!(
         world.good(&format!("{open} 5000")).trim(),
@@ -99,7 +103,12 @@ fn a_segment_is_made_shown_changed_and_removed() {
     assert!(small.err.contains("it has 5000 bytes"), "{small:?}");
     world.good(&format!("shm rm {key}"));
     let gone = world.strait(&format!("shm stat {key}"));
-    assert!(gone.err.contains("`strait shm list` shows"), "{gone:?}");
+    let cure = "--size SIZE`\n";
+    assert!(
+        gone.err.contains("create it with `strait shm create 0x"),
+        "{gone:?}"
+    );
+    assert!(gone.err.ends_with(cure), "{gone:?}");
     let listed = json(&world, "shm list --json");
     let ours = listed
         .as_array()

@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use strait_sys::Errno;
 use strait_sys::time::Deadline;
 
-use crate::channel::connect::{establish_connecting, greet};
+use crate::channel::connect::{Answer, answered, greet};
 use crate::channel::{Channel, Options, Part};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::end::{End, Facts, Mode, ReadMode};
@@ -75,15 +75,15 @@ impl ClientOptions {
         // The server says once how large a ring its quota needs.
         for _ in 0..2 {
             match self.ask(&name, bytes)? {
-                Answer::Open(client) => return Ok(client),
-                Answer::Grow(wanted) => bytes = wanted,
+                Asking::Open(client) => return Ok(client),
+                Asking::Grow(wanted) => bytes = wanted,
             }
         }
         Err(Error::new(ErrorKind::Broken, OPEN, &*name.shown)
             .because("the server does not know what it wants"))
     }
 
-    fn ask(&self, name: &PipeName, bytes: usize) -> Result<Answer> {
+    fn ask(&self, name: &PipeName, bytes: usize) -> Result<Asking> {
         let socket = connect(name, OPEN)?;
         let options = Options::new().capacity(bytes);
         let asked = Asked {
@@ -97,27 +97,24 @@ impl ClientOptions {
         };
         let greeting = greet(&socket, &options, ROLE, &asked.encode()).map_err(gone)?;
         let until = Some(Deadline::after(ANSWER));
-        match establish_connecting(socket, &options, greeting, until) {
-            Ok((channel, payload)) => {
+        match answered(socket, &options, greeting, until).map_err(gone)? {
+            Answer::Welcome(channel, payload, _) => {
                 let nature = Nature::decode(&payload).ok_or_else(|| {
                     Error::new(ErrorKind::Broken, OPEN, &*name.shown)
                         .because("the server does not say what the pipe is")
                 })?;
                 let client = Client::over(channel, nature, self.access, name)?;
-                Ok(Answer::Open(client))
+                Ok(Asking::Open(client))
             }
-            Err(error) => match error.status() {
-                Some(code) => match asked_to_grow(code) {
-                    Some(wanted) => Ok(Answer::Grow(wanted)),
-                    None => Err(fault(NtStatus(code), OPEN, &name.shown)),
-                },
-                None => Err(gone(error)),
+            Answer::Refusal(code, _) => match asked_to_grow(code) {
+                Some(wanted) => Ok(Asking::Grow(wanted)),
+                None => Err(fault(NtStatus(code), OPEN, &name.shown)),
             },
         }
     }
 }
 
-enum Answer {
+enum Asking {
     Open(Client),
     Grow(usize),
 }

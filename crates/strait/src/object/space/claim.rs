@@ -1,10 +1,13 @@
 //! A socket's file: made with its mode, reclaimed when it is stale, removed with its owner.
 //!
-//! All of Strait's sockets that take, reclaim or leave a path do so under a lock (flock) on its
-//! directory, which the kernel lets go of however the process ends. Whether a socket's file is
-//! stale is asked by connecting a *datagram* socket to exactly that file: ECONNREFUSED says that no
-//! socket is bound to it; EPROTOTYPE says that one is, and it never hears of the question. So no
-//! live listener is displaced, also not between its bind and its listen.
+//! To bind is one step of the kernel's, and needs no lock. All of Strait's sockets that find a
+//! stale file at their path remove it under a lock (flock) of a file in the same directory,
+//! [`LOCK`], which those may open who may write the directory, and which the kernel lets go of
+//! however the process ends. Whether a socket's file is stale is asked by connecting a *datagram*
+//! socket to exactly that file: ECONNREFUSED says that no socket is bound to it; EPROTOTYPE says
+//! that one is, and it never hears of the question. So no live listener is displaced, also not
+//! between its bind and its listen; and no lock is needed by an owner, whose socket lives, to
+//! remove its own file.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,19 +16,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, openat,
-    statat, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat, fchmod, fchown, flock, fstat,
+    openat, statat, unlinkat,
 };
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketFlags, SocketType, bind, connect, socket_with,
 };
-use strait_sys::Errno;
 use strait_sys::sockaddr::{Name, UNIX_MAX};
 use strait_sys::time::Deadline;
+use strait_sys::{Errno, kill};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Longest wait for the lock of a directory, which is held for some system calls only.
+/// The file that is locked by who removes a stale file of its directory. It goes with the lock.
+const LOCK: &str = ".strait.lock";
+/// Longest wait for that lock, which is held for some system calls only.
 const LOCK_MAX: Duration = Duration::from_secs(5);
 const PACE: Duration = Duration::from_millis(1);
 
@@ -80,6 +85,9 @@ impl Reach {
     }
 }
 
+/// The operation of errors.
+const BIND: &str = "bind socket";
+
 /// A path that a socket of this process is bound to. Dropped before the socket, it removes the file
 /// if that is still the socket's own.
 #[derive(Debug)]
@@ -95,9 +103,7 @@ pub(crate) struct Claim {
 impl Claim {
     /// Binds the socket to the path, whose file has that mode from the moment it exists.
     pub(crate) fn bind(socket: BorrowedFd<'_>, path: &Path, mode: u32) -> Result<Self> {
-        let verb = "bind socket";
-        let shown = || path.display().to_string();
-        let failed = |errno| fail(errno, verb, shown());
+        let failed = |errno| fail(errno, BIND, path.display().to_string());
         let Some(name) = path.file_name() else {
             return Err(failed(Errno::INVAL).because("the path has no file name"));
         };
@@ -105,13 +111,8 @@ impl Claim {
             Some(above) if !above.as_os_str().is_empty() => above,
             _ => Path::new("."),
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, above, flags, Mode::empty()).map_err(failed)?;
-        let lock = Lock::take(directory.as_fd()).map_err(|errno| match errno {
-            Errno::AGAIN => Error::new(ErrorKind::Busy, verb, shown())
-                .because("another process holds the lock of the directory, for seconds already"),
-            errno => failed(errno),
-        })?;
         // A socket's file gets the mode of the socket, less the umask: at first too little.
         let mode = Mode::from_bits_truncate(mode & 0o777);
         fchmod(socket, mode).map_err(failed)?;
@@ -126,14 +127,12 @@ impl Claim {
             if errno != Errno::ADDRINUSE {
                 return Err(failed(errno));
             }
-            remove_stale(directory.as_fd(), path)?;
-            bind(socket, &address).map_err(failed)?;
+            reclaim(directory.as_fd(), path, || bind(socket, &address))?;
         }
         let found = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         if found.st_mode & 0o777 != mode.bits() {
             set_mode(directory.as_fd(), path, (mode, identity(&found))).map_err(failed)?;
         }
-        drop(lock);
         Ok(Self {
             directory,
             name: name.to_owned(),
@@ -153,11 +152,8 @@ impl Drop for Claim {
         if self.owner != std::process::id() {
             return;
         }
-        // Without the lock the file stays, stale, and the next one reclaims it.
-        let Ok(_lock) = Lock::take(self.directory.as_fd()) else {
-            return;
-        };
-        // The socket is open still, so that nobody else's file has its number.
+        // The socket is open still: nobody else's file has its number, and nobody takes it for
+        // stale.
         let found = statat(&self.directory, &*self.name, AtFlags::SYMLINK_NOFOLLOW);
         if found.is_ok_and(|found| identity(&found) == self.file) {
             let _ = unlinkat(&self.directory, &*self.name, AtFlags::empty());
@@ -169,44 +165,126 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
-/// The lock of a directory.
-struct Lock<'a>(BorrowedFd<'a>);
+/// The right to remove stale files of a directory.
+struct Lock<'a> {
+    directory: BorrowedFd<'a>,
+    file: OwnedFd,
+}
 
 impl<'a> Lock<'a> {
     fn take(directory: BorrowedFd<'a>) -> std::result::Result<Self, Errno> {
         let end = Deadline::after(LOCK_MAX);
         loop {
-            match flock(directory, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(directory)),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if !end.passed() => {
-                    // sleep: a lock of a directory tells nobody when it is free
-                    std::thread::sleep(PACE);
-                }
+            match Self::try_take(directory) {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if !end.passed() => rest(),
+                // Its maker may not have given it its mode yet.
+                Err(Errno::ACCESS) if there(directory).is_ok() && !end.passed() => rest(),
                 Err(errno) => return Err(errno),
             }
         }
     }
+
+    /// `None`: the file went or came meanwhile.
+    fn try_take(directory: BorrowedFd<'a>) -> std::result::Result<Option<Self>, Errno> {
+        // Not O_CREAT alone: sysctl fs.protected_regular forbids that for files of others.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(directory, LOCK, flags, Mode::empty()) {
+            Err(Errno::NOENT) => match Self::make(directory, flags) {
+                Err(Errno::EXIST) => return Ok(None),
+                made => made?,
+            },
+            found => found?,
+        };
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let there = statat(directory, LOCK, AtFlags::SYMLINK_NOFOLLOW);
+        let is_ours = there
+            .is_ok_and(|there| fstat(&file).is_ok_and(|file| identity(&file) == identity(&there)));
+        Ok(is_ours.then_some(Self { directory, file }))
+    }
+
+    /// A file for those who may write the directory.
+    fn make(directory: BorrowedFd<'_>, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+        let exclusive = flags | OFlags::CREATE | OFlags::EXCL;
+        let file = openat(directory, LOCK, exclusive, Mode::RUSR | Mode::WUSR)?;
+        let above = fstat(directory)?;
+        // To write is to read and write here.
+        let mut mode = 0o600 | ((above.st_mode & 0o022) * 3);
+        if fstat(&file)?.st_gid != above.st_gid
+            && fchown(&file, None, Some(Gid::from_raw(above.st_gid))).is_err()
+        {
+            // The group's members cannot be let in, and no other group shall be.
+            mode &= !0o060;
+        }
+        fchmod(&file, Mode::from_bits_truncate(mode))?;
+        Ok(file)
+    }
+}
+
+/// A moment's rest before the next attempt.
+fn rest() {
+    // sleep: a lock tells nobody when it is free
+    std::thread::sleep(PACE);
+}
+
+/// The lock's file under its name.
+fn there(directory: BorrowedFd<'_>) -> std::result::Result<Stat, Errno> {
+    statat(directory, LOCK, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
+        // First: who waits for its lock then sees that it is not the one. In a sticky directory the
+        // file of another user stays.
+        let _ = unlinkat(self.directory, LOCK, AtFlags::empty());
         // Explicitly: a child that was forked meanwhile shares the description.
-        let _ = flock(self.0, FlockOperation::Unlock);
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
-/// Removes the file of a socket that nobody has any more. Everything else is refused and stays.
-fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let verb = "bind socket";
+/// Removes the file of a socket that nobody has any more, and binds. Everything else is refused and
+/// stays.
+fn reclaim(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    bind: impl FnOnce() -> std::result::Result<(), Errno>,
+) -> Result<()> {
+    let failed = |errno| fail(errno, BIND, path.display().to_string());
+    // What lives is refused without the lock.
+    stale(directory, path)?;
+    let _lock = Lock::take(directory).map_err(|errno| match errno {
+        Errno::AGAIN => Error::new(ErrorKind::Busy, BIND, path.display().to_string()).because(
+            format!("another process holds the lock of {LOCK} beside it, for seconds already"),
+        ),
+        errno => failed(errno).because(format!(
+            "the socket's file is stale; who removes it must be able to write {LOCK} beside it"
+        )),
+    })?;
+    kill::point("socket.reclaim.locked");
+    if let Some((_file, found)) = stale(directory, path)? {
+        let name = path.file_name().unwrap_or_default();
+        let now = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        if identity(&now) != identity(&found) {
+            let error = Error::new(ErrorKind::Exists, BIND, path.display().to_string());
+            return Err(error.because("another program is taking this path"));
+        }
+        unlinkat(directory, name, AtFlags::empty()).map_err(failed)?;
+        kill::point("socket.reclaim.removed");
+    }
+    bind().map_err(failed)
+}
+
+/// The file of a socket that nobody has any more; held open, so that nobody else's gets its number.
+/// `None`: its owner has just removed it.
+fn stale(directory: BorrowedFd<'_>, path: &Path) -> Result<Option<(OwnedFd, Stat)>> {
     let refuse =
-        |kind, why: &str| Err(Error::new(kind, verb, path.display().to_string()).because(why));
-    let failed = |errno| fail(errno, verb, path.display().to_string());
+        |kind, why: &str| Err(Error::new(kind, BIND, path.display().to_string()).because(why));
+    let failed = |errno| fail(errno, BIND, path.display().to_string());
     let name = path.file_name().unwrap_or_default();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match openat(directory, name, flags, Mode::empty()) {
-        // Its owner has just removed it.
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(None),
         other => other.map_err(failed)?,
     };
     let found = fstat(&file).map_err(failed)?;
@@ -216,18 +294,15 @@ fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
             "what is there is no socket, and stays",
         );
     }
-    // Held open to the end: nobody else's file gets its number meanwhile.
+    let held = file
+        .try_clone()
+        .map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::MFILE)))?;
     let reach = Reach::through(file).map_err(failed)?;
     match reach.is_bound() {
-        Ok(true) => return refuse(ErrorKind::Exists, "another socket has this path, and lives"),
-        Ok(false) => {}
-        Err(errno) => return Err(failed(errno).because("whether its socket lives cannot be asked")),
+        Ok(true) => refuse(ErrorKind::Exists, "another socket has this path, and lives"),
+        Ok(false) => Ok(Some((held, found))),
+        Err(errno) => Err(failed(errno).because("whether its socket lives cannot be asked")),
     }
-    let now = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-    if identity(&now) != identity(&found) {
-        return refuse(ErrorKind::Exists, "another program is taking this path");
-    }
-    unlinkat(directory, name, AtFlags::empty()).map_err(failed)
 }
 
 /// Gives our new file the bits that the umask took: through the file itself, not through its name.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use rustix::event::PollFlags;
 use strait_sys::time::Deadline;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +15,7 @@ use crate::object::spot::Spot;
 use crate::object::wait::any::{Entry, Prepared, check_count};
 use crate::object::wait::block::Blocking;
 use crate::object::wait::member::{self, Steps};
-use crate::object::wait::{Inner, MEMBERS_MAX, Waitable};
+use crate::object::wait::{Inner, MEMBERS_MAX, Readable, Waitable};
 use crate::object::word::Rule;
 
 /// What a wait for all took: everything.
@@ -38,7 +39,7 @@ pub struct AllWon {
 /// decisions.
 pub fn all(members: &[&dyn Waitable]) -> Result<AllWon> {
     loop {
-        if let Some(won) = all_until(members, None)? {
+        if let Some(won) = all_until(members, None, None)? {
             return Ok(won);
         }
     }
@@ -49,7 +50,34 @@ pub fn all(members: &[&dyn Waitable]) -> Result<AllWon> {
 /// # Errors
 /// As [`all`].
 pub fn all_for(members: &[&dyn Waitable], timeout: Duration) -> Result<Option<AllWon>> {
-    all_until(members, Some(Deadline::after(timeout)))
+    all_until(members, Some(Deadline::after(timeout)), None)
+}
+
+/// [`all_for`] that also ends once `end` is readable: `None`, and nothing was taken. What is ready
+/// at once is taken all the same. A wait for any has such an end as its last member.
+///
+/// ```
+/// use std::time::Duration;
+/// use strait::nt::Event;
+/// use strait::unix::pipe;
+/// use strait::wait;
+///
+/// let (one, other) = (Event::options().create()?, Event::options().create()?);
+/// let (end, writer) = pipe::create()?;
+/// drop(writer);
+/// let won = wait::all_unless(&[&one, &other], wait::readable(&end), Duration::MAX)?;
+/// assert_eq!(won, None);
+/// # Ok::<(), strait::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`all`].
+pub fn all_unless(
+    members: &[&dyn Waitable],
+    end: Readable<'_>,
+    timeout: Duration,
+) -> Result<Option<AllWon>> {
+    all_until(members, Some(Deadline::after(timeout)), Some(end))
 }
 
 /// The members of a wait for all, sorted into what is taken and what is looked at.
@@ -74,7 +102,11 @@ fn since(slept: Slept, index: usize) -> Option<u32> {
     slept.filter(|(at, _)| *at == index)?.1
 }
 
-fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Option<AllWon>> {
+fn all_until(
+    members: &[&dyn Waitable],
+    deadline: Option<Deadline>,
+    end: Option<Readable<'_>>,
+) -> Result<Option<AllWon>> {
     check_count(members.len())?;
     let private;
     // Filled in place: it is too large to be moved about.
@@ -103,7 +135,9 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
             Ok(won) => return Ok(Some(won)),
             Err(refusal) => refusal,
         };
-        if deadline.is_some_and(Deadline::passed) {
+        let over =
+            |end: Readable<'_>| member::is_ready(&end.member().0, None, &mut Steps::until(None));
+        if deadline.is_some_and(Deadline::passed) || end.map_or(Ok(false), over)? {
             return Ok(None);
         }
         let unready = match refusal {
@@ -118,6 +152,9 @@ fn all_until(members: &[&dyn Waitable], deadline: Option<Deadline>) -> Result<Op
         let mut blocking = Blocking::until(deadline);
         if let Some(interval) = member::probe_interval(&begun.inner) {
             blocking.at_latest(Deadline::after(interval));
+        }
+        if let Some(Readable(end)) = end {
+            blocking.add_descriptor(end, PollFlags::IN);
         }
         if let Prepared::Asleep = begun.prepare(&mut blocking, deadline)? {
             blocking.block()?;

@@ -43,7 +43,7 @@ use strait_sys::{Errno, pidfd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::spot::{Object, Quick};
 
-pub use self::all::{AllWon, all, all_for};
+pub use self::all::{AllWon, all, all_for, all_unless};
 pub use self::any::{any, any_for};
 pub use self::block::{Tiers, tiers};
 #[cfg(feature = "tokio")]

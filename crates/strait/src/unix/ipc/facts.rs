@@ -1,14 +1,16 @@
 //! What the kernel says of every object of System V, put into words; and what its owner may change.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::Mode;
 use strait_sys::sysv::Perm;
 
+use super::Key;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the owner of a System V object changes; what is not said stays.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Copy, Clone, Default, Eq, PartialEq)]
 #[must_use]
 pub struct Change {
     uid: Option<u32>,
@@ -58,6 +60,34 @@ impl Change {
     }
 }
 
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("uid", &self.uid)
+            .field("gid", &self.gid)
+            .field("mode", &self.mode.map(Octal))
+            .finish()
+    }
+}
+
+struct Octal(u32);
+
+impl fmt::Debug for Octal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#o}", self.0)
+    }
+}
+
+/// The key of an object that was found by its id: of one that this user may not look at, it is not
+/// for this user to know.
+pub(in crate::unix) fn key_of(perm: Result<Perm>) -> Result<Key> {
+    match perm {
+        Ok(perm) => Ok(Key::new(perm.key.cast_unsigned())),
+        Err(error) if error.kind() == ErrorKind::Denied => Ok(Key::PRIVATE),
+        Err(error) => Err(error),
+    }
+}
+
 /// A mode of read and write bits alone.
 pub(in crate::unix) fn checked_mode(
     operation: &'static str,
@@ -79,7 +109,7 @@ pub(in crate::unix) fn pid(number: i32) -> Option<u32> {
     u32::try_from(number).ok().filter(|pid| *pid != 0)
 }
 
-/// A time that the kernel gives in whole seconds; 0 is never.
+/// A time that the kernel gives in whole seconds, 64 bits of them; 0 is never.
 pub(in crate::unix) fn time(seconds: i64) -> Option<SystemTime> {
     let seconds = u64::try_from(seconds).ok().filter(|s| *s != 0)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))

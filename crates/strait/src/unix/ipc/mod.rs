@@ -4,7 +4,9 @@
 //! used by its *id*, a number that the kernel gives out and gives out again. It has no descriptor
 //! and no handle: it stays until it is removed, whoever dies, and with `RemoveIPC=yes`
 //! (`logind.conf(5)`) until the user has logged out. Keys and ids hold within one IPC namespace
-//! (`ipc_namespaces(7)`): a container sees its own only.
+//! (`ipc_namespaces(7)`): a container sees its own only. The times that the kernel notes of an
+//! object are whole seconds, in 64 bits on every machine that Strait runs on: they go on after
+//! 2038.
 //!
 //! # Which key
 //!
@@ -28,6 +30,7 @@
 //! ```
 
 pub(in crate::unix) mod facts;
+mod kind;
 
 use std::fmt;
 use std::num::NonZeroU8;
@@ -38,10 +41,11 @@ use strait_sys::Errno;
 use strait_sys::sysv::Perm;
 
 pub use self::facts::Change;
+pub use self::kind::Kind;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What programs agree on to find a System V object.
-#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Copy, Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key(i32);
 
 impl Key {
@@ -109,6 +113,12 @@ impl fmt::Display for Key {
     }
 }
 
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
 /// Checks that no two of the named keys are the same. Ask for all keys of a program once, where it
 /// starts: a collision shows as messages of another kind, not as an error.
 ///
@@ -126,7 +136,7 @@ pub fn distinct(keys: &[(&str, Key)]) -> Result<()> {
 }
 
 /// Who owns a System V object, and who may read and write it.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Copy, Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Permissions {
     /// The owner: may change and remove it.
@@ -154,6 +164,18 @@ impl From<Perm> for Permissions {
     }
 }
 
+impl fmt::Debug for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permissions")
+            .field("uid", &self.uid)
+            .field("gid", &self.gid)
+            .field("creator_uid", &self.creator_uid)
+            .field("creator_gid", &self.creator_gid)
+            .field("mode", &format_args!("{:#o}", self.mode))
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -177,6 +199,34 @@ mod tests {
         // The test vectors of FNV-1a, 32 bits.
         assert_eq!(Key::derive("").number(), 0x811c_9dc5);
         assert_eq!(Key::derive("foobar").number(), 0xbf9c_f968);
+    }
+
+    #[test]
+    fn keys_and_modes_are_shown_as_they_are_written() {
+        assert_eq!(format!("{:?}", Key::new(0xffff_5100)), "Key(0xffff5100)");
+        assert_eq!(format!("{:?}", Key::PRIVATE), "Key(private)");
+        let perm = Perm {
+            key: 1,
+            uid: 10,
+            gid: 20,
+            cuid: 30,
+            cgid: 40,
+            mode: 0o1640,
+            seq: 0,
+        };
+        let shown = format!("{:?}", Permissions::from(perm));
+        assert!(shown.ends_with("creator_gid: 40, mode: 0o640 }"), "{shown}");
+        let change = format!("{:?}", Change::new().mode(0o640));
+        assert!(change.ends_with("mode: Some(0o640) }"), "{change}");
+    }
+
+    #[test]
+    fn times_after_2038_are_kept() {
+        use std::time::{Duration, SystemTime};
+        let late = (1 << 32) + 99_999_999;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(late);
+        assert_eq!(facts::time(late.try_into().unwrap()), Some(time));
+        assert_eq!((facts::time(0), facts::time(-1)), (None, None));
     }
 
     #[test]

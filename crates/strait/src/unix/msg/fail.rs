@@ -4,9 +4,9 @@ use strait_sys::Errno;
 use strait_sys::sysv::Perm;
 use strait_sys::sysv_msg;
 
-use super::Queue;
+use super::{MESSAGE_LIMIT, Queue};
 use crate::error::{Error, ErrorKind};
-use crate::unix::ipc::{Key, facts};
+use crate::unix::ipc::{Key, Kind, facts};
 
 /// What was to be done.
 #[derive(Copy, Clone, Debug)]
@@ -36,10 +36,7 @@ impl Doing {
 
 /// The queue's name in messages.
 pub(super) fn subject(queue: &Queue) -> String {
-    match queue.key.is_private() {
-        true => format!("private queue (id {})", queue.id()),
-        false => format!("queue {} (id {})", queue.key, queue.id()),
-    }
+    Kind::Queue.of_id(queue.key, queue.id())
 }
 
 /// A type below 1.
@@ -61,7 +58,9 @@ pub(super) fn of(queue: &Queue, errno: Errno, doing: Doing) -> Error {
     };
     let plain = |why: String| Error::kernel(errno, doing.words(), subject(queue)).because(why);
     match (errno, doing, there.map(|(_, stat)| stat.perm)) {
-        (Errno::IDRM, ..) | (Errno::INVAL, _, None) => error(ErrorKind::Removed, gone()),
+        (Errno::IDRM, ..) | (Errno::INVAL, _, None) => {
+            error(ErrorKind::Removed, Kind::Queue.gone())
+        }
         (Errno::TOOBIG, Doing::Recv(room), _) => error(
             ErrorKind::TooLong,
             format!(
@@ -69,7 +68,9 @@ pub(super) fn of(queue: &Queue, errno: Errno, doing: Doing) -> Error {
                  room, or a buffer that cuts"
             ),
         ),
-        (Errno::INVAL, Doing::Send(len), _) => plain(too_long(len)),
+        (Errno::INVAL, Doing::Send(len), _) if len as u64 > text_max() => {
+            error(ErrorKind::TooLong, too_long(len, text_max(), MESSAGE_LIMIT))
+        }
         (Errno::INVAL, Doing::Set, _) => plain("no such user or group here".into()),
         (Errno::ACCESS, _, perm) => plain(not_allowed(doing, perm.as_ref())),
         (Errno::PERM, _, perm) => plain(not_owner(doing, perm.as_ref())),
@@ -80,18 +81,21 @@ pub(super) fn of(queue: &Queue, errno: Errno, doing: Doing) -> Error {
     }
 }
 
-fn gone() -> String {
-    "no queue has that id any more; one made anew with the same key has another".into()
+/// The longest text of a message; where that is not to be known, the kernel's own default.
+fn text_max() -> u64 {
+    let known = sysv_msg::info().ok();
+    known.map_or(8192, |info| u64::try_from(info.text_max).unwrap_or(0))
 }
 
-fn too_long(len: usize) -> String {
-    match sysv_msg::info() {
-        Ok(info) => format!(
-            "{len} bytes, and a message has at most {} (sysctl kernel.msgmax)",
-            info.text_max
-        ),
-        Err(_) => format!("{len} bytes are more than a message has (sysctl kernel.msgmax)"),
-    }
+fn too_long(len: usize, most: u64, limit: &str) -> String {
+    format!("{len} bytes; the limit is {most}: {limit}")
+}
+
+/// The error of waiting for more room than the queue has.
+#[cold]
+pub(super) fn never_fits(queue: &Queue, len: usize, most: u64) -> Error {
+    let why = too_long(len, most, "the queue's msg_qbytes");
+    Error::new(ErrorKind::TooLong, Doing::Send(len).words(), subject(queue)).because(why)
 }
 
 fn not_allowed(doing: Doing, perm: Option<&Perm>) -> String {
@@ -110,16 +114,14 @@ fn not_owner(doing: Doing, perm: Option<&Perm>) -> String {
     facts::not_owner(perm) + more
 }
 
-/// The error of finding or making the queue of a key.
+/// The error of making the queue of a key.
 #[cold]
-pub(super) fn of_key(operation: &'static str, key: Key, errno: Errno) -> Error {
-    let error = Error::kernel(errno, operation, format!("queue {key}"));
+pub(super) fn of_birth(key: Key, errno: Errno) -> Error {
+    let error = Kind::Queue.refused("create", key, errno);
     match errno {
         Errno::NOSPC => error.because(
             "there are as many queues as may be (sysctl kernel.msgmni; `ipcs -q` lists them)",
         ),
-        Errno::NOSYS => error.because("this kernel was built without CONFIG_SYSVIPC"),
-        Errno::ACCESS => error.because("its owner does not let this user use it"),
         _ => error,
     }
 }
@@ -164,7 +166,7 @@ mod tests {
         for doing in all {
             assert_eq!(kind(Errno::INVAL, doing), ErrorKind::Removed);
         }
-        let error = of_key("create", Key::new(1), Errno::NOSPC);
+        let error = of_birth(Key::new(1), Errno::NOSPC);
         assert_eq!(error.kind(), ErrorKind::Exhausted);
     }
 }

@@ -27,7 +27,7 @@
 //!   (`kernel.msgmax` above its `bytes_max`), sending such a one waits for room that never comes.
 //! - **Reused ids.** An id is a place in the kernel's table and a count of its uses, so that the id
 //!   of a removed queue is not soon another's: calls with it fail with
-//!   [`ErrorKind::Removed`], also where a new queue has the same key.
+//!   [`ErrorKind::Removed`](crate::ErrorKind::Removed), also where a new queue has the same key.
 //!   After 65,536 queues in one place (or 128, with `ipcmni_extend`) an id comes again.
 //! - **Killed receivers.** What a process has received dies with it.
 //! - **Gone at logout.** systemd removes the queues of users who log out, unless `RemoveIPC=no`.
@@ -74,15 +74,18 @@ use self::fail::Doing;
 pub use self::message::{Buffer, Message, Select};
 pub use self::peek::Peek;
 pub use self::receiving::Receiving;
-pub use self::stat::{Limits, Stat, limits, list};
-use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "test-kit")]
+pub(crate) use self::stat::row;
+pub use self::stat::{Limits, Stat, Usage, limits, list, usage};
+use crate::error::{Error, Result};
 use crate::object::Birth;
-use crate::unix::ipc::{Key, facts};
+use crate::unix::ipc::{Key, Kind, facts};
 
 /// The pauses of [`Queue::send_for`] between two attempts: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
-/// How often finding a queue that comes and goes is tried.
-const TRIES: u32 = 100;
+
+/// What [`Limits::message_bytes`] is called, for messages to people.
+pub const MESSAGE_LIMIT: &str = "msgmax, see sysctl kernel.msgmax";
 
 /// A queue, by its id. Dropping it does nothing: the queue stays until it is removed.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -97,69 +100,52 @@ impl Queue {
     /// for files; the umask does not matter.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if there is one of this key; [`ErrorKind::Exhausted`] if there are as
-    /// many as may be; [`ErrorKind::InvalidInput`] for a mode with other bits than read and write.
+    /// [`ErrorKind::Exists`](crate::ErrorKind::Exists) if there is one of this key;
+    /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if there are as many as may be;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a mode with other bits than
+    /// read and write.
     #[doc(alias = "msgget")]
     pub fn create(key: Key, mode: u32) -> Result<Self> {
-        let mode = facts::checked_mode("create", || format!("queue {key}"), mode)?;
+        let mode = facts::checked_mode("create", || Kind::Queue.of_key(key), mode)?;
         let raw = sysv_msg::Queue::create(key.raw(), mode);
-        let raw = raw.map_err(|errno| fail::of_key("create", key, errno))?;
+        let raw = raw.map_err(|errno| fail::of_birth(key, errno))?;
         Ok(Self { raw, key })
     }
 
     /// Makes it, or finds the queue of this key as it is, whoever made it.
     ///
     /// # Errors
-    /// As [`create`](Self::create), but for a queue of this key; [`ErrorKind::Busy`] if it came and
-    /// went a hundred times meanwhile.
+    /// As [`create`](Self::create), but for a queue of this key;
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if it came and went a hundred times meanwhile.
     pub fn create_or_open(key: Key, mode: u32) -> Result<(Self, Birth)> {
-        for _ in 0..TRIES {
-            match Self::create(key, mode) {
-                Err(error) if error.kind() == ErrorKind::Exists => {}
-                other => return other.map(|queue| (queue, Birth::Created)),
-            }
-            match Self::open(key) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return other.map(|queue| (queue, Birth::Opened)),
-            }
-        }
-        Err(
-            Error::new(ErrorKind::Busy, "create", format!("queue {key}"))
-                .because("others make and remove it all the time"),
-        )
+        let found = Birth::settle(|| Self::create(key, mode), || Self::open(key))?;
+        found.ok_or_else(|| Kind::Queue.comes_and_goes(key))
     }
 
     /// Finds the queue of this key. Whether this user may use it shows when it is used.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::InvalidInput`] for
-    /// [`Key::PRIVATE`], by which nothing is found: pass the [`id`](Self::id) on instead.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for [`Key::PRIVATE`], by which
+    /// nothing is found: pass the [`id`](Self::id) on instead.
     pub fn open(key: Key) -> Result<Self> {
-        if key.is_private() {
-            return Err(Error::new(ErrorKind::InvalidInput, "open", "private queue")
-                .because("it has no key to be found by: open it by its id"));
-        }
-        let raw = sysv_msg::Queue::open(key.raw());
-        let raw = raw.map_err(|errno| fail::of_key("open", key, errno))?;
+        let raw = sysv_msg::Queue::open(Kind::Queue.findable(key)?);
+        let raw = raw.map_err(|errno| Kind::Queue.refused("open", key, errno))?;
         Ok(Self { raw, key })
     }
 
     /// The queue with this id.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`] if no queue has it (any more).
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed) if no queue has it (any more).
     pub fn from_id(id: i32) -> Result<Self> {
         let raw = sysv_msg::Queue::from_id(id);
         let mut queue = Self {
             raw,
             key: Key::PRIVATE,
         };
-        match queue.look() {
-            Ok(stat) => queue.key = Key::new(stat.perm.key.cast_unsigned()),
-            // It is there, and its key is not for this user to know.
-            Err(Errno::ACCESS) => {}
-            Err(errno) => return Err(fail::of(&queue, errno, Doing::Stat)),
-        }
+        let looked = queue.look().map(|stat| stat.perm);
+        queue.key = facts::key_of(looked.map_err(|errno| fail::of(&queue, errno, Doing::Stat)))?;
         Ok(queue)
     }
 
@@ -180,9 +166,10 @@ impl Queue {
     /// Up to 8 KiB are put together on the stack, longer texts in memory of their own.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a type below 1, or a text longer than
-    /// [`Limits::message_bytes`]; [`ErrorKind::Denied`] without write permission;
-    /// [`ErrorKind::Removed`], also while it waits.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a type below 1;
+    /// [`ErrorKind::TooLong`](crate::ErrorKind::TooLong) for a text longer than
+    /// [`Limits::message_bytes`]; [`ErrorKind::Denied`](crate::ErrorKind::Denied) without write
+    /// permission; [`ErrorKind::Removed`](crate::ErrorKind::Removed), also while it waits.
     #[doc(alias = "msgsnd")]
     #[inline]
     pub fn send(&self, kind: i64, bytes: &[u8]) -> Result<()> {
@@ -205,8 +192,8 @@ impl Queue {
     /// first.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`ErrorKind::InvalidInput`] also for a text that is longer than the
-    /// queue as it is now.
+    /// As [`send`](Self::send); [`ErrorKind::TooLong`](crate::ErrorKind::TooLong) also for a text
+    /// that is longer than the queue as it is now.
     pub fn send_for(&self, kind: i64, bytes: &[u8], timeout: Duration) -> Result<bool> {
         if self.try_send(kind, bytes)? {
             return Ok(true);
@@ -214,13 +201,7 @@ impl Queue {
         if let Ok(stat) = self.look()
             && bytes.len() as u64 > stat.bytes_max
         {
-            let why = format!(
-                "{} bytes, and the queue takes {}",
-                bytes.len(),
-                stat.bytes_max
-            );
-            let (kind, subject) = (ErrorKind::InvalidInput, fail::subject(self));
-            return Err(Error::new(kind, "send message to", subject).because(why));
+            return Err(fail::never_fits(self, bytes.len(), stat.bytes_max));
         }
         paced(Deadline::after(timeout), || {
             Ok(self.try_send(kind, bytes)?.then_some(()))
@@ -242,8 +223,9 @@ impl Queue {
     /// Receives a message, however long it is; waits for one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a type below 1; [`ErrorKind::Denied`] without read
-    /// permission; [`ErrorKind::Removed`], also while it waits.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a type below 1;
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) without read permission;
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed), also while it waits.
     #[doc(alias = "msgrcv")]
     pub fn recv(&self, select: Select) -> Result<Message> {
         let (number, flags) = self.wanted(select)?;
@@ -268,9 +250,9 @@ impl Queue {
     /// nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLong`] for a message that does not fit: it stays in the queue, and how long
-    /// it is the kernel does not say ([`recv`](Self::recv) takes it whatever its length). Otherwise
-    /// as [`recv`](Self::recv).
+    /// [`ErrorKind::TooLong`](crate::ErrorKind::TooLong) for a message that does not fit: it stays
+    /// in the queue, and how long it is the kernel does not say ([`recv`](Self::recv) takes it
+    /// whatever its length). Otherwise as [`recv`](Self::recv).
     #[inline]
     pub fn recv_into(&self, select: Select, buffer: &mut Buffer) -> Result<()> {
         self.fill(select, buffer, Flags::NONE).map(drop)
@@ -285,11 +267,11 @@ impl Queue {
     }
 
     /// Removes the queue and what is in it, for everybody, at once. Whoever waits on it is told
-    /// [`ErrorKind::Removed`].
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed).
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] for others than owner, creator and CAP_SYS_ADMIN;
-    /// [`ErrorKind::Removed`] if it was removed before.
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) for others than owner, creator and
+    /// CAP_SYS_ADMIN; [`ErrorKind::Removed`](crate::ErrorKind::Removed) if it was removed before.
     #[doc(alias = "IPC_RMID")]
     pub fn remove(&self) -> Result<()> {
         let result = self.raw.remove();

@@ -8,7 +8,7 @@ use strait_sys::sysv_msg::{self, Info};
 use super::Queue;
 use super::fail::{self, Doing};
 use crate::error::{Error, Result};
-use crate::unix::ipc::{Change, Key, Permissions, facts};
+use crate::unix::ipc::{Change, Key, Kind, Permissions, facts};
 
 /// What a queue is like at this moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -87,13 +87,42 @@ pub struct Limits {
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) of a kernel without System V IPC.
 pub fn limits() -> Result<Limits> {
-    let info = sysv_msg::info().map_err(|errno| list_failed("read limits of", errno))?;
-    let count = |number: i32| u64::try_from(number).unwrap_or(0);
+    let info = sysv_msg::info().map_err(|errno| Kind::Queue.of_all("read limits of", errno))?;
     Ok(Limits {
         message_bytes: count(info.text_max),
         queue_bytes: count(info.bytes_max),
         queues: count(info.queues_max),
     })
+}
+
+/// What is in use in this IPC namespace.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Queues.
+    pub queues: u64,
+    /// Messages in all of them.
+    pub messages: u64,
+    /// Bytes of text in all of them.
+    pub bytes: u64,
+}
+
+/// What is in use in this IPC namespace.
+///
+/// # Errors
+/// As [`limits`].
+pub fn usage() -> Result<Usage> {
+    let info = sysv_msg::info().map_err(|errno| Kind::Queue.of_all("count", errno))?;
+    Ok(Usage {
+        queues: count(info.queues),
+        messages: count(info.messages),
+        bytes: count(info.bytes),
+    })
+}
+
+/// The kernel counts in an `int`.
+fn count(number: i32) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 /// All queues of this IPC namespace, also those that this user may not use, by index.
@@ -118,7 +147,7 @@ pub fn list() -> Result<Vec<Stat>> {
         }
     }
     let listed = std::fs::read_to_string("/proc/sysvipc/msg").map_err(|error| match info {
-        Err(errno) => list_failed("list", errno),
+        Err(errno) => Kind::Queue.of_all("list", errno),
         Ok(_) => {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
             Error::kernel(errno, "list", "/proc/sysvipc/msg")
@@ -133,17 +162,9 @@ pub fn list() -> Result<Vec<Stat>> {
         .collect())
 }
 
-fn list_failed(operation: &'static str, errno: Errno) -> Error {
-    let error = Error::kernel(errno, operation, "queues");
-    match errno {
-        Errno::NOSYS => error.because("this kernel was built without CONFIG_SYSVIPC"),
-        _ => error,
-    }
-}
-
 /// A row of `/proc/sysvipc/msg`: key, msqid, perms (octal), cbytes, qnum, lspid, lrpid, uid, gid,
 /// cuid, cgid, stime, rtime, ctime.
-fn row(line: &str) -> Option<Stat> {
+pub(crate) fn row(line: &str) -> Option<Stat> {
     let mut fields = line.split_whitespace();
     let key: i32 = fields.next()?.parse().ok()?;
     let id = fields.next()?.parse().ok()?;

@@ -55,12 +55,24 @@ impl Reader {
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         self.check(buffer)?;
-        loop {
+        match read(&self.fd, &mut *buffer) {
+            Ok(len) => Ok(len),
+            Err(errno) => self.read_again(errno, buffer),
+        }
+    }
+
+    /// Goes on after an interruption, or fails. Out of line, so that [`read`](Self::read) can be in
+    /// line: predictors lose track in the kernel, and a return behind a system call is slow.
+    #[cold]
+    #[inline(never)]
+    fn read_again(&self, mut errno: Errno, buffer: &mut [u8]) -> Result<usize> {
+        while errno == Errno::INTR {
             match read(&self.fd, &mut *buffer) {
-                Err(Errno::INTR) => {}
-                done => return done.map_err(|errno| self.fail(errno)),
+                Ok(len) => return Ok(len),
+                Err(next) => errno = next,
             }
         }
+        Err(self.fail(errno))
     }
 
     /// [`read`](Self::read), but returns `None` rather than wait.
@@ -119,15 +131,21 @@ impl Reader {
     #[inline]
     fn check(&self, buffer: &[u8]) -> Result<()> {
         let needed = if self.packets { ATOMIC_MAX } else { 1 };
-        if buffer.len() >= needed {
-            return Ok(());
+        if buffer.len() < needed {
+            return Err(self.no_room());
         }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_room(&self) -> Error {
         let error = Error::new(ErrorKind::InvalidInput, "read pipe", &*self.name);
-        Err(if self.packets {
+        if self.packets {
             error.because("a packet may have 4,096 bytes, and what finds no room would be lost")
         } else {
             error.because("an empty buffer cannot be told from the end of file")
-        })
+        }
     }
 
     /// How many bytes are in the pipe now (FIONREAD).
@@ -188,12 +206,23 @@ impl Writer {
     #[inline]
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
         self.check(bytes)?;
-        loop {
+        match write(&self.fd, bytes) {
+            Ok(len) => Ok(len),
+            Err(errno) => self.write_again(errno, bytes),
+        }
+    }
+
+    /// As [`Reader::read_again`].
+    #[cold]
+    #[inline(never)]
+    fn write_again(&self, mut errno: Errno, bytes: &[u8]) -> Result<usize> {
+        while errno == Errno::INTR {
             match write(&self.fd, bytes) {
-                Err(Errno::INTR) => {}
-                done => return done.map_err(|errno| self.fail(errno)),
+                Ok(len) => return Ok(len),
+                Err(next) => errno = next,
             }
         }
+        Err(self.fail(errno))
     }
 
     /// [`write`](Self::write) until everything is written. What others write may come between its
@@ -288,18 +317,23 @@ impl Writer {
 
     #[inline]
     fn check(&self, bytes: &[u8]) -> Result<()> {
-        if !self.packets || (1..=ATOMIC_MAX).contains(&bytes.len()) {
-            return Ok(());
+        if self.packets && !(1..=ATOMIC_MAX).contains(&bytes.len()) {
+            return Err(self.no_packet(bytes.len()));
         }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_packet(&self, len: usize) -> Error {
         let error = Error::new(ErrorKind::InvalidInput, "write pipe", &*self.name);
-        Err(if bytes.is_empty() {
+        if len == 0 {
             error.because("the kernel sends no packet without bytes")
         } else {
-            let len = bytes.len();
             error.because(format!(
                 "{len} bytes would arrive as several packets of 4,096"
             ))
-        })
+        }
     }
 
     /// How many bytes the pipe holds at most.

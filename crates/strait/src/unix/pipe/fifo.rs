@@ -63,8 +63,6 @@ use crate::object::Birth;
 const LOOK: Duration = Duration::from_millis(5);
 /// How often he looks all the same: an opening that failed half way tells nothing.
 const LOOK_ANYWAY: Duration = Duration::from_millis(250);
-/// How often finding a FIFO that comes and goes is tried.
-const TRIES: u32 = 100;
 
 /// A FIFO that was found and checked: ends opened through it are of this file, whatever becomes of
 /// its name. It holds neither end.
@@ -117,21 +115,11 @@ impl Fifo {
     /// times meanwhile.
     pub fn create_or_open(path: impl AsRef<Path>, mode: u32) -> Result<(Self, Birth)> {
         let path = path.as_ref();
-        for _ in 0..TRIES {
-            match Self::create(path, mode) {
-                Ok(fifo) => return Ok((fifo, Birth::Created)),
-                Err(error) if error.kind() == ErrorKind::Exists => {}
-                Err(error) => return Err(error),
-            }
-            match Self::open(path) {
-                // Removed in between.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                opened => return opened.map(|fifo| (fifo, Birth::Opened)),
-            }
-        }
-        let name = path.display().to_string();
-        Err(Error::new(ErrorKind::Busy, "create FIFO", name)
-            .because("others make and remove it all the time"))
+        let found = Birth::settle(|| Self::create(path, mode), || Self::open(path))?;
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::Busy, "create FIFO", path.display().to_string())
+                .because("others make and remove it all the time")
+        })
     }
 
     /// Finds a FIFO. Neither end is opened by this, and no opener of the other end is let go on.

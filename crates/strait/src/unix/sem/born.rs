@@ -10,7 +10,7 @@ use super::fail::{self, Doing};
 use super::{Op, Set, down, up};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Birth;
-use crate::unix::ipc::{Key, facts};
+use crate::unix::ipc::{Key, Kind, facts};
 
 /// How long [`Set::create_or_open`] waits for the maker of a set.
 pub const PUBLISHING_MAX: Duration = Duration::from_secs(10);
@@ -27,12 +27,12 @@ impl Set {
     /// [`ErrorKind::Denied`] if the mode lets not even its owner change the set.
     pub fn create_with(key: Key, values: &[u16], mode: u32) -> Result<Self> {
         if let Some(wrong) = values.iter().find(|value| **value > VALUE_MAX) {
-            let subject = format!("semaphore set {key}");
+            let subject = Kind::Set.of_key(key);
             let why = format!("{wrong} units: a semaphore holds at most 32,767");
             return Err(Error::new(ErrorKind::LimitExceeded, "create", subject).because(why));
         }
         let Ok(count) = u16::try_from(values.len()) else {
-            return Err(fail::of_key("create", key, values.len(), Errno::INVAL));
+            return Err(fail::of_birth(key, values.len(), Errno::INVAL));
         };
         Self::create(key, count, mode)?.publish(values)
     }
@@ -144,12 +144,11 @@ impl Set {
 
 fn not_published(key: Key, unfinished: Option<sysv_sem::Stat>) -> Error {
     let Some(stat) = unfinished else {
-        return Error::new(ErrorKind::Busy, "create", format!("semaphore set {key}"))
-            .because("others make and remove it all the time");
+        return Kind::Set.comes_and_goes(key);
     };
     let made = facts::time(stat.ctime).and_then(|made| SystemTime::now().duration_since(made).ok());
     let ago = made.map_or_else(String::new, |ago| format!(" {} s ago", ago.as_secs()));
-    let subject = format!("semaphore set {key} (id {})", stat.id);
+    let subject = Kind::Set.of_id(key, stat.id);
     Error::new(ErrorKind::Busy, "open", subject).because(format!(
         "its creator, uid {}, made it{ago} and has not published its values: he is stopped or dead \
          (`ipcrm -s {}` removes it), or does not use create_or_open (then open it)",

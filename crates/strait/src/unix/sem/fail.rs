@@ -5,7 +5,7 @@ use strait_sys::sysv_sem::{self, Stat};
 
 use super::Set;
 use crate::error::{Error, ErrorKind};
-use crate::unix::ipc::{Key, facts};
+use crate::unix::ipc::{Key, Kind, facts};
 
 /// What was to be done.
 #[derive(Copy, Clone, Debug)]
@@ -42,10 +42,7 @@ impl Doing {
 
 /// The set's name in messages.
 pub(super) fn subject(set: &Set) -> String {
-    match set.key.is_private() {
-        true => format!("private semaphore set (id {})", set.id()),
-        false => format!("semaphore set {} (id {})", set.key, set.id()),
-    }
+    Kind::Set.of_id(set.key, set.id())
 }
 
 /// An argument that the kernel was not asked about.
@@ -81,8 +78,8 @@ fn classify(errno: Errno, doing: Doing, there: Option<&Stat>) -> Reason {
     let kind = |kind, why: String| Reason(Some(kind), why);
     match (errno, doing) {
         // FAULT: more values than the set had, so that it is another one by now.
-        (Errno::IDRM | Errno::FAULT, _) => kind(ErrorKind::Removed, gone()),
-        (Errno::INVAL, _) if there.is_none() => kind(ErrorKind::Removed, gone()),
+        (Errno::IDRM | Errno::FAULT, _) => kind(ErrorKind::Removed, Kind::Set.gone()),
+        (Errno::INVAL, _) if there.is_none() => kind(ErrorKind::Removed, Kind::Set.gone()),
         (Errno::FBIG, _) | (Errno::INVAL, Doing::Read | Doing::Set) => {
             let count = there.map_or(0, |stat| stat.count);
             let why = format!("no such semaphore: it has {count}, counted from 0");
@@ -105,10 +102,6 @@ fn classify(errno: Errno, doing: Doing, there: Option<&Stat>) -> Reason {
     }
 }
 
-fn gone() -> String {
-    "no set has that id any more; one made anew with the same key has another".into()
-}
-
 fn too_many(count: usize) -> String {
     match sysv_sem::limits() {
         Ok(limits) => format!(
@@ -119,10 +112,10 @@ fn too_many(count: usize) -> String {
     }
 }
 
-/// The error of finding or making the set of a key, with so many semaphores.
+/// The error of making the set of a key, with so many semaphores.
 #[cold]
-pub(super) fn of_key(operation: &'static str, key: Key, count: usize, errno: Errno) -> Error {
-    let error = Error::kernel(errno, operation, format!("semaphore set {key}"));
+pub(super) fn of_birth(key: Key, count: usize, errno: Errno) -> Error {
+    let error = Kind::Set.refused("create", key, errno);
     match errno {
         Errno::NOSPC => error.because(
             "there are as many sets or semaphores as may be (SEMMNI and SEMMNS, sysctl kernel.sem; \
@@ -134,8 +127,6 @@ pub(super) fn of_key(operation: &'static str, key: Key, count: usize, errno: Err
                 "{count} semaphores: a set has 1 to {most} (SEMMSL)"
             ))
         }
-        Errno::NOSYS => error.because("this kernel was built without CONFIG_SYSVIPC"),
-        Errno::ACCESS => error.because("its owner does not let this user use it"),
         _ => error,
     }
 }
@@ -169,8 +160,13 @@ mod tests {
     const OP: Doing = Doing::Op(501);
 
     const CASES: &[Case] = &[
-        (Errno::IDRM, OP, ErrorKind::Removed, "no set has that id"),
-        (Errno::FAULT, Doing::Read, ErrorKind::Removed, "no set"),
+        (Errno::IDRM, OP, ErrorKind::Removed, "no semaphore set has"),
+        (
+            Errno::FAULT,
+            Doing::Read,
+            ErrorKind::Removed,
+            "no semaphore set",
+        ),
         (Errno::FBIG, OP, ErrorKind::InvalidInput, "it has 3"),
         (Errno::INVAL, Doing::Read, ErrorKind::InvalidInput, "has 3"),
         (Errno::INVAL, Doing::Change, ErrorKind::InvalidInput, "user"),
@@ -199,7 +195,7 @@ mod tests {
             check(case, Some(&THERE));
         }
         // Without a set of that id, the same errno says something else.
-        let gone = (Errno::INVAL, OP, ErrorKind::Removed, "no set has that id");
+        let gone = (Errno::INVAL, OP, ErrorKind::Removed, "no semaphore set has");
         check(&gone, None);
     }
 }

@@ -38,8 +38,9 @@
 //! - **A set of somebody else's.** A key is a number that anybody can choose: who made the set
 //!   first decides who may use it. [`Set::stat`] names owner and creator.
 //! - **Reused ids.** An id is a place in the kernel's table and a count of its uses: calls with the
-//!   id of a removed set fail with [`ErrorKind::Removed`], also where a new set has the same key.
-//!   After 65,536 sets in one place (or 128, with `ipcmni_extend`) an id comes again.
+//!   id of a removed set fail with [`ErrorKind::Removed`](crate::ErrorKind::Removed), also where a
+//!   new set has the same key. After 65,536 sets in one place (or 128, with `ipcmni_extend`) an id
+//!   comes again.
 //! - **Gone at logout.** systemd removes the sets of users who log out, unless `RemoveIPC=no`.
 //!
 //! Limits: a semaphore holds 0 to 32,767 units; for the others see [`limits`].
@@ -82,8 +83,8 @@ pub use self::born::PUBLISHING_MAX;
 use self::fail::Doing;
 pub use self::held::Held;
 pub use self::stat::{Limits, Semaphore, Stat, Usage, limits, list, usage};
-use crate::error::{Error, ErrorKind, Result};
-use crate::unix::ipc::{Key, facts};
+use crate::error::{Error, Result};
+use crate::unix::ipc::{Key, Kind, facts};
 pub use strait_sys::sysv_sem::{Op, VALUE_MAX};
 
 /// Operations that are marked on the stack in order not to wait; of more, the kernel is asked to
@@ -124,51 +125,44 @@ impl Set {
     /// [`create_or_open`](Self::create_or_open) they wait for that.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if there is one of this key; [`ErrorKind::Exhausted`] if there are as
-    /// many as may be; [`ErrorKind::InvalidInput`] for a count that is 0 or above
+    /// [`ErrorKind::Exists`](crate::ErrorKind::Exists) if there is one of this key;
+    /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if there are as many as may be;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a count that is 0 or above
     /// [`Limits::per_set`], and for a mode with other bits than read and write.
     #[doc(alias = "semget")]
     pub fn create(key: Key, count: u16, mode: u32) -> Result<Self> {
-        let mode = facts::checked_mode("create", || format!("semaphore set {key}"), mode)?;
+        let mode = facts::checked_mode("create", || Kind::Set.of_key(key), mode)?;
         if count == 0 {
-            return Err(fail::of_key("create", key, 0, Errno::INVAL));
+            return Err(fail::of_birth(key, 0, Errno::INVAL));
         }
         let raw = sysv_sem::Set::create(key.raw(), count, mode);
-        let raw = raw.map_err(|errno| fail::of_key("create", key, count.into(), errno))?;
+        let raw = raw.map_err(|errno| fail::of_birth(key, count.into(), errno))?;
         Ok(Self { raw, key })
     }
 
     /// Finds the set of this key as it is. Whether this user may use it shows when it is used.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::InvalidInput`] for
-    /// [`Key::PRIVATE`], by which nothing is found: pass the [`id`](Self::id) on instead.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for [`Key::PRIVATE`], by which
+    /// nothing is found: pass the [`id`](Self::id) on instead.
     pub fn open(key: Key) -> Result<Self> {
-        if key.is_private() {
-            let error = Error::new(ErrorKind::InvalidInput, "open", "private semaphore set");
-            return Err(error.because("it has no key to be found by: open it by its id"));
-        }
-        let raw = sysv_sem::Set::open(key.raw());
-        let raw = raw.map_err(|errno| fail::of_key("open", key, 0, errno))?;
+        let raw = sysv_sem::Set::open(Kind::Set.findable(key)?);
+        let raw = raw.map_err(|errno| Kind::Set.refused("open", key, errno))?;
         Ok(Self { raw, key })
     }
 
     /// The set with this id.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`] if no set has it (any more).
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed) if no set has it (any more).
     pub fn from_id(id: i32) -> Result<Self> {
         let raw = sysv_sem::Set::from_id(id);
         let mut set = Self {
             raw,
             key: Key::PRIVATE,
         };
-        match set.look(Doing::Stat) {
-            Ok(stat) => set.key = Key::new(stat.perm.key.cast_unsigned()),
-            // It is there, and its key is not for this user to know.
-            Err(error) if error.kind() == ErrorKind::Denied => {}
-            Err(error) => return Err(error),
-        }
+        set.key = facts::key_of(set.look(Doing::Stat).map(|stat| stat.perm))?;
         Ok(set)
     }
 
@@ -190,12 +184,14 @@ impl Set {
     /// 0. Nothing is changed before everything can be.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for no operations, more than [`Limits::ops`], or a semaphore
-    /// that the set does not have; [`ErrorKind::LimitExceeded`] if a value would pass 32,767;
-    /// [`ErrorKind::Denied`] without write permission, or read permission where all of them wait
-    /// for zero; [`ErrorKind::Removed`], also while it waits; [`ErrorKind::Busy`] only for an
-    /// [`Op::nowait`] that would have to wait; [`ErrorKind::Exhausted`] if there is no memory to
-    /// note an undo.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for no operations, more than
+    /// [`Limits::ops`], or a semaphore that the set does not have;
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) if a value would pass 32,767;
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) without write permission, or read permission
+    /// where all of them wait for zero; [`ErrorKind::Removed`](crate::ErrorKind::Removed), also
+    /// while it waits; [`ErrorKind::Busy`](crate::ErrorKind::Busy) only for an [`Op::nowait`] that
+    /// would have to wait; [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if there is no
+    /// memory to note an undo.
     #[doc(alias = "semop")]
     #[inline]
     pub fn op(&self, ops: &[Op]) -> Result<()> {
@@ -262,8 +258,9 @@ impl Set {
     /// The value of one semaphore at this moment.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if there is no such semaphore; [`ErrorKind::Denied`] without
-    /// read permission; [`ErrorKind::Removed`].
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there is no such semaphore;
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) without read permission;
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed).
     #[doc(alias = "GETVAL")]
     pub fn value(&self, number: u16) -> Result<u16> {
         let value = self.raw.value(number);
@@ -285,9 +282,10 @@ impl Set {
     /// all processes. Who waits is woken if this was what he waited for.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for more than 32,767 units; [`ErrorKind::InvalidInput`] if
-    /// there is no such semaphore; [`ErrorKind::Denied`] without write permission;
-    /// [`ErrorKind::Removed`].
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for more than 32,767 units;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there is no such semaphore;
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) without write permission;
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed).
     #[doc(alias = "SETVAL")]
     pub fn set_value(&self, number: u16, value: u16) -> Result<()> {
         let result = self.raw.set_value(number, value);
@@ -297,8 +295,8 @@ impl Set {
     /// Sets all values in one step, and clears what would be undone, for all processes.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if there are not as many values as semaphores; otherwise as
-    /// [`set_value`](Self::set_value).
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there are not as many values
+    /// as semaphores; otherwise as [`set_value`](Self::set_value).
     #[doc(alias = "SETALL")]
     pub fn set_values(&self, values: &[u16]) -> Result<()> {
         let count = self.look(Doing::Set)?.count;
@@ -310,11 +308,12 @@ impl Set {
         result.map_err(|errno| fail::of(self, errno, Doing::Set))
     }
 
-    /// Removes the set for everybody, at once. Whoever waits on it is told [`ErrorKind::Removed`].
+    /// Removes the set for everybody, at once. Whoever waits on it is told
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed).
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] for others than owner, creator and CAP_SYS_ADMIN;
-    /// [`ErrorKind::Removed`] if it was removed before.
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) for others than owner, creator and
+    /// CAP_SYS_ADMIN; [`ErrorKind::Removed`](crate::ErrorKind::Removed) if it was removed before.
     #[doc(alias = "IPC_RMID")]
     pub fn remove(&self) -> Result<()> {
         let result = self.raw.remove();

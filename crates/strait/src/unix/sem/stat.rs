@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use strait_sys::sysv_sem;
+pub use strait_sys::sysv_sem::{Limits, Usage};
 
 use super::Set;
 use super::fail::{self, Doing};
-use crate::error::{Error, Result};
-use crate::unix::ipc::{Change, Key, Permissions, facts};
+use crate::error::Result;
+use crate::unix::ipc::{Change, Key, Kind, Permissions, facts};
 
 /// What a set is like at this moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,50 +65,12 @@ pub struct Semaphore {
     pub zero_waiters: u32,
 }
 
-/// The limits of this IPC namespace (sysctl `kernel.sem`).
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The most sets (SEMMNI; 32,000 unless changed).
-    #[doc(alias = "semmni")]
-    pub sets: u32,
-    /// The most semaphores in all sets (SEMMNS; 1,024,000,000 unless changed).
-    #[doc(alias = "semmns")]
-    pub semaphores: u32,
-    /// The most semaphores in one set (SEMMSL; 32,000 unless changed).
-    #[doc(alias = "semmsl")]
-    pub per_set: u32,
-    /// The most operations in one call (SEMOPM; 500 unless changed).
-    #[doc(alias = "semopm")]
-    pub ops: u32,
-    /// The most units of a semaphore (SEMVMX; 32,767 always).
-    #[doc(alias = "semvmx")]
-    pub value: u32,
-}
-
-/// What is in use in this IPC namespace.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Sets.
-    pub sets: u32,
-    /// Semaphores in all of them.
-    pub semaphores: u32,
-}
-
 /// The limits of this IPC namespace.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) of a kernel without System V IPC.
 pub fn limits() -> Result<Limits> {
-    let limits = sysv_sem::limits().map_err(|errno| of_all("read limits of", errno))?;
-    Ok(Limits {
-        sets: limits.sets,
-        semaphores: limits.semaphores,
-        per_set: limits.per_set,
-        ops: limits.ops,
-        value: limits.value,
-    })
+    sysv_sem::limits().map_err(|errno| Kind::Set.of_all("read limits of", errno))
 }
 
 /// What is in use in this IPC namespace.
@@ -115,11 +78,7 @@ pub fn limits() -> Result<Limits> {
 /// # Errors
 /// As [`limits`].
 pub fn usage() -> Result<Usage> {
-    let usage = sysv_sem::usage().map_err(|errno| of_all("count", errno))?;
-    Ok(Usage {
-        sets: usage.sets,
-        semaphores: usage.semaphores,
-    })
+    sysv_sem::usage().map_err(|errno| Kind::Set.of_all("count", errno))
 }
 
 /// All sets of this IPC namespace, by index, also those that this user may not use; on kernels that
@@ -128,12 +87,8 @@ pub fn usage() -> Result<Usage> {
 /// # Errors
 /// As [`limits`].
 pub fn list() -> Result<Vec<Stat>> {
-    let found = sysv_sem::list().map_err(|errno| of_all("list", errno))?;
+    let found = sysv_sem::list().map_err(|errno| Kind::Set.of_all("list", errno))?;
     Ok(found.iter().map(Stat::new).collect())
-}
-
-fn of_all(operation: &'static str, errno: strait_sys::Errno) -> Error {
-    Error::kernel(errno, operation, "semaphore sets")
 }
 
 impl Set {

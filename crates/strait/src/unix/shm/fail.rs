@@ -5,7 +5,7 @@ use strait_sys::sysv_shm::{self, Memory, Stat};
 
 use super::Segment;
 use crate::error::{Error, ErrorKind};
-use crate::unix::ipc::{Key, facts};
+use crate::unix::ipc::{Key, Kind, facts};
 
 /// What was to be done.
 #[derive(Copy, Clone, Debug)]
@@ -32,10 +32,7 @@ impl Doing {
 
 /// The segment's name in messages.
 pub(super) fn subject(segment: &Segment) -> String {
-    match segment.key.is_private() {
-        true => format!("private segment (id {})", segment.id()),
-        false => format!("segment {} (id {})", segment.key, segment.id()),
-    }
+    Kind::Segment.of_id(segment.key, segment.id())
 }
 
 /// The error of a call on `segment`.
@@ -55,8 +52,10 @@ pub(super) fn of(segment: &Segment, errno: Errno, doing: Doing) -> Error {
 fn classify(errno: Errno, doing: Doing, there: Option<&Stat>) -> (Option<ErrorKind>, String) {
     let perm = there.map(|stat| &stat.perm);
     let why = match (errno, doing) {
-        (Errno::IDRM, _) => return (Some(ErrorKind::Removed), gone()),
-        (Errno::INVAL, _) if there.is_none() => return (Some(ErrorKind::Removed), gone()),
+        (Errno::IDRM, _) => return (Some(ErrorKind::Removed), Kind::Segment.gone()),
+        (Errno::INVAL, _) if there.is_none() => {
+            return (Some(ErrorKind::Removed), Kind::Segment.gone());
+        }
         (Errno::INVAL, Doing::Change) => "no such user or group here".into(),
         (Errno::ACCESS, Doing::Attach(true)) => {
             facts::not_allowed("read and write permission", perm)
@@ -76,14 +75,10 @@ fn classify(errno: Errno, doing: Doing, there: Option<&Stat>) -> (Option<ErrorKi
     (None, why)
 }
 
-fn gone() -> String {
-    "no segment has that id any more; one made anew with the same key has another".into()
-}
-
 /// The error of making a segment.
 #[cold]
 pub(super) fn of_birth(key: Key, size: usize, memory: Memory, errno: Errno) -> Error {
-    let error = Error::kernel(errno, "create", format!("segment {key}"));
+    let error = Kind::Segment.refused("create", key, errno);
     let limits = sysv_shm::limits().ok();
     let why: &str = match errno {
         Errno::INVAL if size == 0 => "a segment has at least one byte",
@@ -102,24 +97,9 @@ pub(super) fn of_birth(key: Key, size: usize, memory: Memory, errno: Errno) -> E
             "huge pages take CAP_IPC_LOCK, or the group of \
              sysctl vm.hugetlb_shm_group"
         }
-        _ => return of_key_why(error, errno),
+        _ => return error,
     };
     error.because(why)
-}
-
-/// The error of finding the segment of a key.
-#[cold]
-pub(super) fn of_key(operation: &'static str, key: Key, errno: Errno) -> Error {
-    let error = Error::kernel(errno, operation, format!("segment {key}"));
-    of_key_why(error, errno)
-}
-
-fn of_key_why(error: Error, errno: Errno) -> Error {
-    match errno {
-        Errno::NOSYS => error.because("this kernel was built without CONFIG_SYSVIPC"),
-        Errno::ACCESS => error.because("its owner does not let this user use it"),
-        _ => error,
-    }
 }
 
 #[cfg(test)]
@@ -155,7 +135,7 @@ mod tests {
     #[test]
     fn every_errno_of_a_segment_has_its_reason() {
         for (errno, doing, kind, word) in [
-            (Errno::IDRM, WRITE, REMOVED, "no segment has"),
+            (Errno::IDRM, WRITE, REMOVED, "no shared memory segment has"),
             (Errno::INVAL, Doing::Change, None, "no such user"),
             (Errno::ACCESS, WRITE, None, "read and write permission"),
             (Errno::ACCESS, READ, None, "mode 0640"),
@@ -193,7 +173,7 @@ mod tests {
             let error = of_birth(Key::new(7), size, memory, errno);
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.why().contains(word), "{error}");
-            assert_eq!(error.subject(), "segment 0x00000007");
+            assert_eq!(error.subject(), "shared memory segment 0x00000007");
         }
     }
 }

@@ -55,7 +55,7 @@
 //! # { let said = String::from_utf8_lossy(&output.stdout).into_owned();
 //! # assert!(said.contains("nattch=1") || !output.status.success(), "{said}"); }
 //! # ;
-//! let looks = prices.attach_published::<Read>(1, Duration::from_secs(5))?;
+//! let looks = prices.attach_published::<Read>(1, Duration::from_secs(5))?.expect("in time");
 //! assert_eq!(looks.word::<u64>(HEADER)?.load(Ordering::Relaxed), 42);
 //! prices.remove()?; // goes with the last view
 //! # Ok::<(), strait::Error>(())
@@ -75,10 +75,8 @@ pub use self::stat::{Limits, Stat, Usage, limits, list, usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Birth;
 pub use crate::object::view::{Mapping, Read, View, Write};
-use crate::unix::ipc::{Key, facts};
+use crate::unix::ipc::{Key, Kind, facts};
 
-/// How often finding a segment that comes and goes is tried.
-const TRIES: u32 = 100;
 /// Why pages of a view may be missing.
 const MISSING: &str = "the kernel has no memory for it, which was promised without a reservation";
 
@@ -137,7 +135,7 @@ impl SegmentOptions {
     /// this machine does not have; [`ErrorKind::Denied`] if huge pages are not for this user.
     #[doc(alias = "shmget")]
     pub fn create(self, key: Key) -> Result<Segment> {
-        let mode = facts::checked_mode("create", || format!("segment {key}"), self.mode)?;
+        let mode = facts::checked_mode("create", || Kind::Segment.of_key(key), self.mode)?;
         let raw = sysv_shm::Segment::create(key.raw(), self.size, mode, self.memory);
         let raw = raw.map_err(|errno| fail::of_birth(key, self.size, self.memory, errno))?;
         Ok(Segment { raw, key })
@@ -151,30 +149,18 @@ impl SegmentOptions {
     /// if the one that was found is smaller; [`ErrorKind::Busy`] if it came and went a hundred
     /// times meanwhile.
     pub fn create_or_open(self, key: Key) -> Result<(Segment, Birth)> {
-        for _ in 0..TRIES {
-            match self.create(key) {
-                Err(error) if error.kind() == ErrorKind::Exists => {}
-                other => return other.map(|segment| (segment, Birth::Created)),
+        let open = || {
+            let segment = Segment::open(key)?;
+            let size = segment.look(Doing::Stat)?.size;
+            if size < self.size {
+                let subject = fail::subject(&segment);
+                let error = Error::new(ErrorKind::InvalidInput, "open", subject);
+                return Err(error.because(format!("it has {size} bytes, not {}", self.size)));
             }
-            let found = Segment::open(key).and_then(|segment| {
-                let size = segment.look(Doing::Stat)?.size;
-                if size < self.size {
-                    let error =
-                        Error::new(ErrorKind::InvalidInput, "open", fail::subject(&segment));
-                    return Err(error.because(format!("it has {size} bytes, not {}", self.size)));
-                }
-                Ok(segment)
-            });
-            match found {
-                Err(error) if [ErrorKind::NotFound, ErrorKind::Removed].contains(&error.kind()) => {
-                }
-                other => return other.map(|segment| (segment, Birth::Opened)),
-            }
-        }
-        Err(
-            Error::new(ErrorKind::Busy, "create", format!("segment {key}"))
-                .because("others make and remove it all the time"),
-        )
+            Ok(segment)
+        };
+        let found = Birth::settle(|| self.create(key), open)?;
+        found.ok_or_else(|| Kind::Segment.comes_and_goes(key))
     }
 }
 
@@ -210,12 +196,8 @@ impl Segment {
     /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::InvalidInput`] for
     /// [`Key::PRIVATE`], by which nothing is found: pass the [`id`](Self::id) on instead.
     pub fn open(key: Key) -> Result<Self> {
-        if key.is_private() {
-            let error = Error::new(ErrorKind::InvalidInput, "open", "private segment");
-            return Err(error.because("it has no key to be found by: open it by its id"));
-        }
-        let raw = sysv_shm::Segment::open(key.raw());
-        let raw = raw.map_err(|errno| fail::of_key("open", key, errno))?;
+        let raw = sysv_shm::Segment::open(Kind::Segment.findable(key)?);
+        let raw = raw.map_err(|errno| Kind::Segment.refused("open", key, errno))?;
         Ok(Self { raw, key })
     }
 
@@ -229,12 +211,7 @@ impl Segment {
             raw,
             key: Key::PRIVATE,
         };
-        match segment.look(Doing::Stat) {
-            Ok(stat) => segment.key = Key::new(stat.perm.key.cast_unsigned()),
-            // It is there, and its key is not for this user to know.
-            Err(error) if error.kind() == ErrorKind::Denied => {}
-            Err(error) => return Err(error),
-        }
+        segment.key = facts::key_of(segment.look(Doing::Stat).map(|stat| stat.perm))?;
         Ok(segment)
     }
 

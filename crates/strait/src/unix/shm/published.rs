@@ -7,7 +7,7 @@ use rustix::process::{Pid, test_kill_process};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, futex};
 
-use super::fail::{self, Doing};
+use super::fail;
 use super::{Mapping, Segment, View, Write};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,13 +51,18 @@ pub fn publish(view: &View<Write>, version: u32) -> Result<()> {
 
 impl Segment {
     /// Attaches it once its maker has [`publish`]ed this version of what is in it; waits for that
-    /// for at most `timeout`.
+    /// for at most `timeout`. `None`: nothing was published in time, by a maker who lives
+    /// ([`Stat::creator`](super::Stat::creator)).
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`], naming who made it, if nothing was published in time;
+    /// [`ErrorKind::PeerGone`], naming who made it, if nothing was published in time and he died;
     /// [`ErrorKind::Layout`] if it is of another version, or another program's; otherwise as
     /// [`attach`](Self::attach).
-    pub fn attach_published<M: Mapping>(&self, version: u32, timeout: Duration) -> Result<View<M>> {
+    pub fn attach_published<M: Mapping>(
+        &self,
+        version: u32,
+        timeout: Duration,
+    ) -> Result<Option<View<M>>> {
         let view = self.attach::<M>()?;
         let fail =
             |kind, why: String| Err(Error::new(kind, "attach", fail::subject(self)).because(why));
@@ -72,7 +77,14 @@ impl Segment {
         loop {
             match ready.load(Acquire) {
                 MAGIC => break,
-                0 if deadline.passed() => return fail(ErrorKind::Busy, self.not_published()),
+                0 if deadline.passed() => match self.dead_creator() {
+                    Some(creator) => {
+                        let why =
+                            format!("its creator, process {creator}, died before it published");
+                        return fail(ErrorKind::PeerGone, why);
+                    }
+                    None => return Ok(None),
+                },
                 0 => match futex::wait(ready, 0, Some(deadline)) {
                     Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
                     Err(errno) => {
@@ -92,16 +104,13 @@ impl Segment {
                 format!("it is of version {found}, not {version}"),
             );
         }
-        Ok(view)
+        Ok(Some(view))
     }
 
-    fn not_published(&self) -> String {
-        let creator = self.look(Doing::Stat).map_or(0, |stat| stat.creator);
-        let lives = Pid::from_raw(creator).map(|pid| test_kill_process(pid) != Err(Errno::SRCH));
-        match lives {
-            Some(true) => format!("its creator, process {creator}, has not published anything"),
-            Some(false) => format!("its creator, process {creator}, died before it published"),
-            None => "its creator has not published anything".into(),
-        }
+    /// Who made it, if that process has ended.
+    fn dead_creator(&self) -> Option<u32> {
+        let creator = self.stat().ok()?.creator?;
+        let pid = Pid::from_raw(creator.try_into().ok()?)?;
+        (test_kill_process(pid) == Err(Errno::SRCH)).then_some(creator)
     }
 }

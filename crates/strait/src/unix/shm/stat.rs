@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use strait_sys::sysv_shm;
+pub use strait_sys::sysv_shm::{Limits, Usage};
 
 use super::Segment;
 use super::fail::{self, Doing};
-use crate::error::{Error, Result};
-use crate::unix::ipc::{Change, Key, Permissions, facts};
+use crate::error::Result;
+use crate::unix::ipc::{Change, Key, Kind, Permissions, facts};
 
 /// What a segment is like at this moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -69,45 +70,11 @@ impl Stat {
 }
 
 /// The limits of this IPC namespace.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The most bytes of a segment (sysctl `kernel.shmmax`; as good as none unless changed).
-    #[doc(alias = "shmmax")]
-    pub size: u64,
-    /// The most pages of all segments (`kernel.shmall`; as good as none unless changed).
-    #[doc(alias = "shmall")]
-    pub pages: u64,
-    /// The most segments (`kernel.shmmni`; 4,096 unless changed).
-    #[doc(alias = "shmmni")]
-    pub segments: u64,
-}
-
-/// What is in use in this IPC namespace.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Segments.
-    pub segments: u32,
-    /// Pages of all of them, touched or not.
-    pub pages: u64,
-    /// Of these, in memory.
-    pub resident: u64,
-    /// Of these, swapped out.
-    pub swapped: u64,
-}
-
-/// The limits of this IPC namespace.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) of a kernel without System V IPC.
 pub fn limits() -> Result<Limits> {
-    let limits = sysv_shm::limits().map_err(|errno| of_all("read limits of", errno))?;
-    Ok(Limits {
-        size: limits.size,
-        pages: limits.pages,
-        segments: limits.segments,
-    })
+    sysv_shm::limits().map_err(|errno| Kind::Segment.of_all("read limits of", errno))
 }
 
 /// What is in use in this IPC namespace.
@@ -115,13 +82,7 @@ pub fn limits() -> Result<Limits> {
 /// # Errors
 /// As [`limits`].
 pub fn usage() -> Result<Usage> {
-    let usage = sysv_shm::usage().map_err(|errno| of_all("count", errno))?;
-    Ok(Usage {
-        segments: usage.segments,
-        pages: usage.pages,
-        resident: usage.resident,
-        swapped: usage.swapped,
-    })
+    sysv_shm::usage().map_err(|errno| Kind::Segment.of_all("count", errno))
 }
 
 /// All segments of this IPC namespace, by index, also those that this user may not use, and those
@@ -131,12 +92,8 @@ pub fn usage() -> Result<Usage> {
 /// # Errors
 /// As [`limits`].
 pub fn list() -> Result<Vec<Stat>> {
-    let found = sysv_shm::list().map_err(|errno| of_all("list", errno))?;
+    let found = sysv_shm::list().map_err(|errno| Kind::Segment.of_all("list", errno))?;
     Ok(found.iter().map(Stat::new).collect())
-}
-
-fn of_all(operation: &'static str, errno: strait_sys::Errno) -> Error {
-    Error::kernel(errno, operation, "segments")
 }
 
 impl Segment {

@@ -252,7 +252,7 @@ impl<K: Connected> Options<K> {
     /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind): the path is no socket;
     /// [`ErrorKind::Denied`](crate::ErrorKind::Denied): no permission for the directory, or to ask
     /// whether a stale socket's owner lives; [`ErrorKind::Busy`](crate::ErrorKind::Busy): the
-    /// directory is locked for 5 s.
+    /// path is stale, and the lock for removing it was not to be had for 5 s.
     pub fn listen(&self, at: &Address) -> Result<Listener<K>> {
         let failed = |errno| fail(errno, "listen at", at.to_string());
         let fd = self.fresh(at.family()).map_err(failed)?;

@@ -51,10 +51,11 @@
 //!
 //! A listener at a path makes its file with its mode (0600 unless said; neither more at first nor
 //! less because of the umask), binds, and listens. A file whose socket is gone is reclaimed: see
-//! [`Options::listen`]. That is asked and done under a lock (flock) on the directory, and a
-//! datagram socket asks, whom no stream listener hears, so that of any number of processes one has
-//! the path, and none that lives is displaced. The file is removed with the listener, if it is its
-//! own still; after kill -9 it stays until the next one reclaims it.
+//! [`Options::listen`]. A datagram socket asks, whom no stream listener hears, and what is stale is
+//! removed under a lock (flock) of `.strait.lock` beside it, a file that is there for that moment
+//! and that those may open who may write the directory. So of any number of processes one has the
+//! path, and none that lives is displaced. The file is removed with the listener, if it is its own
+//! still; after kill -9 it stays until the next one reclaims it.
 //!
 //! | Faithful | Differs |
 //! | --- | --- |
@@ -75,11 +76,10 @@
 //!   [`PassCredentials`] says it message by message.
 //! - A receiver without free descriptors loses what was sent: [`Socket::peek_message`] first.
 //! - A queue of datagrams holds 11 messages by default; then senders wait.
-//! - Anyone who may read a directory can hold its lock: in one that others can read, such as
-//!   `/tmp`, they can keep listeners away ([`Busy`](ErrorKind::Busy) after 5 s). The directory of a
-//!   temporary namespace is locked as long as that lives. A program that knows nothing of the lock
-//!   and takes a stale path for itself in the instant between our last look and the removal loses
-//!   its file.
+//! - Whoever may write a directory can hold the lock of stale files in it, and so keep others from
+//!   reclaiming theirs ([`Busy`](ErrorKind::Busy) after 5 s), as it can take their paths. Others
+//!   cannot. A program that knows nothing of the lock and takes a stale path for itself in the
+//!   instant between our last look and the removal loses its file.
 //! - [`recv`](Socket::recv), `read` and batches close descriptors that come, in silence.
 //! - Who receives datagrams never hears that the senders are gone: wait for their processes too.
 //! - Two processes that only write, and never read, wait for each other for ever once the buffers

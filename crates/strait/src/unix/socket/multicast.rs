@@ -1,11 +1,13 @@
 //! Groups of receivers of one datagram, on IPv4 and IPv6.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
 
 use rustix::net::netdevice::name_to_index;
 use rustix::net::sockopt as rx;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use strait_sys::Errno;
+use strait_sys::sockopt::{self, IntOption};
 
 use super::failure::fail;
 use super::{Datagrams, Socket};
@@ -35,7 +37,9 @@ impl Interface {
 }
 
 impl Socket<Datagrams> {
-    /// Receives what is sent to that group, through that interface.
+    /// Receives what is sent to that group, through that interface; and from now on no group of
+    /// that family that it did not join itself. (Left alone, Linux gives a socket that is bound to
+    /// every address also what others on this machine have joined: IP_MULTICAST_ALL.)
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): no multicast address, not of
@@ -43,7 +47,11 @@ impl Socket<Datagrams> {
     /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted): in more groups than
     /// /proc/sys/net/ipv4/igmp_max_memberships, 20 by default.
     pub fn join(&self, group: IpAddr, interface: Interface) -> Result<()> {
-        match group {
+        let others = match group {
+            IpAddr::V4(_) => IntOption::MULTICAST_ALL,
+            IpAddr::V6(_) => IntOption::MULTICAST_ALL_V6,
+        };
+        let joined = sockopt::set(self.as_fd(), others, 0).and_then(|()| match group {
             IpAddr::V4(group) => rx::set_ip_add_membership_with_ifindex(
                 self,
                 &group,
@@ -51,8 +59,8 @@ impl Socket<Datagrams> {
                 interface.0,
             ),
             IpAddr::V6(group) => rx::set_ipv6_add_membership(self, &group, interface.0),
-        }
-        .map_err(|errno| fail(errno, "join multicast group", group.to_string()))
+        });
+        joined.map_err(|errno| fail(errno, "join multicast group", group.to_string()))
     }
 
     /// Leaves the group again. All are left when the socket closes.

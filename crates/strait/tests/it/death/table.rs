@@ -153,6 +153,8 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "space.made",
     "space.collecting",
     "sem.created",
+    "socket.reclaim.locked",
+    "socket.reclaim.removed",
 ];
 
 /// One world, and the processes in it.

@@ -64,6 +64,28 @@ fn text(message: &Message) -> String {
     format!("{} {bytes}", message.priority)
 }
 
+#[test]
+fn limits_are_what_new_queues_meet() {
+    let Some(queue) = Gone::new("limits") else {
+        return;
+    };
+    let limits = mqueue::limits().unwrap();
+    let sysctl = |name: &str| -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/sys/fs/mqueue/{name}")).unwrap();
+        text.trim().parse().unwrap()
+    };
+    assert_eq!(limits.queues, sysctl("queues_max"));
+    assert_eq!(limits.messages, sysctl("msg_max"));
+    assert_eq!(limits.bytes, sysctl("msgsize_max"));
+    drop(queue);
+    let name = format!("/strait-test-limits-{}", std::process::id());
+    let usual = Queue::options().create(&name).unwrap();
+    mqueue::unlink(&name).unwrap();
+    let stat = usual.stat().unwrap();
+    assert!(u64::from(stat.messages_max) <= limits.messages);
+    assert!(u64::from(stat.bytes_max) <= limits.bytes);
+}
+
 /// Does with the queue `args[0]` what it is told, and says what came of it.
 fn worker(args: &[String]) {
     let queue = Queue::open(&args[0]).unwrap();
@@ -140,12 +162,7 @@ fn what_is_wrong_with_it_is_said() {
     };
     let error = refused(queue.send(0, &[0; 65]), ErrorKind::TooLong);
     assert_eq!(error.subject(), format!("POSIX queue {}", queue.1));
-    assert!(
-        error
-            .why()
-            .contains("65 bytes, and its messages have at most 64"),
-        "{error}"
-    );
+    assert!(error.why().contains("65 bytes; the limit is 64"), "{error}");
     refused(
         queue.try_send(PRIORITY_MAX + 1, b""),
         ErrorKind::InvalidInput,

@@ -2,11 +2,13 @@
 
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use strait::ErrorKind;
 use strait::unix::pipe::{self, ATOMIC_MAX, Reader, Writer};
 use strait::wait;
+use strait_sys::interrupt;
 
 use crate::peer::{Peer, Role, command, say, told};
 use crate::world::{GUARD, alone, as_user, is_root, refused, skip};
@@ -350,4 +352,36 @@ fn a_descriptor_is_taken_for_what_it_is() {
         ErrorKind::InvalidInput,
     );
     assert!(error.why().contains("O_NONBLOCK"), "{error}");
+}
+
+#[test]
+fn signals_do_not_end_a_read_or_a_write() {
+    interrupt::accept().unwrap();
+    let (from, to) = pipe::create().unwrap();
+    let block = vec![7; ATOMIC_MAX];
+    let interrupted = |call: &(dyn Fn() -> strait::Result<usize> + Sync), free: &dyn Fn()| {
+        std::thread::scope(|scope| {
+            let (tell, told) = mpsc::channel();
+            let caller = scope.spawn(move || {
+                tell.send(rustix::thread::gettid()).unwrap();
+                call()
+            });
+            let tid = told.recv().unwrap().as_raw_nonzero().get();
+            let before = interrupt::handled();
+            // Fails where the caller has ended.
+            while interrupt::handled() < before + 1_000 {
+                interrupt::thread(tid).unwrap();
+            }
+            free();
+            caller.join().unwrap().unwrap()
+        })
+    };
+    let read = || from.read(&mut [0; ATOMIC_MAX]);
+    let len = interrupted(&read, &|| to.write_all(&block).unwrap());
+    assert_eq!(len, ATOMIC_MAX);
+    while to.try_write(&block).unwrap().is_some() {}
+    let len = interrupted(&|| to.write(&block), &|| {
+        assert_eq!(read().unwrap(), ATOMIC_MAX)
+    });
+    assert_eq!(len, ATOMIC_MAX);
 }

@@ -139,6 +139,12 @@ fn prober(args: &[String]) {
     let kind = |result: Result<()>| format!("{:?}", result.map_err(|error| error.kind()));
     let sent = kind(signal::send(pid, Signal::WINCH));
     say(format!("{} {sent}", kind(signal::probe(pid))));
+    let continued = |pid| kind(signal::send(pid, Signal::CONT));
+    let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
+    let same = continued(pid);
+    // In a session of its own nobody is of the same.
+    rustix::process::setsid().unwrap();
+    say(format!("{same} {}", continued(parent.unsigned_abs())));
 }
 
 /// Starts a process that blocks these from its start, in every thread: the harness runs roles
@@ -364,6 +370,8 @@ fn another_users_process_is_refused() {
     let mut peer = command("signal.prober", &[&own().to_string()]);
     let mut peer = Peer::of(as_user(&mut peer, USERS[0]));
     assert_eq!(peer.hear().unwrap(), expected);
+    // The exception for job control: anybody of the session may continue its processes.
+    assert_eq!(peer.hear().unwrap(), "Ok(()) Err(Denied)");
 }
 
 // ---- what is refused -----------------------------------------------------------------------

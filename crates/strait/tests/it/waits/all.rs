@@ -39,6 +39,36 @@ pub(crate) fn everything_is_taken_at_once() {
     assert!(!mutant.query().unwrap().owned_by_caller);
 }
 
+pub(crate) fn an_end_ends_the_wait_and_takes_nothing() {
+    let space = Namespace::temporary().unwrap();
+    let units = space.semaphore("units", 2, 2).create().unwrap();
+    let event = space.event("event").create().unwrap();
+    let (pipe, mut writer) = std::io::pipe().unwrap();
+    let end = wait::readable(&pipe);
+    let unless = |timeout| wait::all_unless(&[&units, &event], end, timeout).unwrap();
+    assert_eq!(unless(Duration::ZERO), None);
+    let won = beside(
+        || unless(STUCK),
+        |_| {
+            event.set().unwrap();
+        },
+    );
+    assert!(won.is_some());
+    assert_eq!(
+        beside(
+            || unless(Duration::MAX),
+            |_| writer.write_all(b"x").unwrap()
+        ),
+        None
+    );
+    assert_eq!(units.query().unwrap().count, 1);
+    // It is readable still, and what is ready at once is taken all the same.
+    assert_eq!(unless(Duration::MAX), None);
+    event.set().unwrap();
+    assert!(unless(Duration::MAX).is_some());
+    assert_eq!(units.query().unwrap().count, 0);
+}
+
 pub(crate) fn descriptors_are_looked_at_and_not_taken() {
     let space = Namespace::temporary().unwrap();
     let event = space.event("event").set().create().unwrap();

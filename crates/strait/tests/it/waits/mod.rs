@@ -75,6 +75,7 @@ bodies! {
     any::signals_that_are_handled_end_no_wait,
     any::a_dead_owner_is_reported_with_its_index,
     any::a_failed_signal_fails_before_the_wait,
+    all::an_end_ends_the_wait_and_takes_nothing,
     all::everything_is_taken_at_once,
     all::descriptors_are_looked_at_and_not_taken,
     all::private_and_named_objects_mix,

@@ -14,7 +14,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use strait_sys::cell::{ReadOnly, Word};
 use strait_sys::fork::{self, Guarded};
@@ -68,15 +68,15 @@ struct Watched {
     at: usize,
     domain: Arc<Domain>,
     lookout: Arc<Lookout>,
-    /// Rounds since anybody slept on it.
-    idle: u32,
+    /// Rounds since anybody slept on it. The watcher's alone.
+    idle: AtomicU32,
 }
 
 #[derive(Debug)]
 struct Watcher {
     generation: u32,
     is_running: bool,
-    mutants: Vec<Watched>,
+    mutants: Vec<Arc<Watched>>,
 }
 
 static WATCHER: Guarded<Watcher> = Guarded::new(Watcher {
@@ -130,7 +130,7 @@ fn join(watched: Watched, is_one: bool) -> Option<Watched> {
         }
         watcher.is_running = true;
         watched.lookout.begin(generation);
-        watcher.mutants.push(watched);
+        watcher.mutants.push(Arc::new(watched));
         None
     });
     // Outside: they may be the last to hold their domains.
@@ -147,17 +147,31 @@ fn run(first: Watched) {
     loop {
         // sleep: a death announces nothing.
         std::thread::sleep(PROBE);
-        let mut round = WATCHER.with(|watcher| std::mem::take(&mut watcher.mutants));
-        round.retain_mut(Watched::look_after);
-        let is_over = WATCHER.with(|watcher| {
-            watcher.mutants.append(&mut round);
-            watcher.is_running = !watcher.mutants.is_empty();
-            !watcher.is_running
-        });
-        if is_over {
+        if round(&WATCHER, Watched::look_after) {
             return;
         }
     }
+}
+
+/// Looks at each, and lets go of those that need it no more; whether none is left. They stay where
+/// the child of a fork finds them, which does not have this thread: of what is in its hands, one
+/// at a time, the child would keep the memory.
+fn round(watcher: &Guarded<Watcher>, look: impl Fn(&Watched) -> bool) -> bool {
+    let mut at = 0;
+    // Others only add some, at the end.
+    while let Some(watched) = watcher.with(|watcher| watcher.mutants.get(at).cloned()) {
+        if look(&watched) {
+            at += 1;
+        } else {
+            let gone = watcher.with(|watcher| watcher.mutants.swap_remove(at));
+            // Outside: it may be the last to hold its domain.
+            drop(gone);
+        }
+    }
+    watcher.with(|watcher| {
+        watcher.is_running = !watcher.mutants.is_empty();
+        !watcher.is_running
+    })
 }
 
 impl Watched {
@@ -173,7 +187,7 @@ impl Watched {
             at: object.state_at(),
             domain: object.domain.clone(),
             lookout: object.lookout.clone(),
-            idle: 0,
+            idle: AtomicU32::new(0),
         })
     }
 
@@ -186,7 +200,7 @@ impl Watched {
     }
 
     /// Wakes the sleepers if the owner is dead. False: nobody needs it to be watched any more.
-    fn look_after(&mut self) -> bool {
+    fn look_after(&self) -> bool {
         if Arc::strong_count(&self.lookout) == 1 {
             return false;
         }
@@ -200,11 +214,14 @@ impl Watched {
                 let _ = futex::wake(word.low(), u32::MAX >> 1);
             }
         }
-        self.idle = if state.waiters() { 0 } else { self.idle + 1 };
-        if self.idle < IDLE_MAX {
+        let idle = match state.waiters() {
+            true => 0,
+            false => self.idle.load(Ordering::Relaxed) + 1,
+        };
+        self.idle.store(idle % IDLE_MAX, Ordering::Relaxed);
+        if idle < IDLE_MAX {
             return true;
         }
-        self.idle = 0;
         !self.leave(Self::look)
     }
 

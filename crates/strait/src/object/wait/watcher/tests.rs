@@ -45,6 +45,32 @@ fn who_lets_go_says_so_before_it_looks() {
     assert_eq!(alarms(), None);
 }
 
+/// A fork can come at any look; its child must find them all.
+#[test]
+fn what_is_looked_at_stays_where_a_forked_child_finds_it() {
+    static HERE: Guarded<Watcher> = Guarded::new(Watcher {
+        generation: 0,
+        is_running: true,
+        mutants: Vec::new(),
+    });
+    let objects = [mutant(), mutant(), mutant()];
+    let watched = || {
+        objects
+            .iter()
+            .map(|object| Arc::new(Watched::new(object).unwrap()))
+    };
+    HERE.with(|watcher| watcher.mutants.extend(watched()));
+    let count = || HERE.with(|watcher| watcher.mutants.len());
+    let keeps_all = |_: &Watched| count() == 3;
+    assert!(!round(&HERE, keeps_all) && HERE.with(|watcher| watcher.is_running));
+    let of = |watched: &Watched, object: &Object| Arc::ptr_eq(&watched.lookout, &object.lookout);
+    assert!(!round(&HERE, |watched| !of(watched, &objects[0])));
+    let gone = |watcher: &mut Watcher| !watcher.mutants.iter().any(|it| of(it, &objects[0]));
+    assert_eq!((count(), HERE.with(gone)), (2, true));
+    assert!(round(&HERE, |_| false) && !HERE.with(|watcher| watcher.is_running));
+    assert_eq!(count(), 0);
+}
+
 /// Owners die one after the other, while a watcher lets go as often as it can. A sleeper without a
 /// time-out that nobody watched would sleep for ever.
 #[test]
@@ -55,7 +81,7 @@ fn nobody_sleeps_unwatched_on_a_dead_owners_mutant() {
     let (send, ended) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut watched = Watched::new(object).unwrap();
+            let watched = Watched::new(object).unwrap();
             let lookout = &watched.lookout.clone();
             let mut pauses = 0;
             let goes_on = || !is_over.load(Ordering::SeqCst);

@@ -14,13 +14,13 @@ fn what_is_wrong_is_said() {
     let key = Key::derive(&format!("strait test {}", std::process::id()));
     let error = refused(Queue::open(key), ErrorKind::NotFound);
     assert_eq!((error.operation(), error.errno()), ("open", Some(2)));
-    assert_eq!(error.subject(), format!("queue {key}"));
+    assert_eq!(error.subject(), format!("message queue {key}"));
     refused(Queue::open(Key::PRIVATE), ErrorKind::InvalidInput);
     for mode in [0o700, 0o1600, u32::MAX] {
         refused(Queue::create(key, mode), ErrorKind::InvalidInput);
     }
     let queue = Gone(Queue::create(key, 0o600).unwrap());
-    let subject = format!("queue {key} (id {})", queue.id());
+    let subject = format!("message queue {key} (id {})", queue.id());
     let error = refused(Queue::create(key, 0o600), ErrorKind::Exists);
     assert_eq!(error.errno(), Some(17));
     for kind in [0, -1, i64::MIN] {
@@ -38,15 +38,13 @@ fn what_is_wrong_is_said() {
         }
     }
     let most = usize::try_from(msg::limits().unwrap().message_bytes).unwrap();
-    let error = refused(
-        queue.try_send(1, &vec![0; most + 1]),
-        ErrorKind::InvalidInput,
-    );
+    let error = refused(queue.try_send(1, &vec![0; most + 1]), ErrorKind::TooLong);
     assert_eq!(
         (error.operation(), error.errno()),
         ("send message to", Some(22))
     );
-    assert!(error.why().contains(&format!("at most {most}")), "{error}");
+    let why = format!("{} bytes; the limit is {most}: msgmax", most + 1);
+    assert!(error.why().starts_with(&why), "{error}");
     refused(
         queue.set(Change::new().owner(u32::MAX)),
         ErrorKind::InvalidInput,
@@ -67,7 +65,9 @@ fn a_removed_queue_is_said_to_be_that() {
     let kind = ErrorKind::Removed;
     let error = refused(queue.send(1, b""), kind);
     assert!(
-        error.why().contains("no queue has that id any more"),
+        error
+            .why()
+            .contains("no message queue has that id any more"),
         "{error}"
     );
     refused(queue.send_for(1, b"", std::time::Duration::MAX), kind);
@@ -238,11 +238,22 @@ pub(super) fn long(_: &[String]) {
         assert_eq!(queue.peek_at(0).unwrap().unwrap().bytes, bytes);
         assert_eq!(queue.recv(Select::Type(3)).unwrap().bytes, bytes);
     }
-    refused(queue.send(1, &vec![0; 100_001]), ErrorKind::InvalidInput);
+    refused(queue.send(1, &vec![0; 100_001]), ErrorKind::TooLong);
     // A queue may be smaller than a message: waiting for room would last for ever.
     queue.set_bytes_max(10_000).unwrap();
+    assert_eq!(msg::usage().unwrap().queues, 1);
+    queue.send(3, &[7; 300]).unwrap();
+    queue.send(3, &[]).unwrap();
+    let used = msg::usage().unwrap();
+    assert_eq!((used.messages, used.bytes), (2, 300));
+    queue.recv(Select::Any).unwrap();
+    queue.recv(Select::Any).unwrap();
     let never = queue.send_for(1, &[0; 10_001], std::time::Duration::MAX);
-    refused(never, ErrorKind::InvalidInput);
+    let error = refused(never, ErrorKind::TooLong);
+    assert!(
+        error.why().contains("limit is 10000: the queue's"),
+        "{error}"
+    );
     // There are as many queues as may be.
     std::fs::write("/proc/sys/kernel/msgmni", "1").unwrap();
     let error = refused(Queue::create(Key::PRIVATE, 0o600), ErrorKind::Exhausted);

@@ -127,8 +127,8 @@ fn a_queue_is_full_of_empty_messages_too() {
     queue.recv(Select::Any).unwrap();
     assert!(queue.send_for(1, b"", GUARD).unwrap());
     // Full by bytes, and never room for more than all of it.
-    let error = refused(queue.send_for(1, &[0; 101], GUARD), ErrorKind::InvalidInput);
-    assert!(error.why().contains("takes 100"), "{error}");
+    let error = refused(queue.send_for(1, &[0; 101], GUARD), ErrorKind::TooLong);
+    assert!(error.why().contains("the limit is 100"), "{error}");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use strait::ErrorKind;
 use strait::unix::socket::{
-    Address, Ancillary, Broadcast, Coalesce, Cork, Datagram, Half, Interface, KeepAlive, KeepCount,
+    Address, Ancillary, Broadcast, Bytes, Coalesce, Cork, Datagram, Half, KeepAlive, KeepCount,
     KeepIdle, KeepInterval, Linger, Listener, MulticastLoop, MulticastTtl, NoDelay, Options,
-    ReceiveBuffer, Received, Reuse, Segment, SendBuffer, Stream, UserTimeout, V6Only,
+    ReceiveBuffer, Received, Segment, SendBuffer, Stream, UserTimeout, V6Only,
 };
-use strait::{ErrorKind, Result};
 
 use crate::peer::Peer;
 use crate::world::{GUARD, refused, skip};
@@ -207,90 +207,33 @@ fn a_message_is_cut_into_datagrams_and_joined_again() {
     assert_eq!(bytes, 950);
 }
 
-#[test]
-fn a_group_hears_its_multicast_until_it_is_left() {
-    let test = "a_group_hears_its_multicast_until_it_is_left";
-    let groups = [
-        (IpAddr::from([239, 255, 77, 7]), V4),
-        (IpAddr::from([0xff01, 0, 0, 0, 0, 0, 0, 0x7707]), V6),
-    ];
-    for (group, own) in groups {
-        if let Err(error) = through_lo(group, &own) {
-            skip(test, format!("{group} on lo: {error}"));
-        }
-    }
-    let unix = Datagram::bind(&Address::Unnamed).unwrap();
-    refused(
-        unix.multicast_through(Interface::ANY),
-        ErrorKind::Unsupported,
-    );
-    refused(Interface::named("no-such"), ErrorKind::InvalidInput);
-    let datagram = Datagram::bind(&V4).unwrap();
-    let not_one = datagram.join(IpAddr::from([10, 0, 0, 1]), Interface::ANY);
-    refused(not_one, ErrorKind::InvalidInput);
-}
-
-/// An error is this machine's: it has no such group. What is wrong beyond that, panics.
-fn through_lo(group: IpAddr, own: &Address) -> Result<()> {
-    let lo = Interface::named("lo")?;
-    let any: Address = match group {
-        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into(),
-        IpAddr::V6(_) => ANY_V6,
-    };
-    let options = Datagram::options().reuse_address(Reuse::Yes);
-    let one = options.bind(&any)?;
-    let at = one.local_address()?;
-    let two = options.bind(&at)?;
-    for member in [&one, &two] {
-        member.join(group, lo)?;
-    }
-    let sender = Datagram::bind(own)?;
-    sender.multicast_through(lo)?;
-    sender.set(MulticastLoop(true))?;
-    let to = Address::Inet(SocketAddr::new(group, port(&at)));
-    sender.send_to(b"all", &to)?;
-    for member in [&one, &two] {
-        let came = member
-            .recv_for(&mut [0; 8], GUARD)?
-            .expect("each member hears it");
-        assert_eq!(came.len, 3);
-    }
-    two.leave(group, lo)?;
-    refused(two.leave(group, lo), ErrorKind::InvalidInput);
-    sender.send_to(b"one", &to)?;
-    assert!(one.recv_for(&mut [0; 8], GUARD)?.is_some());
-    one.leave(group, lo)?;
-    sender.send_to(b"none", &to)?;
-    // What is sent to it alone comes after what would have come.
-    let alone = match group {
-        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, port(&at))),
-        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, port(&at))),
-    };
-    sender.send_to(b"alone", &alone.into())?;
-    Ok(())
-}
-
+/// Through the kernel's loopback transport, VMADDR_CID_LOCAL.
 #[test]
 fn bytes_cross_vsock() {
-    let listener = match Listener::listen(&"vsock:any:any".parse().unwrap()) {
+    let test = "bytes_cross_vsock";
+    let listener: Listener<Bytes> = match Listener::listen(&"vsock:any:any".parse().unwrap()) {
         Ok(listener) => listener,
-        Err(error) => return skip("bytes_cross_vsock", error),
+        Err(error) => return skip(test, error),
     };
     let Address::Vsock { port, .. } = listener.local_address().unwrap() else {
         panic!("a vsock address");
     };
     assert_ne!(port, u32::MAX);
     let at = Address::Vsock { cid: 1, port };
-    let client = match Stream::connect_for(&at, Duration::from_secs(3)) {
-        Ok(Some(client)) => client,
-        Ok(None) => return skip("bytes_cross_vsock", "no answer from this machine itself"),
-        Err(error) => return skip("bytes_cross_vsock", format!("no vsock_loopback: {error}")),
-    };
+    match Stream::connect_for(&at, Duration::from_secs(3)) {
+        Ok(Some(_)) => drop(listener.accept_for(GUARD).unwrap().unwrap()),
+        Ok(None) => return skip(test, "no answer from this machine itself"),
+        Err(error) => return skip(test, format!("no vsock_loopback: {error}")),
+    }
+    let peer = Peer::start("socket.echo", &["stream", &at.to_string()]);
     let server: Stream = listener.accept_for(GUARD).unwrap().unwrap();
-    client.write_all(b"through vsock").unwrap();
-    client.shutdown(Half::Sending).unwrap();
-    let mut buffer = [0; 13];
-    server.read_exact(&mut buffer).unwrap();
-    assert_eq!(&buffer, b"through vsock");
-    assert_eq!(server.read(&mut buffer).unwrap(), 0);
+    let from = server.peer_address().unwrap();
+    assert!(matches!(from, Address::Vsock { cid: 1, .. }), "{from}");
+    let text: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    server.write_all(&text).unwrap();
+    server.shutdown(Half::Sending).unwrap();
+    let mut back = vec![0; text.len()];
+    server.read_exact(&mut back).unwrap();
+    assert_eq!((back == text, server.read(&mut [0; 1]).unwrap()), (true, 0));
+    assert!(peer.finish().success());
 }

@@ -2,6 +2,8 @@
 
 mod descriptors;
 mod far;
+mod multicast;
+mod old;
 mod reclaim;
 mod signals;
 
@@ -27,9 +29,13 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("socket.flood", descriptors::flood),
     ("socket.descriptors", descriptors::holder),
     ("socket.in_flight", descriptors::in_flight),
+    ("socket.member", multicast::member),
+    ("socket.groups", multicast::groups),
+    ("socket.old_kernel", old::kernel),
     ("socket.listener", reclaim::listener),
     ("socket.racer", reclaim::racer),
     ("socket.masked", reclaim::masked),
+    ("socket.stranger", reclaim::stranger),
 ];
 
 /// A directory that goes with the value.

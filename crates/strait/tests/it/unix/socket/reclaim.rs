@@ -1,17 +1,19 @@
 //! A path has one owner at a time, and never a live one displaced.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
-use rustix::fs::Mode;
+use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::umask;
 use strait::ErrorKind;
 use strait::unix::socket::{Address, Bytes, Datagram, Listener, Options, Stream};
 
 use super::Place;
-use crate::peer::{Peer, say, told};
-use crate::world::{GUARD, refused};
+use crate::peer::{Peer, command, say, told};
+use crate::world::{GUARD, USERS, as_member, no_users, refused, skip, until};
 
 fn listen(at: &Address) -> strait::Result<Listener<Bytes>> {
     Listener::listen(at)
@@ -119,6 +121,106 @@ fn a_restart_after_kill_finds_its_path_again() {
     assert!(!place.path("s").exists());
 }
 
+/// A listener that was killed, and one that was killed at that step of taking its path.
+fn killed_at(step: &str, at: &str, start: impl Fn(&mut Command) -> Peer) {
+    let listen = || command("socket.masked", &[at, "0", "666"]);
+    let mut dead = start(&mut listen());
+    assert_eq!(dead.hear().as_deref(), Some("666"));
+    dead.kill();
+    let mut dead = start(listen().env("STRAIT_KILL", format!("{step}:1:KILL")));
+    assert_eq!(dead.hear(), None, "{step}");
+    assert_eq!(dead.child.wait().unwrap().signal(), Some(9), "{step}");
+}
+
+#[test]
+fn one_that_dies_while_it_reclaims_is_in_nobodys_way() {
+    let place = Place::new("reclaiming");
+    let at = place.at("s");
+    for step in ["socket.reclaim.locked", "socket.reclaim.removed"] {
+        // 0600 for the owner; and more for those who may write the directory, alone.
+        for (directory, file) in [(0o755, 0o600), (0o777, 0o666), (0o700, 0o600)] {
+            fs::set_permissions(place.text(), PermissionsExt::from_mode(directory)).unwrap();
+            killed_at(step, &at.to_string(), Peer::of);
+            let lock = fs::metadata(place.path(".strait.lock")).unwrap();
+            assert_eq!(lock.permissions().mode() & 0o777, file, "{directory:o}");
+            assert_eq!(place.path("s").exists(), step.ends_with("locked"));
+            let listener = listen(&at).unwrap();
+            // Where nothing was in the way, the lock was not needed and stays.
+            let stays = !step.ends_with("locked");
+            assert_eq!(place.path(".strait.lock").exists(), stays, "{step}");
+            drop(listener);
+            assert!(!place.path("s").exists());
+            let _ = fs::remove_file(place.path(".strait.lock"));
+        }
+    }
+}
+
+#[test]
+fn only_who_may_write_the_directory_can_hold_others_up() {
+    let place = Place::new("readers");
+    let at = place.at("s");
+    // What anyone may do who reads it.
+    let directory = fs::File::open(place.text()).unwrap();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+    let mut dead = Peer::start("socket.listener", &[&at.to_string()]);
+    assert_eq!(dead.hear().as_deref(), Some("listening"));
+    dead.kill();
+    drop(listen(&at).unwrap());
+    assert!(!place.path("s").exists());
+    // Held by a writer: what lives is told apart all the same, and what is stale not touched.
+    let lock = fs::File::create(place.path(".strait.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let mut peer = Peer::start("socket.listener", &[&at.to_string()]);
+    assert_eq!(peer.hear().as_deref(), Some("listening"));
+    refused(listen(&at), ErrorKind::Exists);
+    peer.kill();
+    let error = refused(listen(&at), ErrorKind::Busy);
+    assert!(error.why().contains(".strait.lock"), "{error}");
+    assert!(place.path("s").exists());
+    drop(lock);
+    drop(listen(&at).unwrap());
+    assert_eq!(fs::read_dir(place.text()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_group_that_shares_a_directory_reclaims_for_each_other() {
+    let test = "a_group_that_shares_a_directory_reclaims_for_each_other";
+    if let Some(why) = no_users() {
+        return skip(test, why);
+    }
+    let place = Place::new("group");
+    let at = place.at("s").to_string();
+    let [one, other] = USERS;
+    let group = other + 1;
+    chown(place.text(), None, Some(group)).unwrap();
+    fs::set_permissions(place.text(), PermissionsExt::from_mode(0o775)).unwrap();
+    let of = |user| move |start: &mut Command| Peer::of(as_member(start, user, group));
+    killed_at("socket.reclaim.locked", &at, of(one));
+    let lock = fs::metadata(place.path(".strait.lock")).unwrap();
+    assert_eq!(
+        (lock.uid(), lock.gid(), lock.mode() & 0o777),
+        (one, group, 0o660)
+    );
+    let mut heir = of(other)(&mut command("socket.masked", &[&at, "0", "666"]));
+    assert_eq!(heir.hear().as_deref(), Some("666"));
+    let found = fs::metadata(place.path("s")).unwrap();
+    assert_eq!(found.uid(), other);
+    assert!(!place.path(".strait.lock").exists());
+    heir.kill();
+    // Nobody else may, and is told so at once.
+    let mut stranger = command("socket.stranger", &[&at]);
+    let mut stranger = Peer::of(as_member(&mut stranger, group, group + 1));
+    assert_eq!(stranger.hear().as_deref(), Some("Denied"));
+    assert!(place.path("s").exists());
+}
+
+/// Says why it cannot listen at `args[0]`.
+pub(super) fn stranger(args: &[String]) {
+    let error = listen(&args[0].parse().unwrap()).unwrap_err();
+    assert!(error.why().contains(".strait.lock"), "{error}");
+    say(format!("{:?}", error.kind()));
+}
+
 #[test]
 fn live_sockets_of_others_are_never_displaced() {
     let place = Place::new("others");
@@ -147,7 +249,12 @@ fn live_sockets_of_others_are_never_displaced() {
     datagram.connect(place.path("elsewhere")).unwrap();
     refused(listen(&at), ErrorKind::Exists);
     drop((datagram, elsewhere));
-    let mine = listen(&at).unwrap();
+    // A child that another test forked holds what was closed until it runs its program.
+    let mut mine = None;
+    until("the path is stale", || {
+        mine = listen(&at).ok();
+        mine.is_some()
+    });
     drop(mine);
     assert!(!path.exists());
 }
@@ -205,7 +312,8 @@ fn only_the_own_file_goes_with_the_listener() {
     assert!(path.exists());
 }
 
-/// Listens at `args[0]` with the umask `args[1]` and the mode `args[2]`, and shows the mode.
+/// Listens at `args[0]` with the umask `args[1]` and the mode `args[2]`, and shows the mode; until
+/// its input ends.
 pub(super) fn masked(args: &[String]) {
     let octal = |text: &str| u32::from_str_radix(text, 8).unwrap();
     umask(Mode::from_raw_mode(octal(&args[1])));
@@ -221,6 +329,7 @@ pub(super) fn masked(args: &[String]) {
         "{:o}",
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     ));
+    told();
 }
 
 #[test]
