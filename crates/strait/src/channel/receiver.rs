@@ -25,7 +25,7 @@ use crate::object::wait::source::Source;
 pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
-    head: Fixed<u64, ReadOnly>,
+    pub(super) head: Fixed<u64, ReadOnly>,
     tail: Fixed<u64>,
     position: Fixed<u64>,
 }
@@ -87,11 +87,11 @@ pub struct Part {
 /// The receiving end of a channel.
 #[derive(Debug)]
 pub struct Receiver {
-    input: Reader<In>,
+    pub(super) input: Reader<In>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// Bytes of the first record that were read already.
-    offset: u64,
+    pub(super) offset: u64,
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.

@@ -174,8 +174,18 @@ impl<L: ReadLane> Reader<L> {
                 return Ok(None);
             }
         }
-        let header = Header(self.lane.get(self.tail));
-        if !header.is_known() || header.span() > self.head.wrapping_sub(self.tail) {
+        self.header_at(self.tail)
+    }
+
+    /// The header of the record at `at`, between the next one and all that was published as of the
+    /// last look.
+    #[inline]
+    pub(crate) fn header_at(&self, at: u64) -> Result<Option<Header>, Lie> {
+        if at == self.head {
+            return Ok(None);
+        }
+        let header = Header(self.lane.get(at));
+        if !header.is_known() || header.span() > self.head.wrapping_sub(at) {
             return Err(Lie("a record is longer than what it has published"));
         }
         Ok(Some(header))
@@ -184,7 +194,13 @@ impl<L: ReadLane> Reader<L> {
     /// Copies bytes of the record that [`Reader::next`] has found, from `offset` in it.
     #[inline]
     pub(crate) fn copy(&self, offset: u64, bytes: &mut [u8]) {
-        let at = self.tail.wrapping_add(UNIT + offset);
+        self.copy_at(self.tail, offset, bytes);
+    }
+
+    /// Copies bytes of the record at `at`, from `offset` in it.
+    #[inline]
+    pub(crate) fn copy_at(&self, at: u64, offset: u64, bytes: &mut [u8]) {
+        let at = at.wrapping_add(UNIT + offset);
         let odd = (at % UNIT) as usize;
         if odd == 0 {
             return self.lane.read(at, bytes);
