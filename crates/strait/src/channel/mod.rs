@@ -62,6 +62,9 @@ mod sender;
 mod wait;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use self::connect::{establish_accepting, establish_connecting};
 #[doc(hidden)]
 pub use self::hello::fuzz_hello;

@@ -98,7 +98,9 @@ impl<P: Park> Waiter<P> {
         park.say_lean(false);
         Self {
             // One that is sleeping now is rung for.
-            rung: park.peer_sleeps().wrapping_sub(1),
+            rung: park
+                .peer_sleeps()
+                .wrapping_sub(u32::from(!flaw("heir: as if it had rung"))),
             park,
             lean: false,
             streak: 0,
@@ -117,7 +119,7 @@ impl<P: Park> Waiter<P> {
         }
         self.note_cpu();
         let sleeps = self.park.peer_sleeps();
-        if sleeps != self.rung {
+        if sleeps != self.rung && !(flaw("ring: for a greater count") && sleeps < self.rung) {
             self.ring(sleeps);
         } else if !self.lean {
             self.count_awake();
@@ -241,6 +243,9 @@ pub(crate) fn arm(park: &impl Park) -> u32 {
     }
     if park.peer_is_lean() {
         park.heavy_fence();
+    }
+    if flaw("arm: the bell last") {
+        return park.bell();
     }
     bell
 }
