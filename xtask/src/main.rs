@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod fuzz;
 mod models;
 mod peers;
 mod soak;
@@ -26,6 +27,11 @@ struct Subcommand {
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("ci", "every check, up to the first failure", ci::run),
+    Subcommand::new(
+        "fuzz",
+        "bytes that break a reader, led by coverage",
+        fuzz::run,
+    ),
     Subcommand::new(
         "models",
         "the models of the protocols, in long form",

@@ -24,7 +24,7 @@ use strait_sys::signal::{self, Change, Set, Signal};
 use strait_sys::sigsend::{self, Target};
 use strait_sys::{Errno, signalfd, spawn};
 
-use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND};
+use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND, answer};
 
 /// What would end this program, but for real-time signals, which are taken too, faults, limits of
 /// resources, and the signals of job control; and CONT, for a command that was stopped alone.
@@ -139,7 +139,7 @@ impl Hold {
         let begin = Instant::now();
         let left = || timeout.map(|timeout| timeout.saturating_sub(begin.elapsed()));
         let fails = |errno: Errno| Failure {
-            message: format!("wait for signals: {}", std::io::Error::from(errno)),
+            message: format!("wait for signals: {}", answer(&errno.into())),
             status: ERROR,
         };
         // One that was blocked before does nothing now.
@@ -164,7 +164,11 @@ impl Hold {
         spawn::block_only(command, self.before);
         let mut child = command.spawn().map_err(|error| cannot(command, &error))?;
         let status = self.wait(&mut child).map_err(|error| Failure {
-            message: format!("wait for {}: {error}", command.get_program().display()),
+            message: format!(
+                "wait for {}: {}",
+                command.get_program().display(),
+                answer(&error)
+            ),
             status: ERROR,
         })?;
         let code = match (status.code(), status.signal()) {
@@ -262,7 +266,7 @@ fn cannot(command: &Command, error: &std::io::Error) -> Failure {
     let (status, why) = if error.kind() == std::io::ErrorKind::NotFound {
         (NOT_FOUND, "no such command".to_owned())
     } else {
-        (CANNOT_RUN, error.to_string())
+        (CANNOT_RUN, answer(error))
     };
     Failure {
         message: format!("run {program}: {why}"),

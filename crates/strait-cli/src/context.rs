@@ -75,6 +75,8 @@ impl Context {
                 _ => plain.push(letter),
             }
         }
-        let _ = writeln!(std::io::stderr(), "strait: {}: {plain}", self.verb);
+        // In one call, so that what several say at once stays in lines.
+        let line = format!("strait: {}: {plain}\n", self.verb);
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

@@ -1,5 +1,8 @@
 //! Why a verb failed: the thing, the cause and the cure, and the exit status.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use strait::inspect::{self, Depth, Life};
 use strait::{Error, ErrorKind, Kind, Namespace};
 
@@ -49,15 +52,35 @@ impl Failure {
         Self::new(message)
     }
 
+    /// What the standard library could not do.
+    pub(crate) fn io(what: impl Display, error: &std::io::Error) -> Self {
+        Self::new(format!("{what}: {}", answer(error)))
+    }
+
+    /// An error of the library on something at a path: a directory that is missing on the way there
+    /// is named.
+    pub(crate) fn at(path: &Path, error: Error) -> Self {
+        let missing = (error.kind() == ErrorKind::NotFound).then(|| Self::no_directory(path));
+        missing.flatten().unwrap_or_else(|| Self::of(error))
+    }
+
+    /// The first directory on the way to that path which is not there; `None`: all of them are.
+    pub(crate) fn no_directory(path: &Path) -> Option<Self> {
+        let above = path.ancestors().skip(1);
+        let named = above.filter(|directory| !directory.as_os_str().is_empty());
+        let missing = named
+            .take_while(|directory| matches!(directory.try_exists(), Ok(false)))
+            .last()?;
+        let (shown, missing) = (path.display(), missing.display());
+        Some(Self::new(format!(
+            "{shown}: there is no directory {missing}"
+        )))
+    }
+
     /// Why, beyond the kind of the error: what the library says, and what the kernel answered.
     pub(crate) fn reason(error: &Error) -> String {
         let answer = error.errno().map_or_else(String::new, |errno| {
-            let text = std::io::Error::from_raw_os_error(errno).to_string();
-            // The number says nothing more to a person.
-            text.split(" (os error")
-                .next()
-                .unwrap_or_default()
-                .to_lowercase()
+            answer(&std::io::Error::from_raw_os_error(errno))
         });
         let said = [error.why(), &answer];
         let said = said.into_iter().filter(|reason| !reason.is_empty());
@@ -71,6 +94,13 @@ impl Failure {
         }
         self
     }
+}
+
+/// What the kernel answered, in lower case and without its number, which tells a person no more.
+pub(crate) fn answer(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next();
+    words.unwrap_or_default().to_lowercase()
 }
 
 impl Context {

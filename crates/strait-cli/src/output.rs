@@ -43,6 +43,11 @@ impl Output {
         self.line(&text)
     }
 
+    /// Writes a value as JSON, on one line.
+    pub(crate) fn json_line(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
+        self.line(&value.to_string())
+    }
+
     /// Writes rows whose columns stand under each other; the last column is as wide as it is.
     pub(crate) fn table(&mut self, rows: &[Vec<String>]) -> Result<(), Failure> {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -92,7 +97,7 @@ impl Output {
             }
             other => other.map_err(|error| {
                 self.closed = true;
-                Failure::new(format!("write standard output: {error}"))
+                Failure::io("write standard output", &error)
             }),
         }
     }

@@ -11,6 +11,12 @@ use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
 use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
+/// How a verb ends that neither waits nor runs a command.
+pub(crate) const EXIT: &str = "0 if it did what was asked, 1 if not, 2 for wrong arguments.";
+/// How the others end.
+pub(crate) const EXIT_OF_WAITS: &str = "Verbs that wait or run a command end with 124 when time \
+    ran out and 125 on an error; `strait wait` also with 125 for wrong arguments.";
+
 /// How processes talk, from the shell: NT objects, FIFOs, System V IPC, sockets, signals.
 #[derive(Debug, Parser)]
 #[command(
@@ -18,14 +24,13 @@ use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
     version,
     disable_help_subcommand = true,
     arg_required_else_help = true,
-    after_help = "Names: `Local\\NAME`, or just NAME, is the user's own, `Global\\NAME` the \
-                  machine's.\n\
-                  Exit status: 0 if it did what was asked, 1 if not, 2 for wrong arguments. Verbs \
-                  that wait or run a command end with 124 when time ran out and 125 on an error; \
-                  `strait wait` also with 125 for wrong arguments.\n\
-                  A command that is run while something is held gets the signals that are sent to \
-                  strait, which ends after it.\n\
-                  `strait man VERB` shows a page for each verb."
+    after_help = format!(
+        "Names: `Local\\NAME`, or just NAME, is the user's own, `Global\\NAME` the machine's.\n\
+         Exit status: {EXIT} {EXIT_OF_WAITS}\n\
+         A command that is run while something is held gets the signals that are sent to strait, \
+         which ends after it.\n\
+         `strait man VERB` shows a page for each verb."
+    )
 )]
 pub(crate) struct Cli {
     /// Use the names of this directory, which is empty or a namespace, instead of the user's own

@@ -206,18 +206,21 @@ pub fn receive(
     if fds_max > RIGHTS_MAX {
         return Err(Errno::INVAL);
     }
-    let mut control = Control([const { MaybeUninit::uninit() }; CONTROL_LEN]);
+    let mut control = Control([0; CONTROL_LEN]);
     let mut from = MaybeUninit::<SocketAddrStorage>::uninit();
     let mut slice = slice_of(bytes);
     let mut message = header(&mut slice);
-    message.msg_control = (&raw mut control).cast();
+    message.msg_control = control.0.as_mut_ptr().cast();
     // Descriptors that nobody wants are then not opened, but for a few that fit the extra room.
     message.msg_controllen = CONTROL_LEN.min(EXTRA_LEN + 16 + fds_max.next_multiple_of(2) * 4);
     message.msg_name = from.as_mut_ptr().cast();
     message.msg_namelen = c_len(size_of::<SocketAddrStorage>());
     let len = recvmsg(socket, &mut message, flags)?;
     // Before any return: what came is ours to close.
-    take_beside(&message, beside);
+    take_beside(
+        control.0.get(..message.msg_controllen).unwrap_or_default(),
+        beside,
+    );
     let more_fds = beside.fds.len() > fds_max;
     beside.fds.truncate(fds_max);
     let named = message.msg_namelen;
@@ -240,7 +243,7 @@ pub fn receive(
 
 /// Aligned as the kernel's control messages are.
 #[repr(C, align(8))]
-struct Control([MaybeUninit<u8>; CONTROL_LEN]);
+struct Control([u8; CONTROL_LEN]);
 
 fn slice_of(bytes: &mut [u8]) -> libc::iovec {
     libc::iovec {
@@ -279,43 +282,60 @@ fn c_len(len: usize) -> libc::socklen_t {
 }
 
 /// Everything beside the bytes; each descriptor has its owner before the next is looked at.
-fn take_beside(message: &libc::msghdr, beside: &mut Beside) {
-    // SAFETY: the kernel filled the header and the control buffer it names.
-    let mut at = unsafe { libc::CMSG_FIRSTHDR(message) };
-    // SAFETY: null at the end, or a header within the buffer.
-    while let Some(header) = unsafe { at.as_ref() } {
-        // SAFETY: `at` is a header within the buffer.
-        let data = unsafe { libc::CMSG_DATA(at) };
-        // SAFETY: a sum of lengths.
-        let head = unsafe { libc::CMSG_LEN(0) } as usize;
-        let len = header.cmsg_len.saturating_sub(head);
-        let number = |index: usize| {
-            // SAFETY: callers ask only for numbers within the `len` bytes behind the header.
-            unsafe { data.cast::<i32>().wrapping_add(index).read_unaligned() }
-        };
-        let owned = |number: RawFd| {
-            // SAFETY: the kernel opened it for us just now; nobody else knows of it.
-            (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
-        };
-        match (header.cmsg_level, header.cmsg_type) {
+fn take_beside(control: &[u8], beside: &mut Beside) {
+    let owned = |number: RawFd| {
+        // SAFETY: the kernel opened it for us just now; nobody else knows of it.
+        (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    for Message { level, kind, data } in messages(control) {
+        let (numbers, _) = data.as_chunks::<4>();
+        let mut numbers = numbers.iter().copied().map(c_int::from_ne_bytes);
+        match (level, kind) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                let count = len / size_of::<RawFd>();
-                beside.fds.reserve(count);
-                beside
-                    .fds
-                    .extend((0..count).filter_map(|index| owned(number(index))));
+                beside.fds.reserve(numbers.len());
+                beside.fds.extend(numbers.filter_map(owned));
             }
-            (libc::SOL_SOCKET, SCM_PIDFD) if len >= 4 => beside.pidfd = owned(number(0)),
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= 12 => {
-                let [pid, uid, gid] = [0, 1, 2].map(|index| number(index).cast_unsigned());
-                beside.sender = Some(Sender { pid, uid, gid });
+            (libc::SOL_SOCKET, SCM_PIDFD) => {
+                beside.pidfd = numbers.next().and_then(owned).or(beside.pidfd.take());
             }
-            (libc::SOL_UDP, libc::UDP_GRO) if len >= 4 => {
-                beside.segment = u32::try_from(number(0)).ok();
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
+                let mut number = || numbers.next().map(c_int::cast_unsigned);
+                if let (Some(pid), Some(uid), Some(gid)) = (number(), number(), number()) {
+                    beside.sender = Some(Sender { pid, uid, gid });
+                }
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                beside.segment = numbers.next().and_then(|len| u32::try_from(len).ok());
             }
             _ => {}
         }
-        // SAFETY: `at` is a header within the buffer that `message` names.
-        at = unsafe { libc::CMSG_NXTHDR(message, at) };
     }
+}
+
+/// One control message.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Message<'a> {
+    /// Its protocol, such as `SOL_SOCKET`.
+    pub level: c_int,
+    /// What it is, in the numbers of that protocol.
+    pub kind: c_int,
+    /// What it says.
+    pub data: &'a [u8],
+}
+
+/// The control messages in a buffer as recvmsg(2) fills it, up to the first that does not lie
+/// wholly in it.
+pub fn messages(control: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    let mut rest = control;
+    core::iter::from_fn(move || {
+        let word = |at: usize| rest.get(at..)?.first_chunk();
+        let len = usize::from_ne_bytes(*rest.first_chunk()?);
+        let level = c_int::from_ne_bytes(*word(offset_of!(libc::cmsghdr, cmsg_level))?);
+        let kind = c_int::from_ne_bytes(*word(offset_of!(libc::cmsghdr, cmsg_type))?);
+        let data = rest.get(size_of::<libc::cmsghdr>()..len)?;
+        // The last may end before the padding that stands between two.
+        let next = len.checked_next_multiple_of(size_of::<usize>())?;
+        rest = rest.get(next..).unwrap_or_default();
+        Some(Message { level, kind, data })
+    })
 }

@@ -143,6 +143,23 @@ impl Info {
         }
     }
 
+    /// Of the first 32 bytes, which are all that is ever looked at.
+    #[cfg(feature = "test-kit")]
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8; 32]) -> Self {
+        let half = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        let third = |at: usize| u64::from(u32::from_ne_bytes(half(at)));
+        Self {
+            number: c_int::from_ne_bytes(half(0)),
+            errno: c_int::from_ne_bytes(half(4)),
+            code: c_int::from_ne_bytes(half(8)),
+            first: c_int::from_ne_bytes(half(16)),
+            second: u32::from_ne_bytes(half(20)),
+            third: third(24) | third(28) << 32,
+            ..Self::empty()
+        }
+    }
+
     /// What a process sends with a value.
     pub(crate) fn queued(signal: Signal, pid: i32, uid: u32, value: u64) -> Self {
         Self {

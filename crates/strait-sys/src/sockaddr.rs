@@ -106,6 +106,23 @@ pub fn decode(address: &SocketAddrAny) -> Name<'_> {
     }
 }
 
+/// An address of these bytes, of which at most 128 count; those that are missing are 0.
+#[cfg(any(test, feature = "test-kit"))]
+#[must_use]
+pub fn of_bytes(bytes: &[u8]) -> SocketAddrAny {
+    use core::mem::MaybeUninit;
+    use rustix::net::addr::SocketAddrStorage;
+
+    let mut room = MaybeUninit::<SocketAddrStorage>::zeroed();
+    let bytes = &bytes[..bytes.len().min(size_of::<SocketAddrStorage>())];
+    // SAFETY: so many bytes fit there.
+    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr().cast(), bytes.len()) }
+    // Of less than a family rustix makes a panic.
+    let len = SocketAddrLen::try_from(bytes.len()).map_or(2, |len| len.max(2));
+    // SAFETY: all bytes are initialised, and any content is an address of its family.
+    unsafe { SocketAddrAny::new(room, len) }
+}
+
 /// An address of `AF_VSOCK`.
 struct Vm {
     cid: u32,
@@ -135,7 +152,6 @@ mod tests {
     //! There and back.
 
     use proptest::prelude::*;
-    use rustix::net::addr::SocketAddrStorage;
 
     use super::*;
 
@@ -146,17 +162,7 @@ mod tests {
             rest in proptest::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..=126),
         ) {
             let bytes = [&family.to_ne_bytes()[..], &rest].concat();
-            let mut room = [0_u64; 16];
-            for (word, chunk) in room.iter_mut().zip(bytes.chunks(8)) {
-                let mut eight = [0; 8];
-                eight[..chunk.len()].copy_from_slice(chunk);
-                *word = u64::from_ne_bytes(eight);
-            }
-            let at = room.as_ptr().cast::<SocketAddrStorage>();
-            let len = SocketAddrLen::try_from(bytes.len()).unwrap();
-            // SAFETY: so many bytes are there, and any content is an address of its family.
-            let address = unsafe { SocketAddrAny::read(at, len) };
-            match decode(&address) {
+            match decode(&of_bytes(&bytes)) {
                 Name::Unnamed => prop_assert_eq!((family, rest.len()), (1, 0)),
                 Name::Path(path) => {
                     prop_assert!(family == 1 && rest.starts_with(path) && !path.contains(&0));

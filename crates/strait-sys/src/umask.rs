@@ -19,15 +19,20 @@ use crate::{Errno, Result, checked};
 pub fn unmasked<T: Send>(make: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let unmasked = || {
-            // SAFETY: takes no pointers. Sharing less with the other threads concerns the mask,
-            // the root and the working directory of this one, which ends here.
-            checked(unsafe { libc::unshare(libc::CLONE_FS) }.into())?;
+            unshare()?;
             umask(Mode::empty());
             make()
         };
         let thread = spawn_scoped_quiet(scope, "strait-unmasked", unmasked)?;
         thread.join().unwrap_or(Err(Errno::IO))
     })
+}
+
+/// Gives this thread, which is to end soon, a mask of its own.
+fn unshare() -> Result<()> {
+    // SAFETY: takes no pointers. Sharing less with the other threads concerns the mask, the root
+    // and the working directory of this one.
+    checked(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
 }
 
 #[cfg(test)]
@@ -42,8 +47,14 @@ mod tests {
 
     #[test]
     fn the_mode_is_the_one_asked_for_and_the_mask_stays() {
+        // On a thread with a mask of its own, which the tests beside this one do not have.
+        std::thread::spawn(judge).join().unwrap();
+    }
+
+    fn judge() {
+        unshare().unwrap();
         let path = std::env::temp_dir().join(format!("strait-umask-{}", std::process::id()));
-        let before = umask(Mode::from_raw_mode(0o077));
+        umask(Mode::from_raw_mode(0o077));
         let made = unmasked(|| {
             open(
                 &path,
@@ -51,7 +62,7 @@ mod tests {
                 Mode::from_raw_mode(0o666),
             )
         });
-        let after = umask(before);
+        let after = umask(Mode::empty());
         let mode = made.map(|_| std::fs::metadata(&path).unwrap().permissions().mode());
         std::fs::remove_file(&path).unwrap();
         assert_eq!(mode, Ok(0o100_666));

@@ -8,6 +8,9 @@
 pub mod channel;
 mod error;
 pub mod inspect;
+#[cfg(feature = "test-kit")]
+#[doc(hidden)]
+pub mod kit;
 pub mod nt;
 mod object;
 pub mod unix;

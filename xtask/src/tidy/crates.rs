@@ -12,6 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strait-bench", &["strait", "strait-sys"]),
     ("strait-c", &["strait", "strait-sys"]),
     ("strait-cli", &["strait", "strait-bench", "strait-sys"]),
+    ("strait-fuzz", &["strait", "strait-cli", "strait-sys"]),
+    ("fuzz", &["strait-fuzz"]),
     ("xtask", &[]),
 ];
 

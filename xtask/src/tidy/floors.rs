@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("smb", 4),
     ("rpc", 5),
     ("inspect", 6),
+    ("kit", 7),
 ];
 
 /// Rooms of many mechanisms, whose files do not see each other: what two share moves down.

@@ -61,6 +61,7 @@ impl Tree {
         };
         let mut homes: Vec<PathBuf> = list(&root.join("crates"))?;
         homes.push(root.join("xtask"));
+        homes.push(root.join("fuzz"));
         for home in homes
             .iter()
             .filter(|home| home.join("Cargo.toml").is_file())

@@ -47,6 +47,18 @@ impl Load {
     }
 }
 
+/// How long the threads of a process that still run were ready to, and had no processor; zero where
+/// the kernel does not count it (`/proc/PID/schedstat`).
+pub(crate) fn starved(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let stats = tasks.into_iter().flatten().flatten();
+    let waits = stats.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waits.sum())
+}
+
 /// Ticks that all CPUs were busy, from the text of /proc/stat.
 fn busy_ticks(stat: &str) -> Option<u64> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;

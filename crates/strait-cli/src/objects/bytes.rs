@@ -59,7 +59,7 @@ pub(crate) fn copy_in(view: &View<Write>, name: &str, offset: u64) -> Result<Exi
             Ok(0) => return Ok(ExitCode::SUCCESS),
             Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Failure::new(format!("read standard input: {error}"))),
+            Err(error) => return Err(Failure::io("read standard input", &error)),
         };
         let fits = read.min(whole - at);
         view.write(at, &chunk[..fits]).map_err(Failure::of)?;

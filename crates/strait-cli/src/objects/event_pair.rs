@@ -25,7 +25,8 @@ pub(crate) enum Verb {
     Wait(WaitedHalf),
     /// Set one of its two events, then wait for the other and reset that
     #[command(
-        after_help = "Exit status: 0 when it is set, 124 when time ran out, 125 on an error."
+        after_help = "Exit status: 0 when it is set, 124 when time ran out, 125 on an error.\n\
+                      Example: strait eventpair set-wait turns low --timeout 5s"
     )]
     SetWait(WaitedHalf),
     /// Remove it; the name goes when no process has it open
@@ -34,6 +35,7 @@ pub(crate) enum Verb {
 
 /// Make an event pair, which stays until it is removed
 #[derive(Args, Debug)]
+#[command(after_help = "Example: strait eventpair create turns")]
 pub(crate) struct Create {
     /// Its name; `Global\` for the whole machine
     name: String,

@@ -10,7 +10,7 @@ pub(crate) mod timer;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use strait::inspect::{self, Depth, Life};
@@ -86,9 +86,18 @@ pub(crate) struct Waited {
 /// How long to wait.
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct Limit {
-    /// Give up after this time, such as 250ms, 5s or 1m30s; 0 does not wait
+    /// Give up after this time, such as 250ms, 5s or 1m30s; a bare number is seconds, and 0 does
+    /// not wait
     #[arg(long, value_name = "TIME", value_parser = value::duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Limit {
+    /// From now on: what is left of the time whenever it is asked for. `None`: it has no end.
+    pub(crate) fn begin(self) -> impl Fn() -> Option<Duration> {
+        let begin = Instant::now();
+        move || Some(self.timeout?.saturating_sub(begin.elapsed()))
+    }
 }
 
 /// What taking an event or a timer does to it.

@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -14,7 +13,8 @@ use strait::unix::pipe::Reader;
 
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
-use crate::value;
+use crate::objects::Limit;
+use crate::value::{self, quoted};
 
 /// What is copied at a time: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -46,35 +46,33 @@ pub(crate) struct Create {
 
 /// Write to it: the text and a newline, or standard input
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Waits for a reader. Exit status: 0 when all is written, 124 when no reader \
-                        came in time, 125 on an error."
-)]
+#[command(after_help = "The time is how long to wait for a reader.\n\
+                  Exit status: 0 when all is written, 124 when no reader came in time, 125 on an \
+                  error.\n\
+                  Example: strait fifo send ./orders 'two coffees' --timeout 5s")]
 pub(crate) struct Send {
     /// The FIFO
     path: PathBuf,
     /// What to write; standard input if not given
     text: Option<String>,
-    /// How long to wait for a reader, such as 5s
-    #[arg(long, value_parser = value::duration)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Copy what is written to it to standard output, until the last writer has gone
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Exit status: 0 at the end, 124 when no writer came in time, 125 on an \
-                        error."
-)]
+#[command(after_help = "The time is how long to wait for a writer.\n\
+                  Exit status: 0 at the end, 124 when no writer came in time, 125 on an error.\n\
+                  Example: strait fifo recv ./orders --keep | while read -r order; do echo $order; \
+                  done")]
 pub(crate) struct Recv {
     /// The FIFO
     path: PathBuf,
     /// Go on when the last writer has gone, and wait for the next
     #[arg(long, conflicts_with = "timeout")]
     keep: bool,
-    /// How long to wait for a writer, such as 5s
-    #[arg(long, value_parser = value::duration)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Show its owner and mode
@@ -102,7 +100,7 @@ impl Verb {
             Self::Send(send) => send.run().map_err(Failure::into_error),
             Self::Recv(recv) => recv.run(context).map_err(Failure::into_error),
             Self::Stat(stat) => stat.run(context),
-            Self::Rm(paths) => paths.run(),
+            Self::Rm(paths) => paths.run(context),
         }
     }
 }
@@ -111,10 +109,12 @@ fn open(path: &Path) -> Result<Fifo, Failure> {
     Fifo::open(path).map_err(|error| {
         let shown = path.display();
         match error.kind() {
-            ErrorKind::NotFound => Failure::new(format!(
-                "there is no FIFO {shown}: create it with `strait fifo create {}`",
-                value::quoted(&path.to_string_lossy())
-            )),
+            ErrorKind::NotFound => Failure::no_directory(path).unwrap_or_else(|| {
+                let word = quoted(&path.to_string_lossy());
+                Failure::new(format!(
+                    "there is no FIFO {shown}: create it with `strait fifo create {word}`"
+                ))
+            }),
             ErrorKind::WrongKind => Failure::new(format!("{shown} is no FIFO: {}", error.why())),
             _ => Failure::of(error),
         }
@@ -140,7 +140,7 @@ impl Create {
                     "{shown} exists already (`--or-open` takes a FIFO as it is)"
                 ))
             }
-            _ => Failure::of(error),
+            _ => Failure::at(&self.path, error),
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -149,7 +149,7 @@ impl Create {
 impl Send {
     fn run(&self) -> Result<ExitCode, Failure> {
         let fifo = open(&self.path)?;
-        let to = match self.timeout {
+        let to = match self.limit.timeout {
             Some(timeout) => fifo.writer_for(timeout).map_err(Failure::of)?,
             None => Some(fifo.writer().map_err(Failure::of)?),
         };
@@ -166,7 +166,7 @@ impl Send {
         loop {
             let len = input
                 .read(&mut chunk)
-                .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+                .map_err(|error| Failure::io("read standard input", &error))?;
             if len == 0 {
                 return Ok(ExitCode::SUCCESS);
             }
@@ -178,7 +178,7 @@ impl Send {
 impl Recv {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
         let fifo = open(&self.path)?;
-        let from = match self.timeout {
+        let from = match self.limit.timeout {
             _ if self.keep => Some(fifo.endless_reader().map_err(Failure::of)?),
             Some(timeout) => fifo.reader_for(timeout).map_err(Failure::of)?,
             None => Some(fifo.reader().map_err(Failure::of)?),
@@ -230,12 +230,17 @@ impl Stat {
 }
 
 impl Paths {
-    fn run(&self) -> Result<ExitCode, Failure> {
+    fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
+        let mut status = ExitCode::SUCCESS;
         for path in &self.paths {
-            open(path)?;
-            std::fs::remove_file(path)
-                .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+            let removed = open(path).and_then(|_| {
+                std::fs::remove_file(path).map_err(|error| Failure::io(path.display(), &error))
+            });
+            if let Err(failure) = removed {
+                context.note(&failure.message);
+                status = ExitCode::FAILURE;
+            }
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(status)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -30,6 +29,7 @@ pub(crate) enum Verb {
                   Example: strait signal send RTMIN+3 4711 --value 42"
 )]
 pub(crate) struct Send {
+    /// Its name or number, such as TERM, 15 or RTMIN+3
     #[arg(value_parser = named)]
     signal: Signal,
     /// Processes, by their numbers
@@ -56,17 +56,19 @@ pub(crate) struct Send {
                   Example: strait signal wait USR1 --ready | { read pid; ./worker $pid; cat; }"
 )]
 pub(crate) struct Wait {
+    /// Their names or numbers, such as TERM, 15 or RTMIN+3
     #[arg(required = true, value_name = "SIGNAL", value_parser = named)]
     signals: Vec<Signal>,
     #[command(flatten)]
     limit: Limit,
-    /// Once it may be sent, first print this program's number on a line
+    /// Once it may be sent, first print this program's number on a line; with --json as
+    /// {"ready":true,"pid":4711}
     #[arg(long)]
     ready: bool,
     /// Take so many, not one; the time is for all of them
     #[arg(long, value_name = "N", default_value = "1")]
     count: NonZeroU32,
-    /// JSON instead of text
+    /// JSON instead of text: all that came in one object, at the end
     #[arg(long)]
     json: bool,
 }
@@ -146,15 +148,21 @@ impl Wait {
         let set = Set::new(self.signals.iter().copied());
         let signals = set.block().map_err(Failure::of)?;
         if self.ready {
-            context.out.line(&std::process::id().to_string())?;
+            let pid = std::process::id();
+            match self.json {
+                true => context
+                    .out
+                    .json_line(&json!({ "ready": true, "pid": pid }))?,
+                false => context.out.line(&pid.to_string())?,
+            }
             context.out.finish()?;
         }
-        let begin = Instant::now();
+        let time_left = self.limit.begin();
         let mut left = self.count.get();
         let mut told = Vec::new();
         while left > 0 {
-            let received = match self.limit.timeout {
-                Some(limit) => signals.recv_for(limit.saturating_sub(begin.elapsed())),
+            let received = match time_left() {
+                Some(time) => signals.recv_for(time),
                 None => signals.recv().map(Some),
             };
             let Some(received) = received.map_err(Failure::of)? else {
@@ -194,7 +202,8 @@ fn as_line(received: &Received) -> String {
     line + " code=" + &code(received.code)
 }
 
-fn as_json(received: &Received) -> serde_json::Value {
+/// The same for machines.
+pub(crate) fn as_json(received: &Received) -> serde_json::Value {
     let sender = received
         .sender
         .map(|sender| json!({ "pid": sender.pid, "uid": sender.uid, "claimed": sender.claimed }));

@@ -30,7 +30,7 @@ impl Text {
         let mut bytes = Vec::new();
         let input = std::io::stdin().lock();
         let read = input.take(most.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+        read.map_err(|error| Failure::io("read standard input", &error))?;
         let len = bytes.len();
         if len as u64 > most {
             return Err(Failure::new(format!(

@@ -1,10 +1,12 @@
 //! `strait wait`: any of several objects, or all of them at once.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
+use strait::unix::signal::Received;
 use strait::wait::{self, Waitable};
 
 use crate::child::{self, Hold};
@@ -12,6 +14,7 @@ use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::member::{self, Member, Written};
 use crate::objects::{self, Limit};
+use crate::unix::signal;
 
 /// What is added to an index where what was won was abandoned.
 const ABANDONED: usize = 64;
@@ -26,14 +29,13 @@ const ABANDONED: usize = 64;
 /// there; nothing is connected).
 ///
 /// What was won is printed, one object in a line. It is taken: an auto-reset event is reset, a
-/// semaphore has a unit less; what is in a queue stays there, and of a signal only its number is
-/// told (`strait signal wait` tells all). While this waits for a FIFO it is a reader of it and
-/// reads nothing: hold it open yourself, or read it with -- CMD, for what is in a FIFO that nobody
-/// has open is lost. With a command it is held while that runs, and then given back: mutants, and
-/// units of semaphores. The command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's
-/// last owner died. Signals sent to this program are then passed on to the command. The unit of
-/// sem:KEY:N the kernel gives back, also if this program is killed; --all only looks at it, and
-/// takes nothing of it.
+/// semaphore has a unit less; what is in a queue stays there. Of a signal --json tells the sender
+/// and the value too. While this waits for a FIFO it is a reader of it and reads nothing: hold it
+/// open yourself, or read it with -- CMD, for what is in a FIFO that nobody has open is lost. With
+/// a command it is held while that runs, and then given back: mutants, and units of semaphores. The
+/// command finds it in STRAIT_WON, and STRAIT_ABANDONED=1 if a mutant's last owner died. Signals
+/// sent to this program are then passed on to the command. The unit of sem:KEY:N the kernel gives
+/// back, also if this program is killed; --all only looks at it, and takes nothing of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 when satisfied, or the command's (128 and the number if a signal \
@@ -65,10 +67,11 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-/// What was won: indices, and those of abandoned mutants.
+/// What was won: indices, those of abandoned mutants, and what came where it was a signal.
 struct Won {
     indices: Vec<usize>,
     abandoned: Vec<usize>,
+    signals: BTreeMap<usize, Received>,
 }
 
 impl Arguments {
@@ -103,14 +106,16 @@ impl Arguments {
             .collect::<Result<_, _>>()?;
         let hold = (!self.command.is_empty()).then(Hold::begin);
         let won = self.wait(&waitables, hold.as_ref())?;
-        let Some(won) = won else {
+        let Some(mut won) = won else {
             if self.json {
                 context.out.json(&json!({ "timed_out": true, "won": [] }))?;
             }
             return Ok(TIMED_OUT.into());
         };
         for index in &won.indices {
-            members[*index].take()?;
+            if let Some(received) = members[*index].take()? {
+                won.signals.insert(*index, received);
+            }
         }
         let Some(hold) = hold else {
             self.report(context, &won)?;
@@ -139,6 +144,7 @@ impl Arguments {
             return Ok(won.map(|won| Won {
                 indices: (0..members.len()).collect(),
                 abandoned: won.abandoned,
+                signals: BTreeMap::new(),
             }));
         }
         let won = match (hold, self.limit.timeout) {
@@ -159,6 +165,7 @@ impl Arguments {
             } else {
                 vec![]
             },
+            signals: BTreeMap::new(),
         }))
     }
 
@@ -168,11 +175,15 @@ impl Arguments {
         }
         if self.json {
             let entries = won.indices.iter().map(|index| {
-                json!({
+                let mut entry = json!({
                     "index": index,
                     "object": self.objects[*index],
                     "abandoned": won.abandoned.contains(index),
-                })
+                });
+                if let Some(received) = won.signals.get(index) {
+                    entry["received"] = signal::as_json(received);
+                }
+                entry
             });
             let entries: Vec<_> = entries.collect();
             context

@@ -1,7 +1,9 @@
 //! What the shell meets: usage, help, completions, man pages.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use crate::world::{Ran, STRAIT, World};
@@ -16,6 +18,10 @@ const VERBS: &[&str] = &[
     "fifo",
     "msg",
     "mqueue",
+    "socket",
+    "signal",
+    "sem",
+    "shm",
     "wait",
     "run",
     "ls",
@@ -78,6 +84,9 @@ fn every_verb_has_help_and_a_page() {
         assert!(page.contains(".TH"), "{verb}");
     }
     assert!(world.good("man").contains("STRAIT"));
+    let ran = world.strait("man wait wait");
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.err.contains("strait-wait has no verbs"), "{ran:?}");
     assert!(world.good("--version").starts_with("strait "));
 }
 
@@ -88,9 +97,72 @@ fn pages_are_written_into_a_directory() {
     world.good(&format!("man --dir {}", directory.display()));
     let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
     assert!(page("strait.1").contains("Local"));
-    assert!(page("strait-wait.1").contains("Exit status"));
+    assert!(page("strait-wait.1").contains("124 when time ran out"));
     assert!(page("strait-mutant-acquire.1").contains("STRAIT_ABANDONED"));
     std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn every_page_has_a_version_and_says_how_it_ends_and_groups_have_examples() {
+    let world = World::new();
+    let directory = world.space.path().join(".pages");
+    world.good(&format!("man --dir {}", directory.display()));
+    let version = world.good("--version").trim().to_owned();
+    let mut groups = 0;
+    for entry in std::fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        let page = std::fs::read_to_string(&path).unwrap();
+        let title = page.lines().find(|line| line.starts_with(".TH ")).unwrap();
+        assert!(title.contains(&version), "{title}");
+        assert!(page.contains("\n.SH \"EXIT STATUS\"\n"), "{path:?}");
+        if page.contains("\n.SH SUBCOMMANDS\n") {
+            groups += 1;
+            let (_, examples) = page.split_once("\n.SH \"EXAMPLES\"\n").unwrap();
+            assert!(examples.contains("\n\\&strait "), "{path:?}: {examples}");
+        }
+    }
+    assert_eq!(groups, 14);
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn everything_that_can_be_given_is_explained() {
+    fn check(world: &World, verb: &str) {
+        let help = world.good(&format!("{verb} --help"));
+        for line in help.lines().map(str::trim) {
+            let is_argument = line.starts_with(['<', '[', '-']) && !line.contains(' ');
+            assert!(
+                !is_argument || help.contains(&format!("{line}\n     ")),
+                "{verb}: {line}"
+            );
+        }
+        let commands = help.split_once("\nCommands:\n");
+        let below = commands.map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
+        for line in below
+            .lines()
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        {
+            let word = line.split_whitespace().next().unwrap();
+            check(world, &format!("{verb} {word}"));
+        }
+    }
+    check(&World::new(), "");
+}
+
+#[test]
+fn a_complaint_is_said_in_one_piece() {
+    let world = World::new();
+    for line in ["nosuch", "event set nosuch"] {
+        let words: Vec<&str> = line.split(' ').collect();
+        // What is written in one call is one datagram.
+        let (reader, writer) = UnixDatagram::pair().unwrap();
+        let mut command = world.command(&words);
+        command.stderr(OwnedFd::from(writer)).status().unwrap();
+        let mut datagram = vec![0; 4096];
+        let len = reader.recv(&mut datagram).unwrap();
+        let said = String::from_utf8_lossy(&datagram[..len]);
+        assert_eq!(said, world.strait(line).err);
+    }
 }
 
 #[test]

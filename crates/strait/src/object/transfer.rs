@@ -5,6 +5,7 @@
 //! believed: a memfd sealed in size, or a file of a namespace that this process has opened.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::Command;
 
 use strait_sys::{pass, spawn};
@@ -119,37 +120,44 @@ impl Pass for Command {
 /// [`ErrorKind::Layout`] if what is there is no such handle.
 pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
     let verb = "take inherited handle";
-    let wrong = |kind, why: &str| Error::new(kind, verb, name.to_owned()).because(why);
-    let escaped = name::escape(name.as_bytes());
     let given = std::env::var(ENVIRONMENT).unwrap_or_default();
-    let entry = given
-        .split(';')
-        .find_map(|entry| entry.split_once('=').filter(|(key, _)| *key == escaped))
-        .ok_or_else(|| wrong(ErrorKind::NotFound, "the parent passed none of that name"))?
-        .1;
-    let malformed = || {
-        wrong(
-            ErrorKind::Layout,
-            "the environment's entry for it is malformed",
-        )
-    };
-    let mut fields = entry.splitn(3, ',');
-    let mut field = || fields.next().ok_or_else(malformed);
-    let fd = field()?.parse().map_err(|_| malformed())?;
-    let rights = field()?
-        .parse()
-        .ok()
-        .and_then(Rights::from_bits)
-        .ok_or_else(malformed)?;
-    let path = name::unescape_path(field()?).ok_or_else(malformed)?;
+    let (fd, rights, path) = passed(&given, name)?;
     let file = spawn::take_inherited(fd).map_err(|errno| match errno {
-        strait_sys::Errno::BADF => wrong(ErrorKind::NotFound, "it was taken, or is not open"),
+        strait_sys::Errno::BADF => Error::new(ErrorKind::NotFound, verb, name.to_owned())
+            .because("it was taken, or is not open"),
         errno => Error::kernel(errno, verb, name.to_owned()),
     })?;
     let spaces = [known_space(&path)?];
     Handle::received(file, rights, &spaces)
         .and_then(|handle| typed(handle, verb))
         .map_err(|error| error.during(verb, name))
+}
+
+/// What the environment says was passed under that name: number, rights, and the namespace's path.
+pub(crate) fn passed(given: &str, name: &str) -> Result<(i32, Rights, PathBuf)> {
+    let wrong = |kind, why: &str| {
+        Err(Error::new(kind, "take inherited handle", name.to_owned()).because(why))
+    };
+    let escaped = name::escape(name.as_bytes());
+    let entry = given
+        .split(';')
+        .find_map(|entry| entry.split_once('=').filter(|(key, _)| *key == escaped));
+    let Some((_, entry)) = entry else {
+        return wrong(ErrorKind::NotFound, "the parent passed none of that name");
+    };
+    let read = || {
+        let mut fields = entry.splitn(3, ',');
+        let fd = fields.next()?.parse().ok()?;
+        let rights = Rights::from_bits(fields.next()?.parse().ok()?)?;
+        Some((fd, rights, name::unescape_path(fields.next()?)?))
+    };
+    match read() {
+        Some(read) => Ok(read),
+        None => wrong(
+            ErrorKind::Layout,
+            "the environment's entry for it is malformed",
+        ),
+    }
 }
 
 /// A duplicate of the descriptor that the parent left open under that number, such as a shell's

@@ -61,7 +61,7 @@ impl List {
 
 fn table() -> Result<String, Failure> {
     const FILE: &str = "/proc/net/unix";
-    let bytes = std::fs::read(FILE).map_err(|error| Failure::new(format!("{FILE}: {error}")))?;
+    let bytes = std::fs::read(FILE).map_err(|error| Failure::io(FILE, &error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -75,6 +75,11 @@ pub(super) fn has(name: &[u8]) -> Result<bool, Failure> {
     let shown = format!("@{}", String::from_utf8_lossy(&shown));
     let is_it = |seen: Seen<'_>| seen.name == shown && seen.state != "connected";
     Ok(table()?.lines().filter_map(read).any(is_it))
+}
+
+/// The address in a line, if it has one.
+pub(crate) fn address(line: &str) -> Option<&str> {
+    read(line).map(|seen| seen.name)
 }
 
 /// A line: address, references, protocol, flags, type, state, inode, and a name if it has one.

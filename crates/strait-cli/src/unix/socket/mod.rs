@@ -1,27 +1,40 @@
 //! `strait socket`: streams, packets and datagrams, here and far away.
 
+mod address;
 mod list;
 mod relay;
 
 use std::io::Read as _;
-use std::net::ToSocketAddrs;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
+use strait::nt;
 use strait::nt::Event;
 use strait::unix::socket::{Address, Bytes, Connected, Datagram, Options, Packets, Socket};
-use strait::{ErrorKind, nt};
 
-use self::relay::{Carrier, End, relay, take_all};
+use self::address::{Told, first_of};
+pub(crate) use self::list::address as address_in;
+use self::relay::{Carrier, End, in_time, relay, take_all};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
 use crate::value;
 
-const ADDRESSES: &str = "ADDRESS is /PATH, @NAME (abstract), tcp:HOST:PORT, udp:HOST:PORT or \
-                         vsock:CID:PORT.\n\
-                         Exit status: 0 when done, 124 when time ran out, 125 on an error.";
+/// The end of a verb's help, with its example.
+macro_rules! help {
+    ($example:literal) => {
+        concat!(
+            "ADDRESS is /PATH or ./PATH, @NAME (abstract), tcp:HOST:PORT, udp:HOST:PORT or \
+             vsock:CID:PORT.\n\
+             Exit status: 0 when done, 124 when time ran out, 125 on an error.\n\
+             Example: ",
+            $example
+        )
+    };
+}
 
 /// The verbs of sockets.
 #[derive(Debug, Subcommand)]
@@ -37,10 +50,13 @@ pub(crate) enum Verb {
 /// Wait for a connection, and relay standard input and output over it
 ///
 /// It ends when both ways are over: the end of standard input is the peer's end, and the other way
-/// round. A path whose owner was killed is taken over; any other that exists is refused.
+/// round. The time is for all of it, not only for a connection: what is on its way when it runs out
+/// is lost. A path whose owner was killed
+/// is taken over; any other that exists is refused.
 #[derive(Args, Debug)]
-#[command(after_help = ADDRESSES)]
+#[command(after_help = help!("strait socket listen ./in.sock >> log < /dev/null"))]
 pub(crate) struct Listen {
+    /// Where it is reached; a port of 0 is drawn, and told
     address: String,
     /// Packets instead of a stream: what is read at once is one
     #[arg(long)]
@@ -53,16 +69,20 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
     #[command(flatten)]
+    told: Told,
+    #[command(flatten)]
     limit: Limit,
 }
 
 /// Connect, and relay standard input and output over the connection
 ///
 /// It ends when both ways are over: the end of standard input is the peer's end, and the other way
-/// round.
+/// round. The time is for all of it, not only for a connection: what is on its way when it runs out
+/// is lost.
 #[derive(Args, Debug)]
-#[command(after_help = ADDRESSES)]
+#[command(after_help = help!("echo ping | strait socket connect tcp:localhost:7 --timeout 5s"))]
 pub(crate) struct Connect {
+    /// Where to
     address: String,
     /// Packets instead of a stream: what is read at once is one
     #[arg(long)]
@@ -73,8 +93,9 @@ pub(crate) struct Connect {
 
 /// Send one datagram: a text, or all of standard input
 #[derive(Args, Debug)]
-#[command(after_help = ADDRESSES)]
+#[command(after_help = help!("strait socket send udp:localhost:514 hello"))]
 pub(crate) struct Send {
+    /// Where to
     address: String,
     /// What to send; standard input without it
     text: Option<String>,
@@ -84,10 +105,11 @@ pub(crate) struct Send {
 
 /// Take an address, and print the datagrams that come, as they are
 #[derive(Args, Debug)]
-#[command(after_help = ADDRESSES)]
+#[command(after_help = help!("strait socket recv ./log.sock --keep --lines"))]
 pub(crate) struct Recv {
+    /// Where it is reached; a port of 0 is drawn, and told
     address: String,
-    /// How many
+    /// How many; the time is for all of them
     #[arg(long, default_value_t = 1, conflicts_with = "keep")]
     count: u64,
     /// As many as come, until killed
@@ -100,13 +122,16 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
     #[command(flatten)]
+    told: Told,
+    #[command(flatten)]
     limit: Limit,
 }
 
 /// Connect, and say who listens there: what the kernel vouches for
 #[derive(Args, Debug)]
-#[command(after_help = ADDRESSES)]
+#[command(after_help = help!("strait socket info ./in.sock"))]
 pub(crate) struct Info {
+    /// Where to
     address: String,
     /// Packets instead of a stream
     #[arg(long)]
@@ -133,64 +158,23 @@ impl Verb {
     }
 }
 
-// ---- addresses -----------------------------------------------------------------------------
-
-/// What was written, with names looked up; where a name has several addresses, all of them.
-fn addresses(text: &str, datagrams: bool) -> Result<Vec<Address>, Failure> {
-    let wrong = |why: &str| Failure::new(format!("{text}: {why}"));
-    let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-    match (scheme, datagrams) {
-        ("tcp", true) => return Err(wrong("TCP has no datagrams: listen, or connect")),
-        ("udp", false) => return Err(wrong("UDP has no connections: send, or recv")),
-        ("vsock", true) => return Err(wrong("vsock has no datagrams here")),
-        ("tcp" | "udp", _) if rest.parse::<std::net::SocketAddr>().is_err() => {
-            let found = rest
-                .to_socket_addrs()
-                .map_err(|error| wrong(&error.to_string()))?;
-            return Ok(found.map(Address::Inet).collect());
-        }
-        _ => {}
-    }
-    let read = text.parse::<Address>().map(|address| vec![address]);
-    read.map_err(|error| wrong(error.why()))
-}
-
-/// The first of the addresses that succeeds.
-fn first_of<T>(
-    text: &str,
-    datagrams: bool,
-    mut attempt: impl FnMut(&Address) -> strait::Result<T>,
-) -> Result<T, Failure> {
-    let mut failed = None;
-    for address in addresses(text, datagrams)? {
-        match attempt(&address) {
-            Ok(done) => return Ok(done),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(match failed {
-        None => Failure::new(format!("{text}: no such host")),
-        Some(error) if error.kind() == ErrorKind::WrongKind => {
-            let mut failure = Failure::of(error);
-            failure.message.push_str(" (--seqpacket, or not)");
-            failure
-        }
-        Some(error) => Failure::of(error),
-    })
-}
-
 // ---- connections ---------------------------------------------------------------------------
 
 impl Listen {
-    fn run<K: Connected>(self, context: &Context) -> Result<ExitCode, Failure>
+    fn run<K: Connected>(self, context: &mut Context) -> Result<ExitCode, Failure>
     where
         Socket<K>: Carrier,
     {
+        let left = self.limit.begin();
         let options = Options::<K>::default().mode(self.mode);
-        let listener = first_of(&self.address, false, |at| options.listen(at))?;
+        let (listener, asked) = first_of(&self.address, false, |at| {
+            Ok((options.listen(at)?, at.clone()))
+        })?;
+        let is = listener.local_address().map_err(Failure::of)?;
+        self.told.tell(context, (is, &asked), false)?;
         loop {
-            let accepted = match self.limit.timeout {
-                Some(timeout) => listener.accept_for(timeout),
+            let accepted = match left() {
+                Some(time) => listener.accept_for(time),
                 None => listener.accept().map(Some),
             };
             let Some(socket) = accepted.map_err(Failure::of)? else {
@@ -199,10 +183,12 @@ impl Listen {
             if !self.keep {
                 // Gone before the relay: what was one connection's is not offered again.
                 drop(listener);
-                relay(&socket)?;
-                return Ok(ExitCode::SUCCESS);
+                return relayed(in_time(left(), move || relay(&socket))?);
             }
-            match take_all(&socket)? {
+            let Some(end) = in_time(left(), move || take_all(&socket))? else {
+                return Ok(TIMED_OUT.into());
+            };
+            match end? {
                 End::Peer => {}
                 End::Output => return Ok(ExitCode::SUCCESS),
                 // One client's affair: the others are served on.
@@ -212,9 +198,20 @@ impl Listen {
     }
 }
 
-fn connect<K: Connected>(address: &str, limit: Limit) -> Result<Option<Socket<K>>, Failure> {
-    first_of(address, false, |to| match limit.timeout {
-        Some(timeout) => Socket::connect_for(to, timeout),
+/// The status of a relay that came to its end, or not.
+fn relayed(result: Option<Result<(), Failure>>) -> Result<ExitCode, Failure> {
+    let Some(result) = result else {
+        return Ok(TIMED_OUT.into());
+    };
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn connect<K: Connected>(
+    address: &str,
+    left: impl Fn() -> Option<Duration>,
+) -> Result<Option<Socket<K>>, Failure> {
+    first_of(address, false, |to| match left() {
+        Some(time) => Socket::connect_for(to, time),
         None => Socket::connect(to).map(Some),
     })
 }
@@ -224,11 +221,11 @@ impl Connect {
     where
         Socket<K>: Carrier,
     {
-        let Some(socket) = connect::<K>(&self.address, self.limit)? else {
+        let left = self.limit.begin();
+        let Some(socket) = connect::<K>(&self.address, &left)? else {
             return Ok(TIMED_OUT.into());
         };
-        relay(&socket)?;
-        Ok(ExitCode::SUCCESS)
+        relayed(in_time(left(), move || relay(&socket))?)
     }
 }
 
@@ -237,7 +234,7 @@ impl Info {
         let limit = Limit {
             timeout: Some(Duration::from_secs(5)),
         };
-        let Some(socket) = connect::<K>(&self.address, limit)? else {
+        let Some(socket) = connect::<K>(&self.address, limit.begin())? else {
             return Ok(TIMED_OUT.into());
         };
         let peer = socket.peer().map_err(Failure::of)?;
@@ -249,7 +246,7 @@ impl Info {
         let program = String::from_utf8_lossy(program.trim_ascii_end());
         let program = program.escape_debug().to_string();
         if self.json {
-            context.out.json(&serde_json::json!({
+            context.out.json(&json!({
                 "address": self.address, "pid": peer.pid, "program": program,
                 "uid": peer.uid, "gid": peer.gid, "groups": groups, "label": label,
             }))?;
@@ -281,13 +278,13 @@ impl Send {
                 let mut bytes = Vec::new();
                 let limit = DATAGRAM_MAX as u64 + 1;
                 let read = std::io::stdin().take(limit).read_to_end(&mut bytes);
-                read.map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+                read.map_err(|error| Failure::io("read standard input", &error))?;
                 bytes
             }
         };
         let sent = first_of(&self.address, true, |to| {
             let own = match to {
-                Address::Inet(std::net::SocketAddr::V4(_)) => "0.0.0.0:0".parse()?,
+                Address::Inet(SocketAddr::V4(_)) => "0.0.0.0:0".parse()?,
                 Address::Inet(_) => "[::]:0".parse()?,
                 _ => Address::Unnamed,
             };
@@ -308,12 +305,17 @@ impl Send {
 impl Recv {
     fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         let options = Datagram::options().mode(self.mode);
-        let socket = first_of(&self.address, true, |at| options.bind(at))?;
+        let time_left = self.limit.begin();
+        let (socket, asked) = first_of(&self.address, true, |at| {
+            Ok((options.bind(at)?, at.clone()))
+        })?;
+        let is = socket.local_address().map_err(Failure::of)?;
+        self.told.tell(context, (is, &asked), true)?;
         let mut left = self.count;
         let mut buffer = vec![0; DATAGRAM_MAX];
         while self.keep || left > 0 {
-            let came = match self.limit.timeout {
-                Some(timeout) => socket.recv_for(&mut buffer, timeout),
+            let came = match time_left() {
+                Some(time) => socket.recv_for(&mut buffer, time),
                 None => socket.recv(&mut buffer).map(Some),
             };
             let Some(came) = came.map_err(Failure::of)? else {
@@ -358,7 +360,7 @@ pub(crate) fn to_wait(at: &Address) -> Result<Event, Failure> {
     let started = std::thread::Builder::new()
         .name("socket-watch".into())
         .spawn(watch);
-    started.map_err(|error| Failure::new(format!("start a thread: {error}")))?;
+    started.map_err(|error| Failure::io("start a thread", &error))?;
     Ok(event)
 }
 

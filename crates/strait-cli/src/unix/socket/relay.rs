@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read, Stdin, Write};
 use std::os::fd::AsFd;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use strait::unix::socket::{Half, Kind, Packets, Socket, Stream};
@@ -19,7 +21,7 @@ use crate::failure::Failure;
 const CHUNK: usize = 64 << 10;
 
 /// A socket that carries a chunk, as bytes or as a packet.
-pub(super) trait Carrier: Sync {
+pub(super) trait Carrier: Send + Sync + 'static {
     fn put(&self, chunk: &[u8]) -> Result<(), Error>;
 
     /// The next chunk; `None` at the end.
@@ -91,6 +93,21 @@ fn input_is_ready<K: Kind>(socket: &Socket<K>, input: &Stdin) -> bool {
     }
 }
 
+/// What the task comes to. `None`: the time ran out first, and it goes on until this program ends,
+/// which is to be at once.
+pub(super) fn in_time<T: Send + 'static>(
+    time: Option<Duration>,
+    task: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    let Some(time) = time else {
+        return Ok(Some(task()));
+    };
+    let (done, result) = mpsc::channel();
+    let started = std::thread::Builder::new().spawn(move || done.send(task()));
+    started.map_err(|error| Failure::io("start a thread", &error))?;
+    Ok(result.recv_timeout(time).ok())
+}
+
 /// Relays until both ways are over.
 pub(super) fn relay(socket: &impl Carrier) -> Result<(), Failure> {
     std::thread::scope(|scope| {
@@ -127,7 +144,7 @@ fn send(socket: &impl Carrier) -> Result<(), Failure> {
             Ok(0) => break,
             Ok(len) => len,
             Err(error) if error.kind() == IoKind::Interrupted => continue,
-            Err(error) => return Err(Failure::new(format!("read standard input: {error}"))),
+            Err(error) => return Err(Failure::io("read standard input", &error)),
         };
         socket.put(&buffer[..len]).map_err(|error| {
             let why = match error.kind() {
@@ -157,12 +174,15 @@ fn receive(socket: &impl Carrier) -> Result<End, Failure> {
     // Whoever reads standard output reads the end too, though the other way may go on.
     let null = File::options().write(true).open("/dev/null");
     let ended = null.and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?));
-    ended.map_err(|error| Failure::new(format!("close standard output: {error}")))?;
+    ended.map_err(|error| Failure::io("close standard output", &error))?;
     Ok(end)
 }
 
 fn copy_in(socket: &impl Carrier) -> Result<End, Failure> {
-    let mut output = std::io::stdout().lock();
+    // Not under the lock of standard output: the program may end, in time, while this writes.
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let output = output.map_err(|error| Failure::io("write standard output", &error))?;
+    let mut output = File::from(output);
     let mut buffer = vec![0; CHUNK];
     loop {
         let len = match socket.take(&mut buffer) {
@@ -170,13 +190,10 @@ fn copy_in(socket: &impl Carrier) -> Result<End, Failure> {
             Ok(None) => return Ok(End::Peer),
             Err(failure) => return Ok(End::Lost(failure)),
         };
-        let written = output
-            .write_all(&buffer[..len])
-            .and_then(|()| output.flush());
-        match written {
+        match output.write_all(&buffer[..len]) {
             Ok(()) => {}
             Err(error) if error.kind() == IoKind::BrokenPipe => return Ok(End::Output),
-            Err(error) => return Err(Failure::new(format!("write standard output: {error}"))),
+            Err(error) => return Err(Failure::io("write standard output", &error)),
         }
     }
 }

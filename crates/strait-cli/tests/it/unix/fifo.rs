@@ -70,13 +70,31 @@ fn what_is_no_fifo_is_named_and_left_alone() {
         $STRAIT fifo create $DIR/file; echo $?
         $STRAIT fifo create $DIR/file --or-open; echo $?
         $STRAIT fifo recv $DIR/missing; echo $?
+        $STRAIT fifo create $DIR/no/dir/f; echo $?
+        $STRAIT fifo send $DIR/no/dir/f text; echo $?
         cat $DIR/file",
     );
-    assert_eq!(ran.out, "125\n125\n1\n1\n1\n125\nprecious\n");
+    assert_eq!(ran.out, "125\n125\n1\n1\n1\n125\n1\n125\nprecious\n");
+    let missing = ran.err.matches("/no/dir/f: there is no directory ").count();
+    assert_eq!(missing, 2, "{ran:?}");
+    assert_eq!(ran.err.matches("/no\n").count(), 2, "{ran:?}");
     assert!(
         ran.err.contains("is no FIFO: it is a regular file"),
         "{ran:?}"
     );
     assert!(ran.err.contains("symbolic link"), "{ran:?}");
     assert!(ran.err.contains("`strait fifo create"), "{ran:?}");
+}
+
+#[test]
+fn all_that_can_be_removed_are_removed() {
+    let world = World::new();
+    let ran = sh(
+        &world,
+        "$STRAIT fifo create $DIR/a; $STRAIT fifo create $DIR/c; echo text > $DIR/file
+        $STRAIT fifo rm $DIR/a $DIR/missing $DIR/file $DIR/c; echo $?
+        ls $DIR",
+    );
+    assert_eq!(ran.out, "1\nfile\n", "{ran:?}");
+    assert_eq!(ran.err.lines().count(), 2, "{ran:?}");
 }

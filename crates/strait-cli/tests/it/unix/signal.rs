@@ -32,7 +32,12 @@ fn what_is_sent_with_a_value_is_printed() {
 #[test]
 fn many_come_in_order_as_json() {
     let world = World::new();
-    let (waiter, pid) = waiter(&world, &["USR1", "RTMIN+1", "--count", "3", "--json"]);
+    let words = "signal wait --ready USR1 RTMIN+1 --count 3 --json";
+    let words: Vec<&str> = words.split(' ').collect();
+    let mut waiter = world.start(&words);
+    let ready: Value = serde_json::from_str(&waiter.hear()).unwrap();
+    let pid = waiter.child.id();
+    assert_eq!(ready, json!({ "ready": true, "pid": pid }));
     // All are sent before any is taken: a stopped process takes none.
     world.good(&format!("signal send STOP {pid}"));
     world.good(&format!("signal send RTMIN+1 {pid} --value 1"));
@@ -147,6 +152,28 @@ fn a_signal_is_a_member_of_a_wait() {
     );
     let late = world.strait(&format!("{wait} --timeout 1ms"));
     assert_eq!(late.status, Some(124));
+}
+
+#[test]
+fn a_wait_tells_who_sent_a_signal_and_its_value_as_json() {
+    let world = World::new();
+    let words = "wait --all signal:RTMIN+1 timer:0s --json";
+    let words: Vec<&str> = words.split(' ').collect();
+    let running = world.start(&words);
+    let pid = running.child.id();
+    world.until("it has blocked it", || {
+        let show = world.good(&format!("signal show {pid}"));
+        show.contains("blocked  SIGRTMIN+1")
+    });
+    let signal = Signal::realtime(1).unwrap();
+    signal::send_value(pid, signal, -7).unwrap();
+    let ran = running.finish();
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    let received = &told["won"][0]["received"];
+    assert_eq!(received["signal"], "SIGRTMIN+1", "{ran:?}");
+    assert_eq!(received["value"], -7, "{ran:?}");
+    assert_eq!(received["sender"]["pid"], std::process::id(), "{ran:?}");
+    assert!(told["won"][1].get("received").is_none(), "{ran:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `strait socket`: what crosses, how it ends, and what is refused.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use strait::unix::socket::{Address, Seqpacket};
 
@@ -115,6 +116,90 @@ fn tcp_is_relayed_and_names_are_looked_up() {
 }
 
 #[test]
+fn a_port_that_was_drawn_is_told() {
+    let world = World::new();
+    for (verb, kind) in [("listen", "tcp"), ("recv", "udp")] {
+        let address = format!("{kind}:127.0.0.1:0");
+        let quiet = world.strait(&format!("socket {verb} {address} --timeout 0"));
+        assert_eq!((quiet.status, &*quiet.out), (Some(124), ""));
+        let note = format!("strait: socket {verb}: the address is {kind}:127.0.0.1:");
+        let port = quiet.err.strip_prefix(&note).unwrap().trim();
+        assert!(port.parse::<u16>().unwrap() > 0, "{quiet:?}");
+
+        let mut one = world.start(&["socket", verb, &address, "--ready"]);
+        let at = one.hear();
+        let to = at.strip_prefix(&format!("{kind}:")).unwrap();
+        if kind == "tcp" {
+            TcpStream::connect(to).unwrap().write_all(b"hello").unwrap();
+        } else {
+            world.good(&format!("socket send {at} hello"));
+        }
+        let got = one.finish();
+        assert_eq!((&*got.out, &*got.err), ("hello", ""), "{at}");
+
+        let mut two = world.start(&["socket", verb, &address, "--ready", "--json"]);
+        let told: serde_json::Value = serde_json::from_str(&two.hear()).unwrap();
+        let port = &told["port"];
+        assert_eq!(
+            told["address"],
+            format!("{kind}:127.0.0.1:{port}"),
+            "{told}"
+        );
+        two.kill();
+    }
+    // One that was asked for is not told unasked.
+    let directory = world.space.path().join(".directory");
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.join("s");
+    let ran = world.strait(&format!("socket listen {} --timeout 0", path.display()));
+    assert_eq!((ran.status, &*ran.out, &*ran.err), (Some(124), "", ""));
+    let ready = world.strait(&format!(
+        "socket recv {} --ready --timeout 0",
+        path.display()
+    ));
+    assert_eq!(ready.out, format!("{}\n", path.display()), "{ready:?}");
+}
+
+#[test]
+fn the_time_is_for_all_of_a_connection() {
+    let world = World::new();
+    let path = world.space.path().join(".silent");
+    let silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let at = path.to_str().unwrap();
+    // It is connected, for the kernel does that, and then hears nothing.
+    let ran = world.strait(&format!("socket connect {at} --timeout 20ms"));
+    assert_eq!((ran.status, &*ran.out, &*ran.err), (Some(124), "", ""));
+    drop(silent.accept().unwrap());
+    // Nor does a reader of standard output that does not read hold it up.
+    let mut running = world.start(&["socket", "connect", at, "--timeout", "200ms"]);
+    let (mut flood, _) = silent.accept().unwrap();
+    let _ = flood.write_all(&vec![b'x'; 4 << 20]);
+    assert_eq!(running.child.wait().unwrap().code(), Some(124));
+    // A listener's peer may be silent too.
+    for keep in ["", "--keep"] {
+        let ran = sh(
+            &world,
+            &format!(
+                "mkfifo silent; exec 3<> silent
+                 $STRAIT socket listen ./s {keep} --timeout 300ms > got & listener=$!
+                 $STRAIT wait socket:./s --timeout 20s > /dev/null
+                 $STRAIT socket connect ./s < silent > /dev/null &
+                 wait $listener; echo $?; ls s 2> /dev/null; echo gone"
+            ),
+        );
+        assert_eq!(ran.out, "124\ngone\n", "{keep}: {ran:?}");
+    }
+    let ran = sh(
+        &world,
+        "$STRAIT socket recv ./d --keep --timeout 300ms --lines & receiver=$!
+         $STRAIT wait socket:./d --timeout 20s > /dev/null
+         while $STRAIT socket send ./d again 2> /dev/null; do :; done
+         wait $receiver; echo $?",
+    );
+    assert!(ran.out.ends_with("124\n"), "{ran:?}");
+}
+
+#[test]
 fn whoever_is_gone_ends_the_relay() {
     let world = World::new();
     // The peer is killed while this side still has an open, silent input.
@@ -148,16 +233,42 @@ fn whoever_is_gone_ends_the_relay() {
 fn wrong_addresses_are_explained() {
     let world = World::new();
     for (line, why) in [
-        ("socket connect nonsense", "write /PATH, @NAME"),
+        ("socket connect nonsense", "write ./nonsense for a path"),
+        ("wait socket:nonsense", "write ./nonsense for a path"),
+        ("socket connect localhost:1", ": write tcp:localhost:1\n"),
+        ("socket send localhost:1 x", ": write udp:localhost:1\n"),
         ("socket connect udp:127.0.0.1:1", "UDP has no connections"),
         ("socket recv tcp:127.0.0.1:1", "TCP has no datagrams"),
-        ("socket connect /no/such/path", "no such"),
+        (
+            "socket connect /no/such/path",
+            "there is no directory /no\n",
+        ),
+        (
+            "socket listen /dev/shm/no/x",
+            "there is no directory /dev/shm/no\n",
+        ),
+        ("socket connect ./nobody", "(no such file or directory)\n"),
         ("wait socket:tcp:127.0.0.1:1", "only a socket at"),
         ("run --pass a=socket:@a -- true", "can be passed"),
     ] {
         let ran = world.strait(line);
         assert_eq!(ran.status, Some(125), "{line}: {ran:?}");
         assert!(ran.err.contains(why), "{line}: {ran:?}");
+    }
+    for (text, cure) in [
+        ("127.0.0.1", "127.0.0.1:80"),
+        ("localhost:", "localhost:80"),
+        ("[::1]", "[::1]:80"),
+        ("::1", "[::1]:80"),
+        ("", "localhost:80"),
+    ] {
+        let ran = world.strait(&format!("socket connect tcp:{text}"));
+        let why = format!("tcp:{text}: the port is missing: write tcp:{cure}\n");
+        assert!(ran.err.ends_with(&why), "{ran:?}");
+    }
+    for port in ["99999", "http", "-1"] {
+        let ran = world.strait(&format!("socket connect tcp:localhost:{port}"));
+        assert!(ran.err.contains(&format!("`{port}` is no port")), "{ran:?}");
     }
     let nobody = world.strait("wait socket:@strait-nobody --timeout 20ms");
     assert_eq!((nobody.status, &*nobody.out), (Some(124), ""));

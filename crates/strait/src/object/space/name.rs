@@ -183,7 +183,11 @@ pub(crate) fn unescape_path(escaped: &str) -> Option<PathBuf> {
             continue;
         }
         let (digits, after) = after.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        // A sign would pass for a digit.
+        let digits = std::str::from_utf8(digits)
+            .ok()
+            .filter(|it| !it.starts_with('+'));
+        bytes.push(u8::from_str_radix(digits?, 16).ok()?);
         rest = after;
     }
     Some(PathBuf::from(OsString::from_vec(bytes)))

@@ -74,6 +74,8 @@ use self::fail::Doing;
 pub use self::message::{Buffer, Message, Select};
 pub use self::peek::Peek;
 pub use self::receiving::Receiving;
+#[cfg(feature = "test-kit")]
+pub(crate) use self::stat::row;
 pub use self::stat::{Limits, Stat, Usage, limits, list, usage};
 use crate::error::{Error, Result};
 use crate::object::Birth;

@@ -164,7 +164,7 @@ pub fn list() -> Result<Vec<Stat>> {
 
 /// A row of `/proc/sysvipc/msg`: key, msqid, perms (octal), cbytes, qnum, lspid, lrpid, uid, gid,
 /// cuid, cgid, stime, rtime, ctime.
-fn row(line: &str) -> Option<Stat> {
+pub(crate) fn row(line: &str) -> Option<Stat> {
     let mut fields = line.split_whitespace();
     let key: i32 = fields.next()?.parse().ok()?;
     let id = fields.next()?.parse().ok()?;

@@ -67,7 +67,7 @@ fn read(pid: &str) -> Result<Look> {
     parse(&status).ok_or_else(|| fail(ErrorKind::Unsupported, "its status lacks the signals"))
 }
 
-fn parse(status: &str) -> Option<Look> {
+pub(crate) fn parse(status: &str) -> Option<Look> {
     let set = |name| mask(status, name).map(|mask| Set(Bits::from_bits(mask)));
     let (queued, limit) = field(status, "SigQ:")?.split_once('/')?;
     let limit: u64 = limit.parse().ok()?;
@@ -103,7 +103,7 @@ pub(super) fn mask(status: &str, name: &str) -> Option<u64> {
     u64::from_str_radix(field(status, name)?, 16).ok()
 }
 
-pub(super) fn is_zombie(status: &str) -> bool {
+pub(crate) fn is_zombie(status: &str) -> bool {
     field(status, "State:").is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 

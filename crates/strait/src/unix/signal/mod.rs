@@ -91,6 +91,8 @@ pub use strait_sys::signal::{DefaultAction, NotASignal, Signal};
 
 pub use self::disposition::{Bell, Disposition, Override, default, disposition, ignore};
 pub use self::look::{Look, Queue, look, queue};
+#[cfg(feature = "test-kit")]
+pub(crate) use self::look::{is_zombie, parse};
 pub use self::mask::{Mask, blocked, pending};
 pub use self::receive::{Received, Receiver, Sender};
 pub use self::send::{

@@ -50,7 +50,7 @@ pub struct Sender {
 
 impl Received {
     #[inline]
-    fn of(info: &Info) -> Result<Self> {
+    pub(crate) fn of(info: &Info) -> Result<Self> {
         // The set has no others.
         let signal = info.signal().ok_or_else(|| fail(Errno::INVAL, ""))?;
         let who = |pid: i32, uid, claimed| Sender {

@@ -86,7 +86,7 @@ impl Address {
     }
 
     /// What came from the kernel; `None` for a family that is not ours.
-    pub(super) fn of(address: &SocketAddrAny) -> Option<Self> {
+    pub(crate) fn of(address: &SocketAddrAny) -> Option<Self> {
         Some(match decode(address) {
             Name::Unnamed => Self::Unnamed,
             Name::Path(path) => Self::Path(OsStr::from_bytes(path).into()),
@@ -198,7 +198,9 @@ impl FromStr for Address {
             }
             _ if text.contains('/') => Ok(Self::Path(text.into())),
             Some(_) => inet(text),
-            None => Err(wrong("write /PATH, @NAME, tcp:HOST:PORT or vsock:CID:PORT")),
+            None => Err(wrong(&format!(
+                "write ./{text} for a path, or @NAME, tcp:HOST:PORT or vsock:CID:PORT"
+            ))),
         }
     }
 }
@@ -320,6 +322,8 @@ mod tests {
             "udp:[::1]:53".parse::<Address>().unwrap().to_string(),
             "[::1]:53"
         );
+        let error = "x".parse::<Address>().unwrap_err();
+        assert!(error.why().starts_with("write ./x for a path"), "{error}");
         for wrong in [
             "",
             "x",

@@ -107,6 +107,11 @@ proptest! {
     }
 
     #[test]
+    fn a_sign_is_no_digit(digit in "[0-9A-F]") {
+        prop_assert_eq!(unescape_path(&format!("%+{digit}")), None);
+    }
+
+    #[test]
     fn any_utf16_is_a_name_or_an_error(
         units in proptest::collection::vec(
             prop_oneof![any::<u16>(), 0xd7f0..0xe010_u16, Just(0x5c)], 0..80,
