@@ -207,13 +207,10 @@ impl Receiver {
         if matches!(patience, Patience::Look) && !self.is_ready() {
             return Ok(Found::TimedOut);
         }
-        let (head, seen) = (self.input.lane.head.clone(), self.input.position());
         let link = &self.link;
-        let waited = self.waiter.wait(
-            || head.word().load(Ordering::Acquire) != seen,
-            || link.is_over(CLOSED),
-            patience.deadline(),
-        );
+        let is_over = || link.is_over(CLOSED);
+        let until = patience.deadline();
+        let waited = self.input.await_record(&mut self.waiter, is_over, until);
         match waited {
             Waited::TimedOut => Ok(Found::TimedOut),
             Waited::Ready => match self.input.next() {
