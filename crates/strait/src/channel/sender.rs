@@ -87,6 +87,14 @@ impl Patience {
         }
     }
 
+    pub(crate) fn is_over(self) -> bool {
+        match self {
+            Self::Look => true,
+            Self::Until(deadline) => deadline.passed(),
+            Self::Forever => false,
+        }
+    }
+
     pub(crate) fn deadline(self) -> Option<Deadline> {
         match self {
             Self::Look => Some(Deadline::now()),
@@ -224,7 +232,7 @@ impl Sender {
             if self.out.has_room(span).map_err(|lie| self.lied(lie))? {
                 return Ok(true);
             }
-            if matches!(patience, Patience::Look) {
+            if patience.is_over() {
                 return Ok(false);
             }
             let (tail, seen) = (self.out.lane.tail.clone(), self.out.lane.tail());
