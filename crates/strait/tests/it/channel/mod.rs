@@ -1,5 +1,6 @@
 //! Channels between two processes: whole messages, ends, deaths, waits.
 
+pub(crate) mod lies;
 pub(crate) mod storm;
 
 use std::path::PathBuf;

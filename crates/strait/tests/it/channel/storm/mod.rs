@@ -163,9 +163,13 @@ impl Stage {
         let mut listener = connects.then(|| Listener::bind(&path, 0o600, &options).unwrap());
         peer.tell(&order);
         if let Blow::Early(after) = blow {
-            // sleep: the moment is random, that is what is tested
-            std::thread::sleep(after);
-            kill_process(pid_of(&peer), Signal::KILL).unwrap();
+            let pid = pid_of(&peer);
+            // The peer is waited for below, and not before: the number stays its own.
+            std::thread::spawn(move || {
+                // sleep: the moment is random, that is what is tested
+                std::thread::sleep(after);
+                let _ = kill_process(pid, Signal::KILL);
+            });
         }
         let met = match &mut listener {
             Some(listener) => accepted(listener, &mut peer),
