@@ -70,6 +70,11 @@ const STAGES: &[Stage] = &[
         about: "channels: a server whose clients are stopped and killed",
         settings: &[("STRAIT_DEATH_HITS", "100")],
     },
+    Stage {
+        test: "channel::lies::ordeal::a_peer_that_lies_loses_its_own_session_and_others_go_on",
+        about: "channels: peers that lie, 5 s each",
+        settings: &[("STRAIT_ORDEAL_MS", "5000")],
+    },
 ];
 
 /// What the command line asks for.

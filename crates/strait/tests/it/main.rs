@@ -20,6 +20,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     channel::ROLES,
     channel::lies::ROLES,
     channel::storm::ROLES,
+    channel::stranger::ROLES,
     death::ROLES,
     death::seats::ROLES,
     death::storm::ROLES,

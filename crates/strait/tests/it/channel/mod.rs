@@ -2,6 +2,7 @@
 
 pub(crate) mod lies;
 pub(crate) mod storm;
+pub(crate) mod stranger;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -12,41 +12,41 @@ use strait_sys::map::{Access, Map};
 use strait_sys::{Errno, memfd, pass};
 
 // Where things lie in a side's memory.
-pub(super) const HEAD: usize = 0;
-pub(super) const TAIL: usize = 128;
-pub(super) const STATE: usize = 640;
-pub(super) const RING: usize = 4096;
-pub(super) const PAGE: usize = 4096;
+pub(in crate::channel) const HEAD: usize = 0;
+pub(in crate::channel) const TAIL: usize = 128;
+pub(in crate::channel) const STATE: usize = 640;
+pub(in crate::channel) const RING: usize = 4096;
+pub(in crate::channel) const PAGE: usize = 4096;
 
 // What a record's header says.
-pub(super) const MORE: u64 = 1 << 32;
-pub(super) const TOTAL: u64 = 1 << 33;
-pub(super) const LOAN: u64 = 1 << 34;
-pub(super) const TORN: u64 = 1 << 35;
+pub(in crate::channel) const MORE: u64 = 1 << 32;
+pub(in crate::channel) const TOTAL: u64 = 1 << 33;
+pub(in crate::channel) const LOAN: u64 = 1 << 34;
+pub(in crate::channel) const TORN: u64 = 1 << 35;
 
 /// The ring that a liar brings.
-pub(super) const CAPACITY: u64 = 64 << 10;
+pub(in crate::channel) const CAPACITY: u64 = 64 << 10;
 
 /// A message of the handshake, field by field.
 #[derive(Clone, Debug)]
-pub(super) struct Greeting {
-    pub(super) magic: [u8; 8],
-    pub(super) version: u16,
-    pub(super) verb: u16,
-    pub(super) flags: u32,
-    pub(super) role: u32,
-    pub(super) code: u32,
-    pub(super) capacity: u64,
-    pub(super) block_len: u64,
-    pub(super) blocks: u32,
-    pub(super) door: u32,
-    pub(super) len: u32,
-    pub(super) end: [u8; 12],
-    pub(super) payload: Vec<u8>,
+pub(in crate::channel) struct Greeting {
+    pub(in crate::channel) magic: [u8; 8],
+    pub(in crate::channel) version: u16,
+    pub(in crate::channel) verb: u16,
+    pub(in crate::channel) flags: u32,
+    pub(in crate::channel) role: u32,
+    pub(in crate::channel) code: u32,
+    pub(in crate::channel) capacity: u64,
+    pub(in crate::channel) block_len: u64,
+    pub(in crate::channel) blocks: u32,
+    pub(in crate::channel) door: u32,
+    pub(in crate::channel) len: u32,
+    pub(in crate::channel) end: [u8; 12],
+    pub(in crate::channel) payload: Vec<u8>,
 }
 
 impl Greeting {
-    pub(super) const fn hello() -> Self {
+    pub(in crate::channel) const fn hello() -> Self {
         Self {
             magic: *b"STRAITCH",
             version: 1,
@@ -64,13 +64,13 @@ impl Greeting {
         }
     }
 
-    pub(super) const fn welcome() -> Self {
+    pub(in crate::channel) const fn welcome() -> Self {
         let mut greeting = Self::hello();
         greeting.verb = 1;
         greeting
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(in crate::channel) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.magic.to_vec();
         bytes.extend(self.version.to_le_bytes());
         bytes.extend(self.verb.to_le_bytes());
@@ -89,30 +89,40 @@ impl Greeting {
 }
 
 /// Sealed memory of that many bytes, as a peer brings it.
-pub(super) fn memory(len: u64) -> OwnedFd {
+pub(in crate::channel) fn memory(len: u64) -> OwnedFd {
     memfd::create_sparse(c"liar", len, 0, Mode::RUSR | Mode::WUSR).unwrap()
 }
 
 /// Memory for a ring of [`CAPACITY`].
-pub(super) fn proper() -> OwnedFd {
+pub(in crate::channel) fn proper() -> OwnedFd {
     memory(PAGE as u64 + CAPACITY)
 }
 
-pub(super) fn pair() -> (OwnedFd, OwnedFd) {
+pub(in crate::channel) fn pair() -> (OwnedFd, OwnedFd) {
     let flags = SocketFlags::CLOEXEC;
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
 }
 
 /// A socket that is connected there.
-pub(super) fn connected(path: &Path) -> rustix::io::Result<OwnedFd> {
+pub(in crate::channel) fn connected(path: &Path) -> rustix::io::Result<OwnedFd> {
     let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
 }
 
+/// A socket to which others connect.
+pub(in crate::channel) fn listening(path: &Path) -> OwnedFd {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    rustix::net::listen(&socket, 8).unwrap();
+    socket
+}
+
 /// Sends a greeting with any descriptors.
-pub(super) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) {
+pub(in crate::channel) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) {
     let flags = rustix::net::SendFlags::DONTWAIT;
     let sent = pass::send_message(socket.as_fd(), bytes, (files, None), None, flags);
     // One who was dropped by then is of no interest.
@@ -121,20 +131,20 @@ pub(super) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) {
 }
 
 /// The connecting side of a session that began as it should.
-pub(super) struct Liar {
-    pub(super) socket: OwnedFd,
-    pub(super) file: OwnedFd,
-    pub(super) own: Map,
-    pub(super) theirs: Map,
-    pub(super) bells_file: OwnedFd,
-    pub(super) bells: Map,
+pub(in crate::channel) struct Liar {
+    pub(in crate::channel) socket: OwnedFd,
+    pub(in crate::channel) file: OwnedFd,
+    pub(in crate::channel) own: Map,
+    pub(in crate::channel) theirs: Map,
+    pub(in crate::channel) bells_file: OwnedFd,
+    pub(in crate::channel) bells: Map,
     /// Where the next record goes.
-    pub(super) at: u64,
+    pub(in crate::channel) at: u64,
 }
 
 impl Liar {
     /// A session with a victim of this process.
-    pub(super) fn meet(options: &Options) -> (Self, Channel) {
+    pub(in crate::channel) fn meet(options: &Options) -> (Self, Channel) {
         let (near, far) = pair();
         let file = Self::ask(&near);
         let victim = Channel::accept(far, options).unwrap();
@@ -142,7 +152,7 @@ impl Liar {
     }
 
     /// A session with whoever listens there.
-    pub(super) fn connect(path: &Path) -> Option<Self> {
+    pub(in crate::channel) fn connect(path: &Path) -> Option<Self> {
         let socket = connected(path).ok()?;
         let file = Self::ask(&socket);
         Self::begin(socket, file)
@@ -173,24 +183,24 @@ impl Liar {
         })
     }
 
-    pub(super) fn put(&self, at: usize, value: u64) {
+    pub(in crate::channel) fn put(&self, at: usize, value: u64) {
         let word = self.own.word::<u64>(at).unwrap();
         word.store(value, Ordering::Release);
     }
 
     /// How far the victim says that it has read.
-    pub(super) fn read_so_far(&self) -> u64 {
+    pub(in crate::channel) fn read_so_far(&self) -> u64 {
         let word = self.theirs.look::<u64>(TAIL).unwrap();
         word.load(Ordering::Acquire)
     }
 
     /// Where in the memory a position of the ring is.
-    pub(super) const fn place(at: u64) -> usize {
+    pub(in crate::channel) const fn place(at: u64) -> usize {
         RING + (at % CAPACITY) as usize
     }
 
     /// A record that nobody sees yet. Its bytes may be fewer than its header says.
-    pub(super) fn record(&mut self, header: u64, bytes: &[u8]) {
+    pub(in crate::channel) fn record(&mut self, header: u64, bytes: &[u8]) {
         self.put(Self::place(self.at), header);
         let at = Self::place(self.at + 8);
         let (first, rest) = bytes.split_at(bytes.len().min(RING + CAPACITY as usize - at));
@@ -198,19 +208,19 @@ impl Liar {
         self.at += 8 + (bytes.len() as u64).next_multiple_of(8);
     }
 
-    pub(super) fn publish(&self) {
+    pub(in crate::channel) fn publish(&self) {
         self.put(HEAD, self.at);
     }
 
     /// A message as it should be.
-    pub(super) fn message(&mut self, bytes: &[u8]) {
+    pub(in crate::channel) fn message(&mut self, bytes: &[u8]) {
         self.record(bytes.len() as u64, bytes);
         self.publish();
     }
 }
 
 /// What is no memory of a peer's: each with what it is.
-pub(super) fn impostors() -> Vec<(&'static str, OwnedFd)> {
+pub(in crate::channel) fn impostors() -> Vec<(&'static str, OwnedFd)> {
     let len = PAGE as u64 + CAPACITY;
     let unsealed = rustix::fs::memfd_create(c"unsealed", rustix::fs::MemfdFlags::ALLOW_SEALING);
     let unsealed = unsealed.unwrap();
