@@ -10,6 +10,7 @@ use strait_sys::map::{Fixed, Map};
 use strait_sys::time::{self, Deadline};
 use strait_sys::{futex, membarrier};
 
+use crate::channel::door::Knocker;
 use crate::channel::hello::Shape;
 use crate::channel::layout::{CPU, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell};
 use crate::channel::memory::Files;
@@ -59,6 +60,8 @@ pub(crate) struct Link {
     /// Threads of this process that sleep, or are about to.
     sleepers: AtomicU32,
     pub(crate) key: std::sync::OnceLock<watch::Key>,
+    /// Where a server of many is told of the peer's end.
+    pub(crate) door: std::sync::OnceLock<Knocker>,
 }
 
 /// What a link is made of.
@@ -91,6 +94,7 @@ impl Link {
             broken: AtomicBool::new(false),
             sleepers: AtomicU32::new(0),
             key: std::sync::OnceLock::new(),
+            door: std::sync::OnceLock::new(),
         });
         let key = watch::watch(&link)?;
         let _ = link.key.set(key);
@@ -126,6 +130,15 @@ impl Link {
                 let _ = futex::wake(bell, u32::MAX);
             }
         }
+        if let Some(door) = self.door.get() {
+            door.knock();
+        }
+    }
+
+    /// This side ends the session.
+    pub(crate) fn leave(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.wake_own();
     }
 
     /// The peer broke the protocol: the session ends here.
@@ -199,7 +212,7 @@ impl Drop for Sleeper<'_> {
 #[derive(Clone, Debug)]
 pub(crate) enum Ringer {
     Bell(Fixed<u32>),
-    Door(crate::channel::door::Knocker),
+    Door(Knocker),
 }
 
 impl Ringer {
@@ -232,12 +245,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The sender's place, or the receiver's. `door`: where to ring the peer's receiver instead.
-    pub(crate) fn new(
-        link: &Arc<Link>,
-        sender: bool,
-        door: Option<crate::channel::door::Knocker>,
-    ) -> Option<Self> {
+    /// The sender's place, or the receiver's. `door`: where to ring the peer instead.
+    pub(crate) fn new(link: &Arc<Link>, sender: bool, door: Option<Knocker>) -> Option<Self> {
         let (own, peer) = if sender {
             (SENDER, RECEIVER)
         } else {
@@ -245,8 +254,8 @@ impl Place {
         };
         let bells = &link.bells;
         let ringer = match door {
-            Some(knocker) if sender => Ringer::Door(knocker),
-            _ => Ringer::Bell(bells.fixed(bell(!link.accepting, !sender))?),
+            Some(knocker) => Ringer::Door(knocker),
+            None => Ringer::Bell(bells.fixed(bell(!link.accepting, !sender))?),
         };
         Some(Self {
             own_sleeps: link.own.fixed(own + SLEEPS)?,

@@ -47,9 +47,10 @@
 //! any length, those beyond a quarter of the ring go in pieces. A session costs both sides together
 //! two rings and three pages.
 
-mod connect;
+pub(crate) mod connect;
 mod door;
 mod hello;
+pub(crate) mod hub;
 mod layout;
 mod link;
 mod listener;
@@ -58,7 +59,7 @@ mod memory;
 mod park;
 mod receiver;
 mod ring;
-mod sender;
+pub(crate) mod sender;
 mod wait;
 mod watch;
 
@@ -153,6 +154,15 @@ impl Options {
     pub const fn shareable(mut self, shareable: bool) -> Self {
         self.shareable = shareable;
         self
+    }
+
+    /// Whether they are within their limits.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.shape().map(drop)
+    }
+
+    pub(crate) const fn spin_policy(&self) -> Spin {
+        self.spin
     }
 
     fn shape(&self) -> Result<Shape> {

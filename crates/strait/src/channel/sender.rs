@@ -13,7 +13,7 @@ use strait_sys::window::Window;
 use crate::channel::door::Knocker;
 use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span};
 use crate::channel::link::{Link, Peer, Place};
-use crate::channel::park::{Spin, Waited, Waiter};
+use crate::channel::park::{Spin, Waited, Waiter, arm};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
 use crate::channel::wait::Room;
 use crate::error::{ErrorKind, Result};
@@ -87,6 +87,7 @@ impl Patience {
         }
     }
 
+    /// Whether no time is left.
     pub(crate) fn is_over(self) -> bool {
         match self {
             Self::Look => true,
@@ -296,6 +297,67 @@ impl Sender {
                 return Ok(true);
             }
         }
+    }
+
+    /// For a server of many: sends as much of a message as there is room for, never waits. `done` is
+    /// `None` before its beginning is out, and then how many bytes are. True: all of it is out.
+    ///
+    /// False also announces a sleeper: the reader rings when it has made room.
+    pub(crate) fn send_some(&mut self, message: &[u8], done: &mut Option<usize>) -> Result<bool> {
+        let largest = self.piece_max();
+        loop {
+            let (header, bytes) = match *done {
+                None if message.len() <= largest => (Header::new(message.len() as u32, 0), message),
+                None => (
+                    Header::new(UNIT as u32, Header::TOTAL | Header::MORE),
+                    &[][..],
+                ),
+                Some(at) => {
+                    let rest = message.get(at..).unwrap_or_default();
+                    let len = rest.len().min(largest);
+                    let more = if len < rest.len() { Header::MORE } else { 0 };
+                    (Header::new(len as u32, more), &rest[..len])
+                }
+            };
+            if self.link.is_over(DEAF) {
+                return Err(self.gone(SEND));
+            }
+            if !self.has_room_or_arms(header.span())? {
+                return Ok(false);
+            }
+            if header.has(Header::TOTAL) {
+                let total = (message.len() as u64).to_ne_bytes();
+                self.out.push(header, [&total, &[]]);
+                *done = Some(0);
+                continue;
+            }
+            self.out.push(header, [&[], bytes]);
+            kill::point("channel.some");
+            self.flush();
+            *done = Some(done.unwrap_or(0) + bytes.len());
+            if !header.has(Header::MORE) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Bytes of the longest message that goes in one piece.
+    pub(crate) fn piece_max(&self) -> usize {
+        usize::try_from(piece(self.out.lane.capacity())).unwrap_or(usize::MAX)
+    }
+
+    fn has_room_or_arms(&mut self, span: u64) -> Result<bool> {
+        if self.out.has_room(span).map_err(|lie| self.lied(lie))? {
+            return Ok(true);
+        }
+        self.flush();
+        arm(&self.waiter.park);
+        self.out.has_room(span).map_err(|lie| self.lied(lie))
+    }
+
+    /// What else this end knows of the session.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
     }
 
     #[cold]

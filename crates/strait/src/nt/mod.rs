@@ -137,6 +137,7 @@ macro_rules! waiting_handle {
 
 pub mod event;
 pub mod event_pair;
+pub mod lpc;
 pub mod mutant;
 pub mod section;
 pub mod semaphore;
