@@ -25,7 +25,7 @@ pub(crate) struct Out {
     ring: Window,
     capacity: u64,
     head: Fixed<u64>,
-    tail: Fixed<u64, ReadOnly>,
+    pub(super) tail: Fixed<u64, ReadOnly>,
 }
 
 impl Out {
@@ -111,13 +111,13 @@ impl Patience {
 /// of one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
-    out: Writer<Out>,
+    pub(super) out: Writer<Out>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 const SEND: &str = "send";
