@@ -11,6 +11,7 @@ use strait_sys::{Errno, cpu};
 
 use crate::channel::Receiver;
 use crate::channel::connect::Asked;
+use crate::channel::door::Sleeper;
 use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
 use crate::channel::park::{Park, Waited, Waiter};
 use crate::channel::receiver::Taken;
@@ -76,6 +77,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             held: None,
             last: None,
             bells: RefCell::new(Vec::new()),
+            sleeper: Sleeper::ServesAll,
             is_asleep: Cell::new(false),
         };
         Self {
@@ -166,8 +168,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             if patience.is_over() && !is_ready() {
                 return None;
             }
+            self.waiter.park.sleeper = Sleeper::ServesSome;
             let waited = self.waiter.wait(is_ready, || false, patience.deadline());
             self.waiter.park.awake();
+            self.waiter.park.sleeper = Sleeper::ServesAll;
             session.knocker.unmark();
             if waited != Waited::Ready {
                 return None;
@@ -422,7 +426,7 @@ impl<T> Post<T> {
             session.arm();
         }
         for hall in halls.iter() {
-            hall.door.sleeps();
+            hall.door.sleeps(Sleeper::ServesSome);
         }
         fence(Ordering::SeqCst);
         !self.is_there(halls)
@@ -448,7 +452,7 @@ impl<T: Send + Sync + 'static> Source for Post<T> {
             let _ = sleep(&halls, &bells, None);
         }
         for hall in halls.iter() {
-            hall.door.wakes();
+            hall.door.wakes(Sleeper::ServesSome);
         }
         if self.is_there(&halls) {
             Ok(())
@@ -497,6 +501,7 @@ struct Doorway<T> {
     /// Whoever was served last: where the next one to come is likely to run.
     last: Option<Arc<Session<T>>>,
     bells: RefCell<Vec<u32>>,
+    sleeper: Sleeper,
     is_asleep: Cell<bool>,
 }
 
@@ -513,7 +518,7 @@ impl<T> Doorway<T> {
     fn awake(&self) {
         if self.is_asleep.take() {
             for hall in self.halls.iter() {
-                hall.door.wakes();
+                hall.door.wakes(self.sleeper);
             }
         }
     }
@@ -548,7 +553,7 @@ impl<T> Park for Doorway<T> {
         }
         if !self.is_asleep.replace(true) {
             for hall in self.halls.iter() {
-                hall.door.sleeps();
+                hall.door.sleeps(self.sleeper);
             }
         }
     }
@@ -576,11 +581,8 @@ impl<T> Park for Doorway<T> {
     }
 
     fn rang_at(&self) -> u64 {
-        self.halls
-            .iter()
-            .map(|hall| hall.door.rang_at())
-            .max()
-            .unwrap_or(0)
+        let stamps = self.halls.iter().map(|hall| hall.door.rang_at());
+        stamps.max().unwrap_or(0)
     }
 
     /// Clients are told by what is sent to them.
