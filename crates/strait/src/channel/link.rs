@@ -329,12 +329,8 @@ impl Park for Place {
         self.own_lean.word().store(lean.into(), Ordering::Release);
     }
 
-    fn say_sleeps(&self, sleeps: u32) {
-        self.own_sleeps.word().store(sleeps, Ordering::SeqCst);
-    }
-
-    fn sleeps(&self) -> u32 {
-        self.own_sleeps.word().load(Ordering::Relaxed)
+    fn count_sleep(&self) {
+        self.own_sleeps.word().fetch_add(1, Ordering::SeqCst);
     }
 
     fn peer_is_lean(&self) -> bool {

@@ -64,6 +64,9 @@ pub(crate) mod sender;
 mod wait;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use self::connect::{establish_accepting, establish_connecting};
 #[doc(hidden)]
 pub use self::hello::fuzz_hello;

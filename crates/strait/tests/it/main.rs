@@ -18,6 +18,9 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     channel::ROLES,
+    channel::lies::ROLES,
+    channel::storm::ROLES,
+    channel::stranger::ROLES,
     death::ROLES,
     death::seats::ROLES,
     death::storm::ROLES,
