@@ -12,7 +12,9 @@ use strait_sys::{futex, membarrier};
 
 use crate::channel::door::Knocker;
 use crate::channel::hello::Shape;
-use crate::channel::layout::{CPU, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell};
+use crate::channel::layout::{
+    CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell,
+};
 use crate::channel::memory::Files;
 use crate::channel::park::Park;
 use crate::channel::watch;
@@ -123,9 +125,14 @@ impl Link {
         self.sleepers.load(Ordering::SeqCst) == 0
     }
 
-    fn wake_own(&self) {
+    /// Wakes the threads of this side that sleep, so that they look again.
+    pub(crate) fn wake_own(&self) {
+        self.wake(self.accepting);
+    }
+
+    fn wake(&self, accepting: bool) {
         for sender in [false, true] {
-            if let Some(bell) = self.bells.word::<u32>(bell(self.accepting, sender)) {
+            if let Some(bell) = self.bells.word::<u32>(bell(accepting, sender)) {
                 bell.fetch_add(1, Ordering::SeqCst);
                 let _ = futex::wake(bell, u32::MAX);
             }
@@ -139,6 +146,19 @@ impl Link {
     pub(crate) fn leave(&self) {
         self.gone.store(true, Ordering::SeqCst);
         self.wake_own();
+    }
+
+    /// Ends the session for both sides: what is under way is void, and whoever waits is woken.
+    pub(crate) fn cut(&self) {
+        self.say(CLOSED | DEAF | CUT);
+        self.wake(true);
+        self.wake(false);
+    }
+
+    /// Whether this side has set the bit in its state.
+    pub(crate) fn says(&self, bit: u32) -> bool {
+        let state = self.own.word::<u32>(STATE);
+        state.is_some_and(|state| state.load(Ordering::SeqCst) & bit != 0)
     }
 
     /// The peer broke the protocol: the session ends here.
@@ -309,12 +329,8 @@ impl Park for Place {
         self.own_lean.word().store(lean.into(), Ordering::Release);
     }
 
-    fn say_sleeps(&self, sleeps: u32) {
-        self.own_sleeps.word().store(sleeps, Ordering::SeqCst);
-    }
-
-    fn sleeps(&self) -> u32 {
-        self.own_sleeps.word().load(Ordering::Relaxed)
+    fn count_sleep(&self) {
+        self.own_sleeps.word().fetch_add(1, Ordering::SeqCst);
     }
 
     fn peer_is_lean(&self) -> bool {

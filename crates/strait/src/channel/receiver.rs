@@ -25,7 +25,7 @@ use crate::object::wait::source::Source;
 pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
-    head: Fixed<u64, ReadOnly>,
+    pub(super) head: Fixed<u64, ReadOnly>,
     tail: Fixed<u64>,
     position: Fixed<u64>,
 }
@@ -87,11 +87,11 @@ pub struct Part {
 /// The receiving end of a channel.
 #[derive(Debug)]
 pub struct Receiver {
-    input: Reader<In>,
+    pub(super) input: Reader<In>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// Bytes of the first record that were read already.
-    offset: u64,
+    pub(super) offset: u64,
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
@@ -207,13 +207,10 @@ impl Receiver {
         if matches!(patience, Patience::Look) && !self.is_ready() {
             return Ok(Found::TimedOut);
         }
-        let (head, seen) = (self.input.lane.head.clone(), self.input.position());
         let link = &self.link;
-        let waited = self.waiter.wait(
-            || head.word().load(Ordering::Acquire) != seen,
-            || link.is_over(CLOSED),
-            patience.deadline(),
-        );
+        let is_over = || link.is_over(CLOSED);
+        let until = patience.deadline();
+        let waited = self.input.await_record(&mut self.waiter, is_over, until);
         match waited {
             Waited::TimedOut => Ok(Found::TimedOut),
             Waited::Ready => match self.input.next() {
@@ -231,7 +228,8 @@ impl Receiver {
         if self.link.is_broken() {
             return Err(self.link.error(ErrorKind::Broken, RECV));
         }
-        if self.total.is_none() && self.link.peer_says(CLOSED) {
+        // What it gave up half way it has not sent.
+        if self.link.peer_says(CLOSED) {
             return Ok(Taken::End);
         }
         Err(self
@@ -255,6 +253,7 @@ impl Receiver {
         }
         let mut done = self.stash.len();
         buffer[..done].copy_from_slice(&self.stash);
+        let mut seen = self.input.position();
         loop {
             match self.piece(header, buffer, &mut done)? {
                 Piece::Whole => {
@@ -263,19 +262,29 @@ impl Receiver {
                 }
                 Piece::More => {}
             }
-            header = match self.input.next().map_err(|lie| self.lied(lie))? {
-                Some(header) => header,
-                None => match self.await_record(patience)? {
-                    Found::Record(header) => header,
-                    found => {
-                        self.stash.clear();
-                        self.stash.extend_from_slice(&buffer[..done]);
-                        return Ok(match found {
-                            Found::End => Taken::End,
-                            _ => Taken::TimedOut,
-                        });
-                    }
-                },
+            // A peer that goes on and on is heard for one ring before the time is looked at.
+            let read = self.input.position().wrapping_sub(seen);
+            let found = if read >= self.input.lane.capacity && patience.is_over() {
+                Found::TimedOut
+            } else {
+                match self.input.next().map_err(|lie| self.lied(lie))? {
+                    Some(header) => Found::Record(header),
+                    None => self.await_record(patience)?,
+                }
+            };
+            if read >= self.input.lane.capacity {
+                seen = self.input.position();
+            }
+            header = match found {
+                Found::Record(header) => header,
+                found => {
+                    self.stash.clear();
+                    self.stash.extend_from_slice(&buffer[..done]);
+                    return Ok(match found {
+                        Found::End => Taken::End,
+                        _ => Taken::TimedOut,
+                    });
+                }
             };
         }
     }
@@ -321,7 +330,7 @@ impl Receiver {
         };
         let end = *done as u64 + header.len();
         let is_last = !header.has(Header::MORE);
-        if end > total || is_last != (end == total) {
+        if header.len() == 0 || end > total || is_last != (end == total) {
             return Err(self.lied(Lie("a message is not as long as it said")));
         }
         self.input.copy(0, &mut buffer[*done..end as usize]);
@@ -437,7 +446,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn grow(&self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
+    fn grow(&mut self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
         if len > self.message_max as u64 {
             return Err(self.lied(Lie("its message is longer than was agreed on")));
         }
@@ -508,7 +517,8 @@ impl Receiver {
     }
 
     #[cold]
-    fn lied(&self, lie: Lie) -> Error {
+    fn lied(&mut self, lie: Lie) -> Error {
+        let lie = self.input.distrust(lie);
         self.link.break_off(RECV, lie.0)
     }
 }

@@ -544,7 +544,7 @@ impl<T> Park for Doorway<T> {
 
     fn say_lean(&self, _: bool) {}
 
-    fn say_sleeps(&self, _: u32) {
+    fn count_sleep(&self) {
         if let Some(session) = &self.held {
             // Whether something has come is looked at after this.
             session.arm();
@@ -554,10 +554,6 @@ impl<T> Park for Doorway<T> {
                 hall.door.sleeps();
             }
         }
-    }
-
-    fn sleeps(&self) -> u32 {
-        0
     }
 
     /// Each session's own place has seen to that.

@@ -2,6 +2,7 @@
 
 pub(crate) mod lpc;
 mod mutant;
+pub(crate) mod pipe;
 mod section;
 
 use std::fs;
