@@ -64,7 +64,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if shared.attendants.fetch_add(1, Ordering::SeqCst) > 0 {
             shared.changed();
         }
-        let calm = shared.notes.load(Ordering::SeqCst) & !NEWS;
+        // One that is closed is to be noticed.
+        let calm = shared.notes.load(Ordering::SeqCst) & !(NEWS | CLOSED);
         let halls = shared.halls();
         let post = Arc::new(Post {
             shared: shared.clone(),
@@ -274,6 +275,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
     fn end(&mut self, why: Option<Error>) -> Event {
         if let Some((session, receiver)) = &mut self.current {
             drop(receiver.take());
+            session.retire();
             if let Some(&(hall, bit)) = session.place.get()
                 && let Some(hall) = self.halls.get(hall)
             {
@@ -281,7 +283,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             }
         }
         self.waiter.park.hold(None);
-        Event::Ended(why)
+        let is_ours = matches!(&self.current, Some((session, _)) if session.is_closed());
+        Event::Ended(why.filter(|_| !is_ours))
     }
 
     /// Whether anybody but the session in hand has knocked.
