@@ -5,6 +5,7 @@ mod event;
 mod event_pair;
 mod mutant;
 mod names;
+mod quick;
 mod section;
 mod semaphore;
 mod timer;
@@ -28,6 +29,8 @@ pub const TABLE: &[Entry] = &[
     entry::<wait::Mixed>(),
     entry::<names::Open>(),
     entry::<names::Create>(),
+    entry::<quick::Quick>(),
+    entry::<quick::Blocking>(),
 ];
 
 /// A blocking round trip costs at most 1.15 times a futex's, where that says something: both on

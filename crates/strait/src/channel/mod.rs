@@ -54,7 +54,7 @@ pub(crate) mod hub;
 mod layout;
 mod link;
 mod listener;
-mod mailbox;
+pub(crate) mod mailbox;
 mod memory;
 mod park;
 mod receiver;
