@@ -5,6 +5,7 @@ mod event;
 mod event_pair;
 mod mutant;
 mod names;
+mod pipe;
 mod section;
 mod semaphore;
 mod timer;
@@ -26,6 +27,8 @@ pub const TABLE: &[Entry] = &[
     entry::<wait::Any>(),
     entry::<wait::All>(),
     entry::<wait::Mixed>(),
+    entry::<pipe::Bytes>(),
+    entry::<pipe::Messages>(),
     entry::<names::Open>(),
     entry::<names::Create>(),
 ];
