@@ -27,6 +27,7 @@ pub const TABLE: &[Entry] = &[
     entry::<wait::Any>(),
     entry::<wait::All>(),
     entry::<wait::Mixed>(),
+    entry::<pipe::Anonymous>(),
     entry::<pipe::Bytes>(),
     entry::<pipe::Messages>(),
     entry::<names::Open>(),

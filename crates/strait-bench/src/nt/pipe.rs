@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use strait::nt::pipe::{Client, Part, ReadMode, Server, Session};
+use strait::nt::pipe::{Client, Part, ReadMode, Reader, Server, Session, Writer};
 
 use super::space;
 use crate::{
@@ -77,6 +77,66 @@ fn signal() -> Outcome<(OwnedFd, OwnedFd)> {
         flags,
         None,
     )?)
+}
+
+/// Anonymous pipes, one each way, joined through a socket.
+pub(super) struct Anonymous {
+    to: Writer,
+    from: Reader,
+}
+
+impl Mechanism for Anonymous {
+    const ID: &'static str = "nt.pipe.anonymous";
+    const ABOUT: &'static str = "NT anonymous pipes";
+    const CARRIES: Carries = Carries::Bytes;
+    const MEASURES: &'static [Job] = &[Job::RTT, Job::ONEWAY, Job::BANDWIDTH];
+    const GOALS: &'static [Goal] = &[
+        Goal {
+            job: Job::ONEWAY,
+            placement: Some(Placement::Split),
+            against: Against::Row("raw.pipe"),
+            limit: Limit::AtLeast(8.0),
+        },
+        Goal {
+            job: Job::ONEWAY,
+            placement: Some(Placement::Same),
+            against: Against::Row("raw.pipe"),
+            limit: Limit::AtLeast(15.0),
+        },
+        Goal {
+            job: Job::RTT,
+            placement: Some(Placement::Same),
+            against: Against::Row("raw.pipe"),
+            limit: Limit::AtMost(0.95),
+        },
+    ];
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        if site.side() == Side::Far {
+            let [there, back] = site.take()?;
+            let from = Reader::accept(there)?;
+            let to = Writer::connect(back, QUOTA)?;
+            return Ok(Self { to, from });
+        }
+        let ((there, far_there), (back, far_back)) = (signal()?, signal()?);
+        site.give(&[far_there.as_fd(), far_back.as_fd()])?;
+        let to = Writer::connect(there, QUOTA)?;
+        let from = Reader::accept(back)?;
+        Ok(Self { to, from })
+    }
+
+    fn send(&mut self, message: &[u8]) -> Outcome<()> {
+        self.to.write(message)?;
+        Ok(())
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            done += self.from.read(&mut buffer[done..])?;
+        }
+        Ok(done)
+    }
 }
 
 /// A named pipe of bytes.

@@ -2,9 +2,9 @@
 //! calls.
 //!
 //! It accepts on the sockets of this process's pipes, lets each client say what it wants, and hands
-//! it the instance that has listened longest, or refuses it. Who waits for an instance stays with it
-//! until one listens. A client that says nothing holds nobody up; of those the oldest are dropped
-//! when there are too many.
+//! it the instance that has listened longest, or refuses it. Who waits for an instance stays with
+//! it until one listens. A client that says nothing holds nobody up; of those the oldest are
+//! dropped when there are too many.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};

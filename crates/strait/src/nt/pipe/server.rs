@@ -108,10 +108,10 @@ impl ServerOptions {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidName`] for a name that does not begin with `\\.\pipe\`;
-    /// [`ErrorKind::InvalidInput`] for options out of range, and for messages to be read from a pipe
-    /// of bytes; [`ErrorKind::Denied`] if the pipe exists and was to be the first, or goes another
-    /// way; [`ErrorKind::Busy`] if it has its instances; [`ErrorKind::Unsupported`] if another
-    /// process has it.
+    /// [`ErrorKind::InvalidInput`] for options out of range, and for messages to be read from a
+    /// pipe of bytes; [`ErrorKind::Denied`] if the pipe exists and was to be the first, or goes
+    /// another way; [`ErrorKind::Busy`] if it has its instances; [`ErrorKind::Unsupported`] if
+    /// another process has it.
     #[doc(alias = "CreateNamedPipe")]
     #[doc(alias = "NtCreateNamedPipeFile")]
     pub fn create(self) -> Result<Server> {
@@ -409,8 +409,8 @@ impl Server {
         Session::listen(&self.holder, mode)
     }
 
-    /// An instance in the state of listening: the server's own, or a further one. For those who keep
-    /// each instance themselves, as NT's servers do.
+    /// An instance in the state of listening: the server's own, or a further one. For those who
+    /// keep each instance themselves, as NT's servers do.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] if the pipe has as many as it may have.
