@@ -6,6 +6,7 @@ mod event_pair;
 mod lpc;
 mod mutant;
 mod names;
+mod pipe;
 mod quick;
 mod section;
 mod semaphore;
@@ -28,6 +29,9 @@ pub const TABLE: &[Entry] = &[
     entry::<wait::Any>(),
     entry::<wait::All>(),
     entry::<wait::Mixed>(),
+    entry::<pipe::Anonymous>(),
+    entry::<pipe::Bytes>(),
+    entry::<pipe::Messages>(),
     entry::<names::Open>(),
     entry::<names::Create>(),
     entry::<lpc::Message>(),
