@@ -50,16 +50,16 @@
 pub(crate) mod connect;
 mod door;
 pub(crate) mod flow;
-mod hello;
+pub(crate) mod hello;
 pub(crate) mod hub;
 pub(crate) mod layout;
 pub(crate) mod link;
 mod listener;
-mod mailbox;
+pub(crate) mod mailbox;
 mod memory;
 mod park;
 mod receiver;
-mod ring;
+pub(crate) mod ring;
 pub(crate) mod sender;
 mod wait;
 mod watch;
@@ -68,8 +68,6 @@ mod watch;
 mod tests;
 
 use self::connect::{establish_accepting, establish_connecting};
-#[doc(hidden)]
-pub use self::hello::fuzz_hello;
 pub use self::link::Peer;
 pub use self::listener::Listener;
 pub use self::park::Spin;

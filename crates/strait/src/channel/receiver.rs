@@ -194,6 +194,7 @@ impl Receiver {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
+            kill::point("channel.released");
             self.waiter.published();
         }
     }
@@ -202,6 +203,7 @@ impl Receiver {
     #[inline(never)]
     fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if matches!(patience, Patience::Look) && !self.is_ready() {
@@ -434,6 +436,7 @@ impl Receiver {
     ) -> Result<Taken> {
         loop {
             match self.poll(buffer)? {
+                Taken::TimedOut if patience.is_over() => return Ok(Taken::TimedOut),
                 Taken::TimedOut => {}
                 taken => return Ok(taken),
             }
@@ -456,6 +459,7 @@ impl Receiver {
 
     fn found_nothing(&mut self) -> Result<Taken> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if !self.is_ready() || self.input.lane.head() != self.input.position() {
@@ -473,6 +477,7 @@ impl Receiver {
     fn gather(&mut self, mut header: Header, buffer: &mut Vec<u8>) -> Result<Taken> {
         let mut stash = std::mem::take(&mut self.stash);
         let mut done = stash.len();
+        let begin = self.input.position();
         loop {
             if header.has(Header::TOTAL) && self.total.is_none() {
                 // Its length is checked before it is believed; room is made as bytes come.
@@ -499,10 +504,19 @@ impl Receiver {
                 }
             }
             match self.input.next() {
-                Ok(Some(next)) => header = next,
-                Ok(None) => {
-                    self.stash = stash;
-                    return self.found_nothing();
+                Ok(next) => {
+                    // One that goes on and on is heard for one ring: others are waiting.
+                    let read = self.input.position().wrapping_sub(begin);
+                    match next {
+                        Some(next) if read < self.input.lane.capacity => header = next,
+                        found => {
+                            self.stash = stash;
+                            return match found {
+                                Some(_) => Ok(Taken::TimedOut),
+                                None => self.found_nothing(),
+                            };
+                        }
+                    }
                 }
                 Err(lie) => return Err(self.lied(lie)),
             }

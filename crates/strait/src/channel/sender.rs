@@ -178,6 +178,7 @@ impl Sender {
     #[inline]
     pub fn flush(&mut self) {
         if self.out.publish() {
+            kill::point("channel.published");
             self.waiter.published();
         }
     }

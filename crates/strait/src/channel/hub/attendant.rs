@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::channel::Receiver;
 use crate::channel::connect::Asked;
+use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
 use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
 use crate::channel::park::{Waited, Waiter};
@@ -152,8 +153,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             if patience.is_over() && !is_ready() {
                 return None;
             }
+            self.waiter.park.sleeper = Sleeper::ServesSome;
             let waited = self.waiter.wait(is_ready, || false, patience.deadline());
             self.waiter.park.awake();
+            self.waiter.park.sleeper = Sleeper::ServesAll;
             session.knocker.unmark();
             if waited != Waited::Ready {
                 return None;

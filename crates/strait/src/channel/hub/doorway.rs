@@ -9,6 +9,7 @@ use strait_sys::futex::{self, Sleep};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, cpu};
 
+use crate::channel::door::Sleeper;
 use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
 use crate::channel::park::Park;
 use crate::error::Result;
@@ -45,7 +46,7 @@ impl<T> Post<T> {
             session.arm();
         }
         for hall in halls.iter() {
-            hall.door.sleeps();
+            hall.door.sleeps(Sleeper::ServesSome);
         }
         fence(Ordering::SeqCst);
         !self.is_there(halls)
@@ -71,7 +72,7 @@ impl<T: Send + Sync + 'static> Source for Post<T> {
             let _ = sleep(&halls, &bells, None);
         }
         for hall in halls.iter() {
-            hall.door.wakes();
+            hall.door.wakes(Sleeper::ServesSome);
         }
         if self.is_there(&halls) {
             Ok(())
@@ -120,6 +121,7 @@ pub(super) struct Doorway<T> {
     /// Whoever was served last: where the next one to come is likely to run.
     last: Option<Arc<Session<T>>>,
     bells: RefCell<Vec<u32>>,
+    pub(super) sleeper: Sleeper,
     is_asleep: Cell<bool>,
 }
 
@@ -136,6 +138,7 @@ impl<T: Send + Sync + 'static> Doorway<T> {
             held: None,
             last: None,
             bells: RefCell::new(Vec::new()),
+            sleeper: Sleeper::ServesAll,
             is_asleep: Cell::new(false),
         }
     }
@@ -154,7 +157,7 @@ impl<T> Doorway<T> {
     pub(super) fn awake(&self) {
         if self.is_asleep.take() {
             for hall in self.halls.iter() {
-                hall.door.wakes();
+                hall.door.wakes(self.sleeper);
             }
         }
     }
@@ -189,7 +192,7 @@ impl<T> Park for Doorway<T> {
         }
         if !self.is_asleep.replace(true) {
             for hall in self.halls.iter() {
-                hall.door.sleeps();
+                hall.door.sleeps(self.sleeper);
             }
         }
     }
