@@ -170,6 +170,7 @@ fn await_readable(socket: &OwnedFd, verb: &'static str, until: Option<Deadline>)
 
 /// What came of a hello.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
 pub(crate) enum Answer {
     Welcome(Channel, Payload, Option<OwnedFd>),
     Refusal(u32, Payload),
