@@ -194,6 +194,7 @@ impl Receiver {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
+            kill::point("channel.released");
             self.waiter.published();
         }
     }
@@ -202,6 +203,7 @@ impl Receiver {
     #[inline(never)]
     fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if matches!(patience, Patience::Look) && !self.is_ready() {
@@ -457,6 +459,7 @@ impl Receiver {
 
     fn found_nothing(&mut self) -> Result<Taken> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if !self.is_ready() || self.input.lane.head() != self.input.position() {

@@ -26,6 +26,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
+    nt::lpc::ROLES,
     nt::pipe::ROLES,
     transfer::ROLES,
     trust::ROLES,
