@@ -6,6 +6,7 @@ mod event_pair;
 mod lpc;
 mod mutant;
 mod names;
+mod quick;
 mod section;
 mod semaphore;
 mod timer;
@@ -32,6 +33,8 @@ pub const TABLE: &[Entry] = &[
     entry::<lpc::Message>(),
     entry::<lpc::View>(),
     entry::<lpc::Crowd>(),
+    entry::<quick::Quick>(),
+    entry::<quick::Blocking>(),
 ];
 
 /// A blocking round trip costs at most 1.15 times a futex's, where that says something: both on

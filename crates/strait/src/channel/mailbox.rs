@@ -1,117 +1,232 @@
-//! Calls that are handed over directly: one request and its reply, in one line of the bell page.
+//! Calls that are handed over directly: one request and its reply, in two lines of the bell page.
 //!
-//! Both sides write the same two lines, in turn: what the processors move to and fro is as little
-//! as it can be. A peer that scribbles there garbles its own call: what is read is copied out once,
-//! and its length checked. What does not fit goes through the ring, and the mailbox only says so.
+//! Both sides write the same lines, in turn: what the processors move to and fro is as little as it
+//! can be. Up to 56 bytes take one line, up to 120 both; what is longer goes through the ring, and
+//! the mailbox only says so. Its first word, written last, says whose turn it is by a number that
+//! both sides count: odd while a request is there, even while a reply is.
+//!
+//! A peer that scribbles there garbles its own call: what is read is copied out once, and its length
+//! checked.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::net::Shutdown;
 use strait_sys::kill;
 use strait_sys::window::Window;
 
 use crate::channel::layout::{APART, CLOSED, DEAF, MAILBOX};
+use crate::channel::link::Link;
 use crate::channel::park::Waited;
 use crate::channel::sender::Patience;
-use crate::channel::{Channel, Taken};
-use crate::error::Result;
+use crate::channel::{Channel, Peer, Taken};
+use crate::error::{Error, ErrorKind, Result};
 
-/// Most bytes that are handed over in the mailbox itself. Up to 56 take one line.
-pub(crate) const POST_MAX: usize = APART - 8;
-/// In the place of the length: the message is in the ring.
-const IN_RING: u32 = u32::MAX;
+/// Most bytes that are handed over in the mailbox itself.
+pub(crate) const POST_MAX: usize = APART - HEAD;
+/// Where the bytes begin.
+const HEAD: usize = 8;
+/// Where the second line begins.
+const SECOND: u64 = 64;
 
-/// The mailbox of a session, from one side.
+/// What a post is, beside its bytes. Bits 32..40 of the first word are the length, 40..48 flags.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Post(u64);
+
+impl Post {
+    const IN_RING: u64 = 1 << 40;
+    /// The bytes begin with what this stands for, among the users of the mailbox.
+    pub(crate) const EXTENT: u64 = 1 << 41;
+    /// It says only that there will be no reply.
+    pub(crate) const LOST: u64 = 1 << 42;
+    const KNOWN: u64 = 0x7ff << 32 | 0xffff_ffff;
+
+    #[inline]
+    const fn number(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    const fn len(self) -> usize {
+        (self.0 >> 32 & 0xff) as usize
+    }
+
+    #[inline]
+    pub(crate) const fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    #[inline]
+    const fn is_possible(self) -> bool {
+        self.0 & !Self::KNOWN == 0 && self.len() <= POST_MAX
+    }
+}
+
+/// What became of a wait for the other side.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Turn {
+    Ours(Post),
+    TimedOut,
+    End,
+}
+
+/// A session whose messages are handed over directly.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
+    channel: Channel,
     lines: Window,
     /// The number of the last post, of either side.
     number: u32,
 }
 
-impl Channel {
-    /// The mailbox of this session; both sides must want it.
-    pub(crate) fn mailbox(&self) -> Option<Mailbox> {
-        Some(Mailbox {
-            lines: Window::new(&self.sender.link.bells, MAILBOX, APART)?,
+/// Ends the session of a mailbox, whatever its thread is doing.
+#[derive(Debug)]
+pub(crate) struct Stop(Arc<Link>);
+
+const CALL: &str = "call";
+
+impl Mailbox {
+    /// Both sides must want it.
+    pub(crate) fn new(channel: Channel) -> Result<Self> {
+        let lines = Window::new(&channel.sender.link().bells, MAILBOX, APART);
+        let lines = lines.ok_or_else(|| Error::new(ErrorKind::Broken, CALL, ""))?;
+        Ok(Self {
+            channel,
+            lines,
             number: 0,
         })
     }
-}
 
-impl Mailbox {
-    #[inline]
-    fn word(&self) -> u64 {
-        self.lines.word(0).load(Ordering::Acquire)
+    pub(crate) fn peer(&self) -> &Peer {
+        self.channel.peer()
     }
 
-    /// Hands a message over. It must be this side's turn.
+    pub(crate) fn stop(&self) -> Stop {
+        Stop(self.channel.sender.link().clone())
+    }
+
+    /// Ends the session: the peer broke the rules of whoever uses the mailbox.
+    #[cold]
+    pub(crate) fn break_off(&self, why: &'static str) -> Error {
+        self.channel.sender.link().break_off(CALL, why)
+    }
+
+    /// Hands over a message of two parts, the first of a length that is a multiple of 8. It must be
+    /// this side's turn. False: the time was up, and nothing was sent.
     #[inline]
-    pub(crate) fn post(&mut self, channel: &mut Channel, message: &[u8]) -> Result<()> {
-        let sender = &mut channel.sender;
-        if sender.link.is_over(DEAF) {
-            return Err(sender.gone("call"));
+    pub(crate) fn post(
+        &mut self,
+        flags: u64,
+        parts: [&[u8]; 2],
+        patience: Patience,
+    ) -> Result<bool> {
+        let sender = &mut self.channel.sender;
+        if sender.is_deaf() {
+            return Err(sender.gone(CALL));
         }
-        let len = if message.len() <= POST_MAX {
-            self.lines.write(8, message);
-            message.len() as u32
+        let len = parts[0].len() + parts[1].len();
+        let what = if len <= POST_MAX {
+            if !parts[0].is_empty() {
+                self.lines.write(HEAD as u64, parts[0]);
+            }
+            self.lines.write((HEAD + parts[0].len()) as u64, parts[1]);
+            (len as u64) << 32
+        } else if sender.deliver(parts, patience, false)? {
+            sender.show();
+            Post::IN_RING
         } else {
-            sender.deliver([&[], message], Patience::Forever, true)?;
-            IN_RING
+            return Ok(false);
         };
         self.number = self.number.wrapping_add(1);
         kill::point("mailbox.written");
-        let word = u64::from(self.number) | u64::from(len) << 32;
+        let word = u64::from(self.number) | what | flags;
         self.lines.word(0).store(word, Ordering::Release);
         sender.waiter.published();
-        Ok(())
+        Ok(true)
     }
 
-    /// Waits for the other side's message and copies it to `buffer`.
+    /// Waits until the other side has posted. What it posted is taken by [`copy`](Self::copy) or
+    /// [`copy_growing`](Self::copy_growing), once.
     #[inline]
-    pub(crate) fn take(
+    pub(crate) fn turn(&mut self, patience: Patience) -> Result<Turn> {
+        let wanted = self.number.wrapping_add(1);
+        let receiver = &mut self.channel.receiver;
+        let lines = &self.lines;
+        let post = || Post(lines.word(0).load(Ordering::Acquire));
+        let is_there = || {
+            lines.prefetch(SECOND);
+            post().number() == wanted
+        };
+        if !is_there() {
+            let link = &receiver.link;
+            let over = || link.is_over(CLOSED);
+            match receiver.waiter.wait(is_there, over, patience.deadline()) {
+                Waited::Ready => {}
+                Waited::TimedOut => return Ok(Turn::TimedOut),
+                Waited::Over => return receiver.over().map(|_| Turn::End),
+            }
+        }
+        let post = post();
+        if post.number() != wanted || !post.is_possible() {
+            return Err(self.break_off("what is in its mailbox is no message"));
+        }
+        Ok(Turn::Ours(post))
+    }
+
+    /// Copies the post to `buffer`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLong`]: it is still to be taken.
+    #[inline]
+    pub(crate) fn copy(
         &mut self,
-        channel: &mut Channel,
+        post: Post,
         buffer: &mut [u8],
         patience: Patience,
     ) -> Result<Taken> {
-        let wanted = self.number.wrapping_add(1);
-        let receiver = &mut channel.receiver;
-        let lines = &self.lines;
-        let link = &receiver.link;
-        let is_there = || {
-            lines.prefetch(64);
-            lines.word(0).load(Ordering::Acquire) as u32 == wanted
+        let taken = if post.has(Post::IN_RING) {
+            self.channel.receiver.take(buffer, patience)?
+        } else {
+            let len = post.len();
+            let Some(bytes) = buffer.get_mut(..len) else {
+                return Err(self.channel.receiver.too_long(len as u64, buffer.len()));
+            };
+            self.lines.read(HEAD as u64, bytes);
+            Taken::Message(len)
         };
-        if !is_there() {
-            let waited =
-                receiver
-                    .waiter
-                    .wait(is_there, || link.is_over(CLOSED), patience.deadline());
-            match waited {
-                Waited::Ready => {}
-                Waited::TimedOut => return Ok(Taken::TimedOut),
-                Waited::Over => return receiver.over(),
-            }
+        if taken != Taken::TimedOut {
+            self.number = post.number();
         }
-        let len = (self.word() >> 32) as u32;
-        if len == IN_RING {
-            let taken = receiver.take(buffer, patience)?;
-            if taken != Taken::TimedOut {
-                self.number = wanted;
-            }
-            return Ok(taken);
+        Ok(taken)
+    }
+
+    /// Copies the post to a buffer that grows if need be, up to the limit of the channel's options.
+    #[inline]
+    pub(crate) fn copy_growing(
+        &mut self,
+        post: Post,
+        buffer: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Taken> {
+        if buffer.len() < POST_MAX {
+            buffer.resize(POST_MAX, 0);
         }
-        let len = len as usize;
-        if len > POST_MAX {
-            return Err(receiver
-                .link
-                .break_off("call", "a message in its mailbox has no possible length"));
+        if !post.has(Post::IN_RING) {
+            return self.copy(post, buffer, patience);
         }
-        let Some(bytes) = buffer.get_mut(..len) else {
-            return Err(receiver.too_long(len as u64, buffer.len()));
-        };
-        self.lines.read(8, bytes);
-        self.number = wanted;
-        Ok(Taken::Message(len))
+        let taken = self.channel.receiver.recv_growing(buffer, patience)?;
+        if taken != Taken::TimedOut {
+            self.number = post.number();
+        }
+        Ok(taken)
+    }
+}
+
+impl Stop {
+    /// The thread ends once it looks; the peer is told.
+    pub(crate) fn stop(&self) {
+        self.0.say(CLOSED | DEAF);
+        self.0.leave();
+        let _ = rustix::net::shutdown(&self.0.socket, Shutdown::Both);
     }
 }

@@ -183,6 +183,17 @@ impl Sender {
         }
     }
 
+    /// Publishes everything pushed, for a receiver that is rung by other means.
+    pub(crate) fn show(&mut self) {
+        self.out.publish();
+    }
+
+    /// Whether nobody will receive any more.
+    #[inline]
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.link.is_over(DEAF)
+    }
+
     /// Who receives, as the kernel said when the session began.
     #[must_use]
     pub fn peer(&self) -> &Peer {

@@ -5,21 +5,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::channel::layout::{HEAD, Header, RING, STATE, TAIL, UNIT};
+use crate::channel::mailbox::{Mailbox, Turn};
 use crate::channel::ring::{ReadLane, Reader};
 use crate::channel::sender::Patience;
-use crate::channel::{Channel, Options, Taken, hello as greeting, mailbox};
+use crate::channel::{Channel, Options, Taken, hello as greeting};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A channel whose sides hand calls over in turn, by the mailbox.
 #[derive(Debug)]
-pub struct Calls(Channel, mailbox::Mailbox);
+pub struct Calls(Mailbox);
 
 impl Calls {
     /// Both sides of the channel must want it.
     #[must_use]
     pub fn over(channel: Channel) -> Option<Self> {
-        let mailbox = channel.mailbox()?;
-        Some(Self(channel, mailbox))
+        Mailbox::new(channel).ok().map(Self)
     }
 
     /// Hands a message over. It must be this side's turn.
@@ -27,7 +27,7 @@ impl Calls {
     /// # Errors
     /// As for [`Sender::send`](crate::channel::Sender::send).
     pub fn post(&mut self, message: &[u8]) -> Result<()> {
-        self.1.post(&mut self.0, message)
+        self.0.post(0, [&[], message], Patience::Forever).map(drop)
     }
 
     /// Waits for the other side's message for at most `timeout`.
@@ -36,7 +36,11 @@ impl Calls {
     /// As for [`Receiver::recv`](crate::channel::Receiver::recv).
     pub fn take(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<Taken> {
         let patience = Patience::for_at_most(timeout);
-        self.1.take(&mut self.0, buffer, patience)
+        match self.0.turn(patience)? {
+            Turn::Ours(post) => self.0.copy(post, buffer, patience),
+            Turn::TimedOut => Ok(Taken::TimedOut),
+            Turn::End => Ok(Taken::End),
+        }
     }
 }
 

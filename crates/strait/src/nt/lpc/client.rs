@@ -3,17 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::channel::connect::{self, answered, greet_with};
 use crate::channel::sender::Patience;
-use crate::channel::{Channel, Options, Peer, Spin, Taken};
+use crate::channel::{Channel, Peer, Spin, Taken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nt::lpc::port::resolve;
-use crate::nt::lpc::view::{Extent, PortView};
-use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Terms, Type};
-use crate::nt::lpc::{ROLE, check_data, mismatch, of_port, reply_lost, too_long};
-use crate::nt::status::NtStatus;
-use crate::object::space::Namespace;
-use crate::object::space::socket::{Calling, Place};
+use crate::nt::lpc::connect::{ClientOptions, Made};
+use crate::nt::lpc::view::Extent;
+use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Type};
+use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
 
@@ -21,175 +17,7 @@ use crate::object::wait::{Member, Waitable};
 const QUEUE_MAX: usize = 1024;
 /// Requests of the server's that a client has received and not answered.
 const OPEN_MAX: usize = 1024;
-const CONNECT: &str = "connect to port";
 const CALL: &str = "call";
-
-/// How a client connects.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct ClientOptions<'a> {
-    space: Option<Namespace>,
-    data: &'a [u8],
-    view: Option<&'a PortView>,
-    server: Option<u32>,
-    capacity: usize,
-    message_max: usize,
-    spin: Spin,
-}
-
-/// What a server decided about a connection.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
-pub enum Answer {
-    /// It accepted.
-    Connected(Client),
-    /// It refused, with this data.
-    Refused(Vec<u8>),
-}
-
-impl<'a> ClientOptions<'a> {
-    /// The namespace of the name; the user's own by default.
-    pub fn namespace(mut self, namespace: &Namespace) -> Self {
-        self.space = Some(namespace.clone());
-        self
-    }
-
-    /// Data for the server, which it sees before it decides.
-    pub fn data(mut self, data: &'a [u8]) -> Self {
-        self.data = data;
-        self
-    }
-
-    /// Memory for the server to map: see [`Client::call_at`].
-    pub fn view(mut self, view: &'a PortView) -> Self {
-        self.view = Some(view);
-        self
-    }
-
-    /// Connects to nobody but that user's server.
-    #[doc(alias = "NtSecureConnectPort")]
-    pub fn server_uid(mut self, uid: u32) -> Self {
-        self.server = Some(uid);
-        self
-    }
-
-    /// Bytes of the ring through which this client sends; 32 KiB by default.
-    pub fn capacity(mut self, bytes: usize) -> Self {
-        self.capacity = bytes;
-        self
-    }
-
-    /// Longest message in bytes that is received from the server; 16 MiB by default.
-    pub fn message_max(mut self, bytes: usize) -> Self {
-        self.message_max = bytes;
-        self
-    }
-
-    /// How this client waits before it sleeps.
-    pub fn spin(mut self, spin: Spin) -> Self {
-        self.spin = spin;
-        self
-    }
-
-    /// Connects; waits until the server has decided.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such port; [`ErrorKind::Refused`]
-    /// (STATUS_PORT_CONNECTION_REFUSED) if the server says no, saying why if that is text, or if
-    /// it ends before it has decided; [`ErrorKind::Denied`], also for a
-    /// [server](Self::server_uid) that is another user's (STATUS_SERVER_SID_MISMATCH);
-    /// [`ErrorKind::Layout`] (STATUS_INVALID_PORT_HANDLE) if what listens there is no port;
-    /// [`ErrorKind::TooLong`] for more than [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes of data;
-    /// [`ErrorKind::Exhausted`].
-    pub fn connect(self, name: &str) -> Result<Client> {
-        match self.ask(name)? {
-            Answer::Connected(client) => Ok(client),
-            Answer::Refused(data) => {
-                let words = match String::from_utf8(data) {
-                    Ok(words) if !words.is_empty() => format!("the server said: {words}"),
-                    _ => "the server said no".into(),
-                };
-                Err(Error::new(ErrorKind::Refused, CONNECT, name).because(words))
-            }
-        }
-    }
-
-    /// [`connect`](Self::connect), with what the server said if it refused.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
-    #[doc(alias = "NtConnectPort")]
-    pub fn ask(self, name: &str) -> Result<Answer> {
-        check_data(CONNECT, self.data)?;
-        let (space, name) = resolve(self.space, name)?;
-        let place = Place {
-            space: &space,
-            calling: Calling::Port,
-            name: &name,
-        };
-        let shown = place.shown();
-        let socket = place.connect().map_err(|error| match error.kind() {
-            ErrorKind::Layout => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
-            _ => error,
-        })?;
-        let during = |error: Error| {
-            let error = error.during(CONNECT, shown.clone());
-            match error.kind() {
-                ErrorKind::PeerGone => error
-                    .with_kind(ErrorKind::Refused)
-                    .because("the server ended before it had decided")
-                    .with_status(NtStatus::PORT_CONNECTION_REFUSED.0),
-                ErrorKind::Broken => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
-                _ => error,
-            }
-        };
-        if let Some(wanted) = self.server {
-            let found = connect::uid_of(&socket).map_err(during)?;
-            if found != wanted {
-                return Err(Error::new(ErrorKind::Denied, CONNECT, shown.clone())
-                    .because(format!("it is a port of uid {found}, not of uid {wanted}"))
-                    .with_status(NtStatus::SERVER_SID_MISMATCH.0));
-            }
-        }
-        let options = Options::new()
-            .capacity(self.capacity)
-            .message_max(self.message_max.saturating_add(HEAD_LEN + EXTENT_LEN))
-            .spin(self.spin)
-            .shareable(false);
-        let wanted = Terms {
-            quick: false,
-            view: self.view.map(|view| (view.offset, view.len)),
-            message_max: 0,
-        };
-        let payload = [&wanted.encode(), self.data].concat();
-        let beside = self.view.map(PortView::file);
-        let view = self.view.map(PortView::map).transpose()?;
-        let greeting = greet_with(&socket, &options, ROLE, (&payload, beside)).map_err(during)?;
-        match answered(socket, &options, greeting, None).map_err(during)? {
-            connect::Answer::Refusal(_, data) => Ok(Answer::Refused(data)),
-            connect::Answer::Welcome(channel, payload, beside) => {
-                let (terms, data) = Terms::decode(&payload).ok_or_else(|| {
-                    Error::new(ErrorKind::Broken, CONNECT, shown.clone())
-                        .because("its welcome is not understood")
-                })?;
-                let their_view = match (terms.view, beside) {
-                    (Some(part), Some(file)) => Some(PortView::received(file, part)?.map()?),
-                    _ => None,
-                };
-                Ok(Answer::Connected(Client {
-                    channel,
-                    ids: Ids::after(0),
-                    buffer: vec![0; 1024],
-                    message_max: terms.message_max as usize,
-                    data: data.to_vec(),
-                    views: [view, their_view],
-                    queue: VecDeque::new(),
-                    open: Vec::new(),
-                }))
-            }
-        }
-    }
-}
 
 /// A client's end of a connection: NT's client communication port.
 ///
@@ -224,6 +52,19 @@ impl Client {
             capacity: 32 << 10,
             message_max: 16 << 20,
             spin: Spin::Adaptive,
+        }
+    }
+
+    pub(super) fn new(made: Made) -> Self {
+        Self {
+            channel: made.channel,
+            ids: Ids::after(0),
+            buffer: vec![0; 1024],
+            message_max: made.message_max,
+            data: made.data,
+            views: made.views,
+            queue: VecDeque::new(),
+            open: Vec::new(),
         }
     }
 

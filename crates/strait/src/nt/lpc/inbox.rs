@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::view::{Extent, PortView};
 use crate::nt::lpc::wire::{Head, Ids, Terms, Type};
-use crate::nt::lpc::{Call, Pending, Reply, check_data, of_port, too_long};
+use crate::nt::lpc::{Call, Pending, QuickSession, Reply, check_data, of_port, too_long};
 use crate::nt::status::NtStatus;
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
@@ -237,19 +237,65 @@ impl<'a> ConnectRequest<'a> {
         self
     }
 
-    /// Accepts, with data for the client.
+    /// Accepts, with data for the client. One that [wants](Self::wants_quick) the Quick form is
+    /// accepted by [`accept_quick`](Self::accept_quick).
     ///
     /// # Errors
     /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::Broken`] if the memory that it
     /// brought is not what it said; [`ErrorKind::TooLong`] for more than
-    /// [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes; [`ErrorKind::Exhausted`].
+    /// [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes; [`ErrorKind::InvalidInput`] for one of the
+    /// other form, which is refused; [`ErrorKind::Exhausted`].
     #[doc(alias = "NtAcceptConnectPort")]
     #[doc(alias = "NtCompleteConnectPort")]
     pub fn accept(mut self, data: &[u8]) -> Result<Connection> {
+        let (asked, views, payload) = self.begin(data, false)?;
+        let state = State {
+            context: self.context.take(),
+            views,
+            message_max: self.inbox.rules.message_max,
+            ids: Mutex::new(Ids::after(0)),
+            awaited: Mutex::new(Vec::new()),
+            cancelled: Mutex::new(Vec::new()),
+            has_cancelled: AtomicBool::new(false),
+        };
+        let beside = self.view.map(PortView::file);
+        let hub = &self.inbox.hub;
+        hub.welcome(asked, (payload, beside), state)
+            .map(Connection)
+            .map_err(of_port)
+    }
+
+    /// Accepts a client that wants a thread of its own: what that thread serves. It does not count
+    /// among the [connections](crate::nt::lpc::Port::connections) of the port.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_quick(mut self, data: &[u8]) -> Result<QuickSession> {
+        let (asked, views, payload) = self.begin(data, true)?;
+        let rules = &self.inbox.rules;
+        let beside = self.view.map(PortView::file);
+        let channel = asked
+            .welcome(&rules.options, (payload, beside), None)
+            .map_err(of_port)?;
+        QuickSession::new(channel, views, rules.message_max)
+    }
+
+    /// What is common to both forms: the client's memory, and what it is told.
+    #[expect(clippy::type_complexity, reason = "in use twice, above")]
+    fn begin(
+        &mut self,
+        data: &[u8],
+        quick: bool,
+    ) -> Result<(Asked, [Option<View<Write>>; 2], Vec<u8>)> {
         check_data("accept", data)?;
         let Some(mut asked) = self.asked.take() else {
             return Err(Error::new(ErrorKind::InvalidInput, "accept", ""));
         };
+        if self.terms.quick != quick {
+            let _ = asked.refuse(REFUSED, b"it accepts the other form");
+            return Err(Error::new(ErrorKind::InvalidInput, "accept", "")
+                .because("the client wants the other form"));
+        }
         let view = match (self.terms.view, asked.beside.take()) {
             (None, None) => Ok(None),
             (Some(part), Some(file)) => {
@@ -265,27 +311,13 @@ impl<'a> ConnectRequest<'a> {
             }
         };
         let own = self.view.map(PortView::map).transpose()?;
-        let message_max = self.inbox.rules.message_max;
         let granted = Terms {
-            quick: false,
+            quick,
             view: self.view.map(|view| (view.offset, view.len)),
-            message_max: u32::try_from(message_max).unwrap_or(u32::MAX),
+            message_max: u32::try_from(self.inbox.rules.message_max).unwrap_or(u32::MAX),
         };
         let payload = [&granted.encode(), data].concat();
-        let state = State {
-            context: self.context.take(),
-            views: [view, own],
-            message_max,
-            ids: Mutex::new(Ids::after(0)),
-            awaited: Mutex::new(Vec::new()),
-            cancelled: Mutex::new(Vec::new()),
-            has_cancelled: AtomicBool::new(false),
-        };
-        let beside = self.view.map(PortView::file);
-        let hub = &self.inbox.hub;
-        hub.welcome(*asked, (payload, beside), state)
-            .map(Connection)
-            .map_err(of_port)
+        Ok((*asked, [view, own], payload))
     }
 
     /// Refuses, with data for the client.

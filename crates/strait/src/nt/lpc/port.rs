@@ -23,6 +23,7 @@ pub struct PortOptions {
     security: Security,
     message_max: usize,
     clients_max: usize,
+    threads_max: usize,
     capacity: usize,
     spin: Spin,
 }
@@ -31,9 +32,9 @@ pub struct PortOptions {
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) message_max: usize,
+    pub(super) threads_max: usize,
     pub(super) shown: String,
     /// What channels of this port are like, for those that stand apart from the hub.
-    #[expect(dead_code, reason = "for the Quick form")]
     pub(super) options: Options,
 }
 
@@ -59,6 +60,12 @@ impl PortOptions {
     /// Most connections at a time; 65,536 by default. Each takes a descriptor.
     pub fn clients_max(mut self, count: usize) -> Self {
         self.clients_max = count;
+        self
+    }
+
+    /// Most clients at a time that [`Port::serve_quick`] has a thread for; 256 by default.
+    pub fn threads_max(mut self, count: usize) -> Self {
+        self.threads_max = count;
         self
     }
 
@@ -121,6 +128,7 @@ impl PortOptions {
             hub: Arc::new(hub),
             rules: Arc::new(Rules {
                 message_max: self.message_max,
+                threads_max: self.threads_max,
                 shown,
                 options,
             }),
@@ -144,7 +152,7 @@ pub struct Port {
     /// First: the name goes before the socket.
     _listening: Listening,
     hub: Arc<Hub<State>>,
-    rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Port {
@@ -155,6 +163,7 @@ impl Port {
             security: Security::private(),
             message_max: 1 << 20,
             clients_max: 65_536,
+            threads_max: 256,
             capacity: 32 << 10,
             spin: Spin::Adaptive,
         }
@@ -182,7 +191,7 @@ impl Port {
             let answered = match inbox.receive() {
                 Ok(Message::Request(mut call) | Message::Datagram(mut call)) => handler(&mut call),
                 Ok(Message::Connect(request)) if request.wants_quick() => {
-                    request.refuse(b"this server has no Quick form")
+                    request.refuse(b"it has no Quick form")
                 }
                 Ok(Message::Connect(request)) => request.accept(&[]).map(drop),
                 Ok(_) => Ok(()),
@@ -228,7 +237,7 @@ impl Drop for Port {
 }
 
 /// Whether a failure is one client's, which the server need not mind.
-fn is_the_clients(error: &Error) -> bool {
+pub(super) fn is_the_clients(error: &Error) -> bool {
     use crate::nt::status::NtStatus;
     matches!(
         error.kind(),

@@ -1,0 +1,216 @@
+//! How a client connects, for either form.
+
+use crate::channel::connect::{self, answered, greet_with};
+use crate::channel::{Channel, Options, Spin};
+use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::port::resolve;
+use crate::nt::lpc::view::PortView;
+use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Terms};
+use crate::nt::lpc::{Client, Quick, ROLE, check_data};
+use crate::nt::status::NtStatus;
+use crate::object::space::Namespace;
+use crate::object::space::socket::{Calling, Place};
+use crate::object::view::{View, Write};
+
+const CONNECT: &str = "connect to port";
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientOptions<'a> {
+    pub(super) space: Option<Namespace>,
+    pub(super) data: &'a [u8],
+    pub(super) view: Option<&'a PortView>,
+    pub(super) server: Option<u32>,
+    pub(super) capacity: usize,
+    pub(super) message_max: usize,
+    pub(super) spin: Spin,
+}
+
+/// What a server decided about a connection.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
+pub enum Answer {
+    /// It accepted.
+    Connected(Client),
+    /// It refused, with this data.
+    Refused(Vec<u8>),
+}
+
+impl<'a> ClientOptions<'a> {
+    /// The namespace of the name; the user's own by default.
+    pub fn namespace(mut self, namespace: &Namespace) -> Self {
+        self.space = Some(namespace.clone());
+        self
+    }
+
+    /// Data for the server, which it sees before it decides.
+    pub fn data(mut self, data: &'a [u8]) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Memory for the server to map: see [`Client::call_at`].
+    pub fn view(mut self, view: &'a PortView) -> Self {
+        self.view = Some(view);
+        self
+    }
+
+    /// Connects to nobody but that user's server.
+    #[doc(alias = "NtSecureConnectPort")]
+    pub fn server_uid(mut self, uid: u32) -> Self {
+        self.server = Some(uid);
+        self
+    }
+
+    /// Bytes of the ring through which this client sends; 32 KiB by default.
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// Longest message in bytes that is received from the server; 16 MiB by default.
+    pub fn message_max(mut self, bytes: usize) -> Self {
+        self.message_max = bytes;
+        self
+    }
+
+    /// How this client waits before it sleeps.
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
+        self
+    }
+
+    /// Connects; waits until the server has decided.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such port; [`ErrorKind::Refused`]
+    /// (STATUS_PORT_CONNECTION_REFUSED) if the server says no, saying why if that is text, or if
+    /// it ends before it has decided; [`ErrorKind::Denied`], also for a
+    /// [server](Self::server_uid) that is another user's (STATUS_SERVER_SID_MISMATCH);
+    /// [`ErrorKind::Layout`] (STATUS_INVALID_PORT_HANDLE) if what listens there is no port;
+    /// [`ErrorKind::TooLong`] for more than [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes of data;
+    /// [`ErrorKind::Exhausted`].
+    pub fn connect(self, name: &str) -> Result<Client> {
+        match self.ask(name)? {
+            Answer::Connected(client) => Ok(client),
+            Answer::Refused(data) => Err(refused(name, data)),
+        }
+    }
+
+    /// [`connect`](Self::connect), with what the server said if it refused.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[doc(alias = "NtConnectPort")]
+    pub fn ask(self, name: &str) -> Result<Answer> {
+        Ok(match self.open(name, false)? {
+            Opened::Connected(made) => Answer::Connected(Client::new(made)),
+            Opened::Refused(data) => Answer::Refused(data),
+        })
+    }
+
+    /// Connects for [`Quick`] calls: a thread of the server's serves this client alone.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also [`ErrorKind::Refused`] by a server that does not have
+    /// this form, or has no thread left for it.
+    pub fn connect_quick(self, name: &str) -> Result<Quick> {
+        match self.open(name, true)? {
+            Opened::Connected(made) => Quick::new(made),
+            Opened::Refused(data) => Err(refused(name, data)),
+        }
+    }
+
+    fn open(self, name: &str, quick: bool) -> Result<Opened> {
+        check_data(CONNECT, self.data)?;
+        let (space, name) = resolve(self.space, name)?;
+        let place = Place {
+            space: &space,
+            calling: Calling::Port,
+            name: &name,
+        };
+        let shown = place.shown();
+        let socket = place.connect().map_err(|error| match error.kind() {
+            ErrorKind::Layout => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
+            _ => error,
+        })?;
+        let during = |error: Error| {
+            let error = error.during(CONNECT, shown.clone());
+            match error.kind() {
+                ErrorKind::PeerGone => error
+                    .with_kind(ErrorKind::Refused)
+                    .because("the server ended before it had decided")
+                    .with_status(NtStatus::PORT_CONNECTION_REFUSED.0),
+                ErrorKind::Broken => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
+                _ => error,
+            }
+        };
+        if let Some(wanted) = self.server {
+            let found = connect::uid_of(&socket).map_err(during)?;
+            if found != wanted {
+                return Err(Error::new(ErrorKind::Denied, CONNECT, shown.clone())
+                    .because(format!("it is a port of uid {found}, not of uid {wanted}"))
+                    .with_status(NtStatus::SERVER_SID_MISMATCH.0));
+            }
+        }
+        let options = Options::new()
+            .capacity(self.capacity)
+            .message_max(self.message_max.saturating_add(HEAD_LEN + EXTENT_LEN))
+            .spin(self.spin)
+            .shareable(false);
+        let wanted = Terms {
+            quick,
+            view: self.view.map(|view| (view.offset, view.len)),
+            message_max: 0,
+        };
+        let payload = [&wanted.encode(), self.data].concat();
+        let beside = self.view.map(PortView::file);
+        let view = self.view.map(PortView::map).transpose()?;
+        let greeting = greet_with(&socket, &options, ROLE, (&payload, beside)).map_err(during)?;
+        match answered(socket, &options, greeting, None).map_err(during)? {
+            connect::Answer::Refusal(_, data) => Ok(Opened::Refused(data)),
+            connect::Answer::Welcome(channel, payload, beside) => {
+                let (terms, data) = Terms::decode(&payload).ok_or_else(|| {
+                    Error::new(ErrorKind::Broken, CONNECT, shown.clone())
+                        .because("its welcome is not understood")
+                })?;
+                let their_view = match (terms.view, beside) {
+                    (Some(part), Some(file)) => Some(PortView::received(file, part)?.map()?),
+                    _ => None,
+                };
+                Ok(Opened::Connected(Made {
+                    channel,
+                    message_max: terms.message_max as usize,
+                    data: data.to_vec(),
+                    views: [view, their_view],
+                }))
+            }
+        }
+    }
+}
+
+/// A connection as it was made, for either form.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) channel: Channel,
+    /// What the port allows.
+    pub(super) message_max: usize,
+    pub(super) data: Vec<u8>,
+    /// This side's, and the server's.
+    pub(super) views: [Option<View<Write>>; 2],
+}
+
+#[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
+enum Opened {
+    Connected(Made),
+    Refused(Vec<u8>),
+}
+
+fn refused(name: &str, data: Vec<u8>) -> Error {
+    let words = match String::from_utf8(data) {
+        Ok(words) if !words.is_empty() => format!("the server said: {words}"),
+        _ => "the server said no".into(),
+    };
+    Error::new(ErrorKind::Refused, CONNECT, name).because(words)
+}
