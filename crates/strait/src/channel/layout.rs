@@ -50,6 +50,8 @@ pub(crate) const SLEEPS: usize = 0;
 pub(crate) const LEAN: usize = 8;
 /// u64: when it last rang the peer, in ticks.
 pub(crate) const STAMP: usize = 16;
+/// u32, of senders: it waits for a block to be given back.
+pub(crate) const BLOCK_WANTED: usize = 24;
 
 /// The ring follows the control page.
 pub(crate) const RING: usize = PAGE;

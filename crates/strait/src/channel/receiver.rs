@@ -11,6 +11,7 @@ use strait_sys::window::Window;
 
 use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, POSITION, RING, TAIL, UNIT};
 use crate::channel::link::{Link, Peer, Place};
+use crate::channel::loan::{Lent, Message, NOTE_LEN, Note};
 use crate::channel::park::{Spin, Waited, Waiter};
 use crate::channel::ring::{Lie, ReadLane, Reader};
 use crate::channel::sender::Patience;
@@ -166,14 +167,10 @@ impl Receiver {
 
     #[inline]
     pub(crate) fn take(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
-        let header = match self.input.next() {
-            Ok(Some(header)) => header,
-            Ok(None) => match self.await_record(patience)? {
-                Found::Record(header) => header,
-                Found::End => return Ok(Taken::End),
-                Found::TimedOut => return Ok(Taken::TimedOut),
-            },
-            Err(lie) => return Err(self.lied(lie)),
+        let header = match self.find(patience)? {
+            Found::Record(header) => header,
+            Found::End => return Ok(Taken::End),
+            Found::TimedOut => return Ok(Taken::TimedOut),
         };
         if header.0 > 0xffff_ffff || self.total.is_some() || self.offset != 0 {
             return self.take_in_pieces(header, buffer, patience);
@@ -185,6 +182,97 @@ impl Receiver {
         self.input.copy(0, bytes);
         self.consume(header);
         Ok(Taken::Message(len))
+    }
+
+    /// The next record, if it is there or comes in time.
+    #[inline]
+    fn find(&mut self, patience: Patience) -> Result<Found> {
+        match self.input.next() {
+            Ok(Some(header)) => Ok(Found::Record(header)),
+            Ok(None) => self.await_record(patience),
+            Err(lie) => Err(self.lied(lie)),
+        }
+    }
+
+    /// Receives a message, but one that was lent is left where it lies.
+    ///
+    /// ```
+    /// use strait::channel::{Channel, Message, Options};
+    ///
+    /// let (mut near, mut far) = Channel::pair(&Options::new().blocks(4, 1 << 20))?;
+    /// let mut loan = near.sender().loan(1 << 20)?;
+    /// loan.write(0, b"a picture")?;
+    /// near.sender().send_loan(loan, 9)?;
+    /// match far.receiver().recv_message(&mut [0; 64])? {
+    ///     Some(Message::Lent(lent)) => {
+    ///         let mut bytes = [0; 7];
+    ///         lent.read(2, &mut bytes)?;
+    ///         assert_eq!(&bytes, b"picture");
+    ///         // The sender gets its block back here.
+    ///     }
+    ///     _ => unreachable!("it was lent"),
+    /// }
+    /// # Ok::<(), strait::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn recv_message(&mut self, buffer: &mut [u8]) -> Result<Option<Message>> {
+        loop {
+            match self.take_message(buffer, Patience::Forever)? {
+                Taken::Message(message) => return Ok(Some(message)),
+                Taken::End => return Ok(None),
+                Taken::TimedOut => {}
+            }
+        }
+    }
+
+    /// [`recv_message`](Self::recv_message) for at most `timeout`; zero does not block.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn recv_message_for(
+        &mut self,
+        buffer: &mut [u8],
+        timeout: Duration,
+    ) -> Result<Taken<Message>> {
+        self.take_message(buffer, Patience::for_at_most(timeout))
+    }
+
+    fn take_message(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken<Message>> {
+        loop {
+            let header = match self.find(patience)? {
+                Found::Record(header) => header,
+                Found::End => return Ok(Taken::End),
+                Found::TimedOut => return Ok(Taken::TimedOut),
+            };
+            if header.has(Header::LOAN) && self.total.is_none() {
+                let lent = Lent::new(&self.link, self.note(header)?);
+                self.consume(header);
+                return Ok(Taken::Message(Message::Lent(lent)));
+            }
+            return match self.take(buffer, patience) {
+                Ok(taken) => Ok(taken.map(Message::Copied)),
+                // A torn one made way for a loan, for which there need be no room.
+                Err(error) if error.kind() == ErrorKind::TooLong && self.loan_is_next() => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    fn loan_is_next(&mut self) -> bool {
+        let next = self.input.next();
+        self.total.is_none() && matches!(next, Ok(Some(next)) if next.has(Header::LOAN))
+    }
+
+    /// What the record of that header lends.
+    fn note(&self, header: Header) -> Result<Note> {
+        if header.has(Header::MORE | Header::TOTAL) || header.len() != NOTE_LEN {
+            return Err(self.lied(Lie("a loan is not the whole of its message")));
+        }
+        let mut note = [0; NOTE_LEN as usize];
+        self.input.copy(0, &mut note);
+        Note::decode(note, &self.link).map_err(|lie| self.lied(lie))
     }
 
     #[inline]
@@ -300,7 +388,22 @@ impl Receiver {
             self.consume(header);
             return Ok(Piece::More);
         }
-        if header.has(Header::LOAN) || header.handles() != 0 {
+        if header.has(Header::LOAN) {
+            if self.total.is_some() {
+                return Err(self.lied(Lie("a message begins in another")));
+            }
+            let note = self.note(header)?;
+            let len = usize::try_from(note.len).unwrap_or(usize::MAX);
+            let Some(bytes) = buffer.get_mut(..len) else {
+                return Err(self.too_long(note.len, buffer.len()));
+            };
+            let lent = Lent::new(&self.link, note);
+            self.consume(header);
+            lent.read(0, bytes)?;
+            *done = len;
+            return Ok(Piece::Whole);
+        }
+        if header.handles() != 0 {
             return Err(self.lied(Lie("it sends what was not agreed on")));
         }
         let Some(total) = self.total else {
@@ -349,6 +452,9 @@ impl Receiver {
             let mut total = [0; UNIT as usize];
             self.input.copy(0, &mut total);
             return Ok(Some(u64::from_ne_bytes(total)));
+        }
+        if header.has(Header::LOAN) {
+            return Ok(Some(self.note(header)?.len));
         }
         Ok(Some(header.len().saturating_sub(self.offset)))
     }
@@ -403,13 +509,23 @@ impl Receiver {
 
 /// What became of an attempt to receive.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Taken {
-    /// A message of that many bytes was received.
-    Message(usize),
+pub enum Taken<T = usize> {
+    /// A message was received, of that many bytes where nothing else is said.
+    Message(T),
     /// There was none in time; nothing was taken.
     TimedOut,
     /// The sender is closed, and everything it sent has been received.
     End,
+}
+
+impl<T> Taken<T> {
+    fn map<U>(self, made: impl FnOnce(T) -> U) -> Taken<U> {
+        match self {
+            Self::Message(message) => Taken::Message(made(message)),
+            Self::TimedOut => Taken::TimedOut,
+            Self::End => Taken::End,
+        }
+    }
 }
 
 enum Found {

@@ -13,6 +13,7 @@ use strait_sys::window::Window;
 use crate::channel::door::Knocker;
 use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span};
 use crate::channel::link::{Link, Peer, Place};
+use crate::channel::loan::Lender;
 use crate::channel::park::{Spin, Waited, Waiter};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
 use crate::channel::wait::Room;
@@ -102,9 +103,10 @@ impl Patience {
 /// of one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
-    out: Writer<Out>,
+    pub(crate) out: Writer<Out>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
+    pub(crate) lender: Arc<Lender>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
@@ -121,6 +123,7 @@ impl Sender {
             out: Writer::at(out, head),
             waiter: Waiter::new(Place::new(link, true, door)?, spin),
             room: Arc::new(Room::new(link)?),
+            lender: Lender::new(link)?,
             link: link.clone(),
             torn: false,
         })
@@ -217,7 +220,7 @@ impl Sender {
     /// Waits for room. False: the time is up.
     #[cold]
     #[inline(never)]
-    fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
+    pub(crate) fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
         // What is there to be read makes room.
         self.flush();
         loop {
@@ -249,13 +252,8 @@ impl Sender {
         if self.link.is_over(DEAF) {
             return Err(self.gone(SEND));
         }
-        if self.torn {
-            let header = Header::new(0, Header::TORN);
-            if !self.room(header.span(), patience)? {
-                return Ok(false);
-            }
-            self.out.push(header, [&[], &[]]);
-            self.torn = false;
+        if !self.settle(patience)? {
+            return Ok(false);
         }
         let total = (parts[0].len() + parts[1].len()) as u64;
         let largest = piece(self.out.lane.capacity());
@@ -298,6 +296,19 @@ impl Sender {
         self.link
             .error(ErrorKind::PeerGone, operation)
             .because("it reads no more")
+    }
+
+    /// Has the receiver drop what there is of a message that was given up. False: no room.
+    pub(crate) fn settle(&mut self, patience: Patience) -> Result<bool> {
+        if self.torn {
+            let header = Header::new(0, Header::TORN);
+            if !self.room(header.span(), patience)? {
+                return Ok(false);
+            }
+            self.out.push(header, [&[], &[]]);
+            self.torn = false;
+        }
+        Ok(true)
     }
 
     #[cold]
