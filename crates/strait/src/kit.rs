@@ -3,13 +3,11 @@
 //! What is read of other processes comes through the kernel, whose files and records no test can
 //! fill with any bytes; these take the bytes themselves.
 
-use std::path::PathBuf;
-
 use rustix::net::SocketAddrAny;
 use strait_sys::siginfo::Info;
 
 use crate::error::Result;
-use crate::object::{Rights, transfer};
+use crate::object::transfer;
 use crate::unix::socket::Address;
 use crate::unix::{msg, signal};
 
@@ -37,7 +35,7 @@ pub fn address(raw: &SocketAddrAny) -> Option<Address> {
 ///
 /// # Errors
 /// As for [`inherited`](crate::inherited).
-pub fn passed(given: &str, name: &str) -> Result<(i32, Rights, PathBuf)> {
+pub fn passed(given: &str, name: &str) -> Result<transfer::Passed> {
     transfer::passed(given, name)
 }
 

@@ -454,7 +454,9 @@ impl Sender {
         if !self.settle(patience)? || !self.room(header.span(), patience)? {
             return Ok(Some(loan));
         }
+        let handles = self.enclose()?;
         let note = self.lender.lend(&loan, len);
+        let header = header.with_handles(handles);
         self.out.push(header, [&note.encode(), &[]]);
         kill::point("channel.lent");
         self.flush();

@@ -47,6 +47,7 @@
 //! any length, those beyond a quarter of the ring go in pieces. A session costs both sides together
 //! two rings and three pages.
 
+mod attach;
 mod connect;
 mod door;
 mod hello;

@@ -9,6 +9,7 @@ use strait_sys::kill;
 use strait_sys::map::Fixed;
 use strait_sys::window::Window;
 
+use crate::channel::attach::Enclosed;
 use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, POSITION, RING, TAIL, UNIT};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::loan::{Lent, Message, NOTE_LEN, Note};
@@ -98,6 +99,8 @@ pub struct Receiver {
     /// How long that message is.
     total: Option<u64>,
     message_max: usize,
+    /// What came with the last message.
+    pub(crate) enclosed: Enclosed,
 }
 
 const RECV: &str = "receive";
@@ -115,6 +118,7 @@ impl Receiver {
             stash: Vec::new(),
             total: None,
             message_max,
+            enclosed: Enclosed::default(),
         })
     }
 
@@ -167,6 +171,7 @@ impl Receiver {
 
     #[inline]
     pub(crate) fn take(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
+        self.let_go();
         let header = match self.find(patience)? {
             Found::Record(header) => header,
             Found::End => return Ok(Taken::End),
@@ -182,6 +187,23 @@ impl Receiver {
         self.input.copy(0, bytes);
         self.consume(header);
         Ok(Taken::Message(len))
+    }
+
+    /// Closes what came with the last message and was not taken.
+    #[inline]
+    fn let_go(&mut self) {
+        if !self.enclosed.is_empty() && self.total.is_none() {
+            self.enclosed = Enclosed::default();
+        }
+    }
+
+    /// Consumes the record of that header and takes in what came with it.
+    fn accept(&mut self, header: Header) -> Result<()> {
+        let position = self.input.position();
+        // In this order: handles of a record that nobody will see again are skipped.
+        self.consume(header);
+        self.enclosed = Enclosed::open(&self.link, header, position)?;
+        Ok(())
     }
 
     /// The next record, if it is there or comes in time.
@@ -240,6 +262,7 @@ impl Receiver {
     }
 
     fn take_message(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken<Message>> {
+        self.let_go();
         loop {
             let header = match self.find(patience)? {
                 Found::Record(header) => header,
@@ -248,7 +271,7 @@ impl Receiver {
             };
             if header.has(Header::LOAN) && self.total.is_none() {
                 let lent = Lent::new(&self.link, self.note(header)?);
-                self.consume(header);
+                self.accept(header)?;
                 return Ok(Taken::Message(Message::Lent(lent)));
             }
             return match self.take(buffer, patience) {
@@ -371,6 +394,7 @@ impl Receiver {
         if header.has(Header::TORN) {
             self.consume(header);
             self.forget();
+            self.enclosed = Enclosed::default();
             *done = 0;
             return Ok(Piece::More);
         }
@@ -384,8 +408,8 @@ impl Receiver {
             if total > buffer.len() as u64 {
                 return Err(self.too_long(total, buffer.len()));
             }
+            self.accept(header)?;
             self.total = Some(total);
-            self.consume(header);
             return Ok(Piece::More);
         }
         if header.has(Header::LOAN) {
@@ -398,13 +422,10 @@ impl Receiver {
                 return Err(self.too_long(note.len, buffer.len()));
             };
             let lent = Lent::new(&self.link, note);
-            self.consume(header);
+            self.accept(header)?;
             lent.read(0, bytes)?;
             *done = len;
             return Ok(Piece::Whole);
-        }
-        if header.handles() != 0 {
-            return Err(self.lied(Lie("it sends what was not agreed on")));
         }
         let Some(total) = self.total else {
             if header.has(Header::MORE) || self.offset > header.len() {
@@ -416,12 +437,15 @@ impl Receiver {
                 return Err(self.too_long(rest, buffer.len()));
             };
             self.input.copy(self.offset, bytes);
-            self.consume(header);
+            self.accept(header)?;
             *done = rest as usize;
             return Ok(Piece::Whole);
         };
         let end = *done as u64 + header.len();
         let is_last = !header.has(Header::MORE);
+        if header.handles() != 0 {
+            return Err(self.lied(Lie("handles came in the middle of a message")));
+        }
         if end > total || is_last != (end == total) {
             return Err(self.lied(Lie("a message is not as long as it said")));
         }

@@ -18,6 +18,7 @@ use crate::channel::park::{Spin, Waited, Waiter};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
 use crate::channel::wait::Room;
 use crate::error::{ErrorKind, Result};
+use crate::object::transfer::Parcel;
 use crate::object::wait::source::Source;
 
 /// The ring that this side writes.
@@ -107,6 +108,8 @@ pub struct Sender {
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     pub(crate) lender: Arc<Lender>,
+    /// What goes with the next message.
+    pub(crate) attached: Vec<Parcel>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
@@ -124,6 +127,7 @@ impl Sender {
             waiter: Waiter::new(Place::new(link, true, door)?, spin),
             room: Arc::new(Room::new(link)?),
             lender: Lender::new(link)?,
+            attached: Vec::new(),
             link: link.clone(),
             torn: false,
         })
@@ -198,8 +202,9 @@ impl Sender {
     ) -> Result<bool> {
         debug_assert!((parts[0].len() as u64).is_multiple_of(UNIT));
         let len = (parts[0].len() + parts[1].len()) as u64;
-        if len > piece(self.out.lane.capacity()) || self.torn {
-            return self.deliver_in_pieces(parts, patience);
+        let is_plain = len <= piece(self.out.lane.capacity());
+        if !is_plain || self.torn || !self.attached.is_empty() {
+            return self.deliver_specially(parts, patience, publish);
         }
         let header = Header::new(len as u32, 0);
         if self.link.is_over(DEAF) {
@@ -245,10 +250,15 @@ impl Sender {
         }
     }
 
-    /// Sends a message that is larger than what goes in one piece: its length first.
+    /// Sends a message that is larger than what goes in one piece, or has handles with it.
     #[cold]
     #[inline(never)]
-    fn deliver_in_pieces(&mut self, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
+    fn deliver_specially(
+        &mut self,
+        parts: [&[u8]; 2],
+        patience: Patience,
+        publish: bool,
+    ) -> Result<bool> {
         if self.link.is_over(DEAF) {
             return Err(self.gone(SEND));
         }
@@ -258,13 +268,34 @@ impl Sender {
         let total = (parts[0].len() + parts[1].len()) as u64;
         let largest = piece(self.out.lane.capacity());
         if total <= largest {
-            return self.deliver(parts, patience, true);
+            let header = Header::new(total as u32, 0);
+            if !self.room(header.span(), patience)? {
+                return Ok(false);
+            }
+            let handles = self.enclose()?;
+            self.out.push(header.with_handles(handles), parts);
+            if publish {
+                self.flush();
+            }
+            return Ok(true);
         }
         let first = Header::new(UNIT as u32, Header::TOTAL | Header::MORE);
         if !self.room(first.span() + span(UNIT), patience)? {
             return Ok(false);
         }
-        self.out.push(first, [&total.to_ne_bytes(), &[]]);
+        let handles = self.enclose()?;
+        let length = total.to_ne_bytes();
+        self.out.push(first.with_handles(handles), [&length, &[]]);
+        self.deliver_pieces(parts, largest, patience)
+    }
+
+    /// Sends the bytes of a message whose length was sent.
+    fn deliver_pieces(
+        &mut self,
+        parts: [&[u8]; 2],
+        largest: u64,
+        patience: Patience,
+    ) -> Result<bool> {
         let mut left = parts;
         loop {
             // The first part goes whole, or in pieces that keep what follows aligned.

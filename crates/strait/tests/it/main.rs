@@ -18,6 +18,7 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     channel::ROLES,
+    channel::attach::ROLES,
     channel::loan::ROLES,
     death::ROLES,
     death::seats::ROLES,

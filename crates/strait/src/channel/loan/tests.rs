@@ -9,6 +9,7 @@ fn pair() -> (Channel, Channel) {
 
 /// Sends a record as a peer might that keeps to no protocol.
 fn forge(sender: &mut Sender, header: Header, bytes: &[u8]) {
+    assert!(sender.out.has_room(header.span()).unwrap());
     sender.out.push(header, [bytes, &[]]);
     sender.flush();
 }

@@ -1,5 +1,6 @@
 //! Channels between two processes: whole messages, ends, deaths, waits.
 
+pub(crate) mod attach;
 pub(crate) mod loan;
 
 use std::path::PathBuf;
