@@ -27,8 +27,10 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
-        // A shell has its background commands ignore these, and they would ignore them as well.
-        for signal in [signal::Signal::INT, signal::Signal::QUIT] {
+        // A shell has its background commands ignore the first two, and nohup the third: the
+        // program would ignore them as well.
+        use signal::Signal;
+        for signal in [Signal::INT, Signal::QUIT, Signal::HUP] {
             sigaction::set(signal, Action::Default).unwrap();
         }
         let space = Namespace::temporary().unwrap();

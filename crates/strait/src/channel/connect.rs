@@ -1,12 +1,13 @@
 //! How a session begins: hello, welcome, and the memory that goes with them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use strait_sys::map::{Access, Map};
 use strait_sys::time::Deadline;
 use strait_sys::{Errno, membarrier, pass, sockopt};
 
+use crate::channel::door::{Door, Knocker};
 use crate::channel::hello::{HEAD_LEN, Hello, PAYLOAD_MAX, Shape, Verb};
 use crate::channel::link::{Link, Made, Peer};
 use crate::channel::memory::{self, Files};
@@ -15,6 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 const CONNECT: &str = "connect channel";
 const ACCEPT: &str = "accept channel";
+
+/// Files that come with a greeting: memory, bells, door, and what the channel's user sends.
+const FILES_MAX: usize = 4;
 
 /// A hello that was sent, and waits for its answer.
 #[derive(Debug)]
@@ -43,6 +47,16 @@ pub(crate) fn greet(
     role: u32,
     payload: &[u8],
 ) -> Result<Greeting> {
+    greet_with(socket, options, role, (payload, None))
+}
+
+/// [`greet`], with a file for whoever uses the channel beside the payload.
+pub(crate) fn greet_with(
+    socket: &OwnedFd,
+    options: &Options,
+    role: u32,
+    (payload, beside): (&[u8], Option<BorrowedFd<'_>>),
+) -> Result<Greeting> {
     if payload.len() > PAYLOAD_MAX {
         return Err(Error::new(ErrorKind::TooLong, CONNECT, "").because(format!(
             "{} bytes go with a connection at most, not {}",
@@ -63,7 +77,9 @@ pub(crate) fn greet(
         door: None,
         payload: payload.to_vec(),
     };
-    pass::send(socket.as_fd(), &hello.encode(), &[for_peer.as_fd()]).map_err(&fail)?;
+    let mut files = vec![for_peer.as_fd()];
+    files.extend(beside);
+    pass::send(socket.as_fd(), &hello.encode(), &files).map_err(&fail)?;
     Ok(Greeting {
         own,
         map,
@@ -72,14 +88,22 @@ pub(crate) fn greet(
     })
 }
 
-fn peer_of(socket: &OwnedFd, verb: &'static str) -> Result<Peer> {
+/// `keep`: whether the process itself is kept, which costs a descriptor.
+fn peer_of(socket: &OwnedFd, verb: &'static str, keep: bool) -> Result<Peer> {
     let found = sockopt::peer_credentials(socket.as_fd()).map_err(failed(verb))?;
     Ok(Peer {
         pid: found.pid,
         uid: found.uid,
         gid: found.gid,
-        process: sockopt::peer_pidfd(socket.as_fd()).ok(),
+        process: keep
+            .then(|| sockopt::peer_pidfd(socket.as_fd()).ok())
+            .flatten(),
     })
+}
+
+/// Whose process listens at the other end.
+pub(crate) fn uid_of(socket: &OwnedFd) -> Result<u32> {
+    Ok(peer_of(socket, CONNECT, false)?.uid)
 }
 
 /// Receives one message of the handshake.
@@ -89,14 +113,28 @@ fn hear(
     verb: &'static str,
     until: Option<Deadline>,
 ) -> Result<(Hello, Vec<OwnedFd>)> {
-    let mut bytes = [0; HEAD_LEN + PAYLOAD_MAX];
     // A socket of the caller's may block, for longer than until the deadline.
     rustix::io::ioctl_fionbio(socket, true).map_err(failed(verb))?;
+    loop {
+        if let Some(heard) = hear_now(socket, peer, verb)? {
+            return Ok(heard);
+        }
+        await_readable(socket, verb, until)?;
+    }
+}
+
+/// The same from a socket that does not block. `None`: it has not come yet.
+fn hear_now(
+    socket: &OwnedFd,
+    peer: &Peer,
+    verb: &'static str,
+) -> Result<Option<(Hello, Vec<OwnedFd>)>> {
+    let mut bytes = [0; HEAD_LEN + PAYLOAD_MAX];
     let (len, files) = loop {
-        match pass::recv(socket.as_fd(), &mut bytes, 3) {
+        match pass::recv(socket.as_fd(), &mut bytes, FILES_MAX) {
             Ok(heard) => break heard,
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => await_readable(socket, verb, until)?,
+            Err(Errno::AGAIN) => return Ok(None),
             Err(Errno::MSGSIZE) => {
                 return Err(broken(verb, peer, "its greeting is too long"));
             }
@@ -110,7 +148,7 @@ fn hear(
         );
     }
     let hello = Hello::decode(&bytes[..len]).map_err(|why| broken(verb, peer, why))?;
-    Ok((hello, files))
+    Ok(Some((hello, files)))
 }
 
 fn await_readable(socket: &OwnedFd, verb: &'static str, until: Option<Deadline>) -> Result<()> {
@@ -130,6 +168,13 @@ fn await_readable(socket: &OwnedFd, verb: &'static str, until: Option<Deadline>)
     }
 }
 
+/// What came of a hello.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Welcome(Channel, Payload, Option<OwnedFd>),
+    Refusal(u32, Payload),
+}
+
 /// Receives the welcome and begins the session.
 ///
 /// # Errors
@@ -140,31 +185,51 @@ pub(crate) fn establish_connecting(
     greeting: Greeting,
     until: Option<Deadline>,
 ) -> Result<(Channel, Payload)> {
-    let peer = peer_of(&socket, CONNECT)?;
+    let peer = peer_of(&socket, CONNECT, false)?.pid;
+    match answered(socket, options, greeting, until)? {
+        Answer::Welcome(channel, payload, _) => Ok((channel, payload)),
+        Answer::Refusal(code, payload) => {
+            Err(
+                Error::new(ErrorKind::Refused, CONNECT, format!("process {peer}"))
+                    .because(refusal(code, &payload)),
+            )
+        }
+    }
+}
+
+/// Receives the answer, whichever it is.
+pub(crate) fn answered(
+    socket: OwnedFd,
+    options: &Options,
+    greeting: Greeting,
+    until: Option<Deadline>,
+) -> Result<Answer> {
+    let peer = peer_of(&socket, CONNECT, options.shareable)?;
     let (hello, files) = hear(&socket, &peer, CONNECT, until)?;
     match hello.verb {
         Verb::Welcome => {}
-        Verb::Refusal(code) => {
-            return Err(
-                Error::new(ErrorKind::Refused, CONNECT, format!("process {}", peer.pid))
-                    .because(refusal(code, &hello.payload)),
-            );
-        }
+        Verb::Refusal(code) => return Ok(Answer::Refusal(code, hello.payload)),
         Verb::Hello => return Err(broken(CONNECT, &peer, "it does not answer a greeting")),
     }
-    let Ok([theirs, bells]) = <[OwnedFd; 2]>::try_from(files) else {
-        return Err(broken(
-            CONNECT,
-            &peer,
-            "its welcome comes without its memory",
-        ));
+    let wrong = |why| broken(CONNECT, &peer, why);
+    let mut files = files.into_iter();
+    let (Some(theirs), Some(bells)) = (files.next(), files.next()) else {
+        return Err(wrong("its welcome comes without its memory"));
     };
     if hello.role != greeting.role {
-        return Err(broken(CONNECT, &peer, "it serves something else"));
+        return Err(wrong("it serves something else"));
     }
-    let wrong = |why| broken(CONNECT, &peer, why);
     let their_map = memory::map_theirs(&theirs, hello.shape).map_err(wrong)?;
     let bell_map = memory::map_bells(&bells).map_err(wrong)?;
+    let door = match hello.door {
+        None => None,
+        Some(bit) => {
+            let file = files.next();
+            let file = file.ok_or_else(|| wrong("its welcome comes without its doorbell"))?;
+            Some(Knocker::received(&file, bit).map_err(wrong)?)
+        }
+    };
+    let beside = files.next();
     let made = Made {
         socket,
         own: (greeting.map, greeting.shape),
@@ -179,7 +244,8 @@ pub(crate) fn establish_connecting(
         fenceable: hello.fenceable,
         peer,
     };
-    Ok((begin(made, options)?, hello.payload))
+    let channel = begin(made, options, door)?;
+    Ok(Answer::Welcome(channel, hello.payload, beside))
 }
 
 fn refusal(code: u32, payload: &[u8]) -> String {
@@ -198,71 +264,163 @@ pub(crate) fn establish_accepting(
     role: u32,
     decide: impl FnOnce(&Payload) -> std::result::Result<Vec<u8>, u32>,
 ) -> Result<(Channel, Payload)> {
-    let peer = peer_of(&socket, ACCEPT)?;
+    let peer = peer_of(&socket, ACCEPT, options.shareable)?;
     let until = Deadline::after(std::time::Duration::from_secs(5));
-    let (hello, files) = hear(&socket, &peer, ACCEPT, Some(until))?;
-    if hello.verb != Verb::Hello {
-        return Err(broken(ACCEPT, &peer, "it does not begin with a greeting"));
-    }
-    let Ok([theirs]) = <[OwnedFd; 1]>::try_from(files) else {
-        return Err(broken(
-            ACCEPT,
-            &peer,
-            "its greeting comes without its memory",
-        ));
-    };
-    if hello.role != role {
-        return Err(broken(ACCEPT, &peer, "it wants something else"));
-    }
-    let shape = options.shape()?;
-    let answer = |verb, payload, files: &[_]| {
-        let hello = Hello {
-            verb,
-            role,
-            shape,
-            fenceable: membarrier::works(),
-            door: None,
-            payload,
-        };
-        pass::send(socket.as_fd(), &hello.encode(), files).map_err(failed(ACCEPT))
-    };
-    let payload = match decide(&hello.payload) {
-        Ok(payload) => payload,
-        Err(code) => {
-            answer(Verb::Refusal(code), Vec::new(), &[])?;
-            return Err(Error::new(
-                ErrorKind::Refused,
-                ACCEPT,
-                format!("process {}", peer.pid),
-            ));
+    let heard = hear(&socket, &peer, ACCEPT, Some(until))?;
+    let mut asked = Asked::understand(socket, peer, role, heard)?;
+    match decide(&asked.payload) {
+        Ok(payload) => {
+            let said = std::mem::take(&mut asked.payload);
+            Ok((asked.welcome(options, (payload, None), None)?, said))
         }
-    };
-    let their_map =
-        memory::map_theirs(&theirs, hello.shape).map_err(|why| broken(ACCEPT, &peer, why))?;
-    let fail = failed(ACCEPT);
-    let own = memory::create(shape).map_err(&fail)?;
-    let own_map = memory::map(&own, shape.file_len(), Access::Write).map_err(&fail)?;
-    let bells = memory::create_bells().map_err(&fail)?;
-    let bell_map = memory::map_bells(&bells).map_err(|why| broken(ACCEPT, &peer, why))?;
-    let for_peer = strait_sys::memfd::reopen_read_only(own.as_fd()).map_err(&fail)?;
-    answer(Verb::Welcome, payload, &[for_peer.as_fd(), bells.as_fd()])?;
-    let made = Made {
-        socket,
-        own: (own_map, shape),
-        theirs: (their_map, hello.shape),
-        bells: bell_map,
-        files: options.shareable.then_some(Files { own, theirs, bells }),
-        accepting: true,
-        fenceable: hello.fenceable,
-        peer,
-    };
-    Ok((begin(made, options)?, hello.payload))
+        Err(code) => {
+            let shown = format!("process {}", asked.peer.pid);
+            asked.refuse(code, &[])?;
+            Err(Error::new(ErrorKind::Refused, ACCEPT, shown))
+        }
+    }
 }
 
-fn begin(made: Made, options: &Options) -> Result<Channel> {
+/// A connection whose hello may not have come yet.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    socket: OwnedFd,
+    peer: Peer,
+}
+
+impl Caller {
+    /// From a socket that was accepted, and does not block.
+    pub(crate) fn new(socket: OwnedFd, options: &Options) -> Result<Self> {
+        let peer = peer_of(&socket, ACCEPT, options.shareable)?;
+        Ok(Self { socket, peer })
+    }
+
+    pub(crate) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Its hello, if that has come. `Err` with nothing: not yet.
+    pub(crate) fn hear(self, role: u32) -> std::result::Result<Asked, Option<Self>> {
+        match hear_now(&self.socket, &self.peer, ACCEPT) {
+            Ok(None) => Err(Some(self)),
+            Ok(Some(heard)) => {
+                Asked::understand(self.socket, self.peer, role, heard).map_err(|_| None)
+            }
+            // Who does not speak the protocol is hung up on.
+            Err(_) => Err(None),
+        }
+    }
+}
+
+/// A hello that was understood, and waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    socket: OwnedFd,
+    pub(crate) peer: Peer,
+    role: u32,
+    shape: Shape,
+    fenceable: bool,
+    theirs: OwnedFd,
+    pub(crate) payload: Payload,
+    /// The file that the client sent for whoever uses the channel.
+    pub(crate) beside: Option<OwnedFd>,
+}
+
+impl Asked {
+    fn understand(
+        socket: OwnedFd,
+        peer: Peer,
+        role: u32,
+        (hello, files): (Hello, Vec<OwnedFd>),
+    ) -> Result<Self> {
+        let wrong = |why| broken(ACCEPT, &peer, why);
+        if hello.verb != Verb::Hello {
+            return Err(wrong("it does not begin with a greeting"));
+        }
+        let mut files = files.into_iter();
+        let (Some(theirs), beside, None) = (files.next(), files.next(), files.next()) else {
+            return Err(wrong("its greeting comes without its memory"));
+        };
+        if hello.role != role {
+            return Err(wrong("it wants something else"));
+        }
+        Ok(Self {
+            beside,
+            socket,
+            peer,
+            role,
+            shape: hello.shape,
+            fenceable: hello.fenceable,
+            theirs,
+            payload: hello.payload,
+        })
+    }
+
+    fn answer(&self, hello: &Hello, files: &[BorrowedFd<'_>]) -> Result<()> {
+        let sent = pass::send(self.socket.as_fd(), &hello.encode(), files);
+        sent.map(drop).map_err(failed(ACCEPT))
+    }
+
+    /// Says no, with a code and words.
+    pub(crate) fn refuse(&self, code: u32, payload: &[u8]) -> Result<()> {
+        let hello = Hello {
+            verb: Verb::Refusal(code),
+            role: self.role,
+            shape: Shape::default(),
+            fenceable: false,
+            door: None,
+            payload: payload.to_vec(),
+        };
+        self.answer(&hello, &[])
+    }
+
+    /// Says yes and begins the session. `door`: where the client is to knock.
+    pub(crate) fn welcome(
+        self,
+        options: &Options,
+        (payload, beside): (Payload, Option<BorrowedFd<'_>>),
+        door: Option<(&Door, u32)>,
+    ) -> Result<Channel> {
+        let shape = options.shape()?;
+        let wrong = |why| broken(ACCEPT, &self.peer, why);
+        let their_map = memory::map_theirs(&self.theirs, self.shape).map_err(wrong)?;
+        let fail = failed(ACCEPT);
+        let own = memory::create(shape).map_err(&fail)?;
+        let own_map = memory::map(&own, shape.file_len(), Access::Write).map_err(&fail)?;
+        let bells = memory::create_bells().map_err(&fail)?;
+        let bell_map = memory::map_bells(&bells).map_err(wrong)?;
+        let for_peer = strait_sys::memfd::reopen_read_only(own.as_fd()).map_err(&fail)?;
+        let hello = Hello {
+            verb: Verb::Welcome,
+            role: self.role,
+            shape,
+            fenceable: membarrier::works(),
+            door: door.map(|(_, bit)| bit),
+            payload,
+        };
+        let mut files = vec![for_peer.as_fd(), bells.as_fd()];
+        files.extend(door.map(|(door, _)| door.file()));
+        files.extend(beside);
+        self.answer(&hello, &files)?;
+        let theirs = self.theirs;
+        let made = Made {
+            socket: self.socket,
+            own: (own_map, shape),
+            theirs: (their_map, self.shape),
+            bells: bell_map,
+            files: options.shareable.then_some(Files { own, theirs, bells }),
+            accepting: true,
+            fenceable: self.fenceable,
+            peer: self.peer,
+        };
+        begin(made, options, None)
+    }
+}
+
+fn begin(made: Made, options: &Options, door: Option<Knocker>) -> Result<Channel> {
     let link = Link::new(made)?;
-    let sender = Sender::new(&link, options.spin, None);
-    let receiver = Receiver::new(&link, options.spin, options.message_max);
+    let sender = Sender::new(&link, options.spin, door.clone());
+    let receiver = Receiver::new(&link, options, door);
     match (sender, receiver) {
         (Some(sender), Some(receiver)) => Ok(Channel { sender, receiver }),
         // The shapes were checked: the layout fits into them.

@@ -10,8 +10,11 @@ use strait_sys::map::{Fixed, Map};
 use strait_sys::time::{self, Deadline};
 use strait_sys::{futex, membarrier};
 
+use crate::channel::door::Knocker;
 use crate::channel::hello::Shape;
-use crate::channel::layout::{CPU, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell};
+use crate::channel::layout::{
+    CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell,
+};
 use crate::channel::memory::Files;
 use crate::channel::park::Park;
 use crate::channel::watch;
@@ -59,6 +62,8 @@ pub(crate) struct Link {
     /// Threads of this process that sleep, or are about to.
     sleepers: AtomicU32,
     pub(crate) key: std::sync::OnceLock<watch::Key>,
+    /// Where a server of many is told of the peer's end.
+    pub(crate) door: std::sync::OnceLock<Knocker>,
 }
 
 /// What a link is made of.
@@ -91,6 +96,7 @@ impl Link {
             broken: AtomicBool::new(false),
             sleepers: AtomicU32::new(0),
             key: std::sync::OnceLock::new(),
+            door: std::sync::OnceLock::new(),
         });
         let key = watch::watch(&link)?;
         let _ = link.key.set(key);
@@ -119,13 +125,40 @@ impl Link {
         self.sleepers.load(Ordering::SeqCst) == 0
     }
 
-    fn wake_own(&self) {
+    /// Wakes the threads of this side that sleep, so that they look again.
+    pub(crate) fn wake_own(&self) {
+        self.wake(self.accepting);
+    }
+
+    fn wake(&self, accepting: bool) {
         for sender in [false, true] {
-            if let Some(bell) = self.bells.word::<u32>(bell(self.accepting, sender)) {
+            if let Some(bell) = self.bells.word::<u32>(bell(accepting, sender)) {
                 bell.fetch_add(1, Ordering::SeqCst);
                 let _ = futex::wake(bell, u32::MAX);
             }
         }
+        if let Some(door) = self.door.get() {
+            door.knock();
+        }
+    }
+
+    /// This side ends the session.
+    pub(crate) fn leave(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.wake_own();
+    }
+
+    /// Ends the session for both sides: what is under way is void, and whoever waits is woken.
+    pub(crate) fn cut(&self) {
+        self.say(CLOSED | DEAF | CUT);
+        self.wake(true);
+        self.wake(false);
+    }
+
+    /// Whether this side has set the bit in its state.
+    pub(crate) fn says(&self, bit: u32) -> bool {
+        let state = self.own.word::<u32>(STATE);
+        state.is_some_and(|state| state.load(Ordering::SeqCst) & bit != 0)
     }
 
     /// The peer broke the protocol: the session ends here.
@@ -199,11 +232,11 @@ impl Drop for Sleeper<'_> {
 #[derive(Clone, Debug)]
 pub(crate) enum Ringer {
     Bell(Fixed<u32>),
-    Door(crate::channel::door::Knocker),
+    Door(Knocker),
 }
 
 impl Ringer {
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         match self {
             Self::Bell(bell) => {
                 let bell = bell.word();
@@ -232,12 +265,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The sender's place, or the receiver's. `door`: where to ring the peer's receiver instead.
-    pub(crate) fn new(
-        link: &Arc<Link>,
-        sender: bool,
-        door: Option<crate::channel::door::Knocker>,
-    ) -> Option<Self> {
+    /// The sender's place, or the receiver's. `door`: where to ring the peer instead.
+    pub(crate) fn new(link: &Arc<Link>, sender: bool, door: Option<Knocker>) -> Option<Self> {
         let (own, peer) = if sender {
             (SENDER, RECEIVER)
         } else {
@@ -245,8 +274,8 @@ impl Place {
         };
         let bells = &link.bells;
         let ringer = match door {
-            Some(knocker) if sender => Ringer::Door(knocker),
-            _ => Ringer::Bell(bells.fixed(bell(!link.accepting, !sender))?),
+            Some(knocker) => Ringer::Door(knocker),
+            None => Ringer::Bell(bells.fixed(bell(!link.accepting, !sender))?),
         };
         Some(Self {
             own_sleeps: link.own.fixed(own + SLEEPS)?,
@@ -261,6 +290,11 @@ impl Place {
             ringer,
             link: link.clone(),
         })
+    }
+
+    /// How the peer's other end of this place is woken.
+    pub(crate) fn ringer(&self) -> Ringer {
+        self.ringer.clone()
     }
 
     /// This side's bell, for a wait over several things.
@@ -300,12 +334,8 @@ impl Park for Place {
         self.own_lean.word().store(lean.into(), Ordering::Release);
     }
 
-    fn say_sleeps(&self, sleeps: u32) {
-        self.own_sleeps.word().store(sleeps, Ordering::SeqCst);
-    }
-
-    fn sleeps(&self) -> u32 {
-        self.own_sleeps.word().load(Ordering::Relaxed)
+    fn count_sleep(&self) {
+        self.own_sleeps.word().fetch_add(1, Ordering::SeqCst);
     }
 
     fn peer_is_lean(&self) -> bool {

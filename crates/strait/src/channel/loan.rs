@@ -16,14 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use strait_sys::cell::{ReadOnly, Scalar, Word};
+use strait_sys::kill;
 use strait_sys::map::Fixed;
-use strait_sys::{futex, kill};
 
 use crate::channel::hello::Shape;
-use crate::channel::layout::{
-    BLOCK_WANTED, BLOCKS_MAX, DEAF, Header, LENT, RETURNS, RING, SENDER, bell,
-};
-use crate::channel::link::Link;
+use crate::channel::layout::{BLOCK_WANTED, BLOCKS_MAX, DEAF, Header, LENT, RETURNS, RING, SENDER};
+use crate::channel::link::{Link, Place, Ringer};
 use crate::channel::park::Waited;
 use crate::channel::ring::Lie;
 use crate::channel::sender::{Patience, Sender};
@@ -127,7 +125,7 @@ impl Lender {
         Some(Loan {
             lender: self.clone(),
             block,
-            at: place(&self.link.own_shape, block),
+            at: offset_of(&self.link.own_shape, block),
             len,
         })
     }
@@ -180,7 +178,7 @@ impl Lender {
 }
 
 /// Where a block lies in its side's memory.
-fn place(shape: &Shape, block: u32) -> usize {
+fn offset_of(shape: &Shape, block: u32) -> usize {
     let at = shape.capacity + u64::from(block) * shape.block_len;
     RING + usize::try_from(at).unwrap_or(usize::MAX - RING)
 }
@@ -268,17 +266,20 @@ fn fits(len: usize, offset: usize, bytes: usize) -> bool {
 #[derive(Debug)]
 pub struct Lent {
     link: Arc<Link>,
+    ringer: Ringer,
     note: Note,
     at: usize,
     len: usize,
 }
 
 impl Lent {
-    pub(crate) fn new(link: &Arc<Link>, note: Note) -> Self {
+    pub(crate) fn new(place: &Place, note: Note) -> Self {
+        let link = &place.link;
         Self {
+            ringer: place.ringer(),
             link: link.clone(),
             note,
-            at: place(&link.their_shape, note.block),
+            at: offset_of(&link.their_shape, note.block),
             // Checked to be within the block.
             len: usize::try_from(note.len).unwrap_or(usize::MAX),
         }
@@ -348,10 +349,7 @@ impl Drop for Lent {
         if wanted.is_none_or(|wanted| wanted.load(Ordering::Relaxed) == 0) {
             return;
         }
-        if let Some(bell) = link.bells.word::<u32>(bell(!link.accepting, true)) {
-            bell.fetch_add(1, Ordering::SeqCst);
-            let _ = futex::wake(bell, u32::MAX);
-        }
+        self.ringer.ring();
     }
 }
 

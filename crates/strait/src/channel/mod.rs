@@ -48,11 +48,13 @@
 //! two rings and three pages.
 
 mod attach;
-mod connect;
+pub(crate) mod connect;
 mod door;
+pub(crate) mod flow;
 mod hello;
-mod layout;
-mod link;
+pub(crate) mod hub;
+pub(crate) mod layout;
+pub(crate) mod link;
 mod listener;
 mod loan;
 mod mailbox;
@@ -60,9 +62,12 @@ mod memory;
 mod park;
 mod receiver;
 mod ring;
-mod sender;
+pub(crate) mod sender;
 mod wait;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use self::connect::{establish_accepting, establish_connecting};
 #[doc(hidden)]
@@ -158,6 +163,15 @@ impl Options {
         self
     }
 
+    /// Whether they are within their limits.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.shape().map(drop)
+    }
+
+    pub(crate) const fn spin_policy(&self) -> Spin {
+        self.spin
+    }
+
     fn shape(&self) -> Result<Shape> {
         let invalid =
             |why: String| Err(Error::new(ErrorKind::InvalidInput, "make channel", "").because(why));
@@ -198,16 +212,21 @@ impl Channel {
     /// [`ErrorKind::InvalidInput`] for options out of range; [`ErrorKind::Exhausted`] without
     /// descriptors or memory.
     pub fn pair(options: &Options) -> Result<(Self, Self)> {
-        let (near, far) = socketpair(
+        Self::pair_of(options, options, PLAIN)
+    }
+
+    /// [`pair`](Self::pair), with options for each side.
+    pub(crate) fn pair_of(near: &Options, far: &Options, role: u32) -> Result<(Self, Self)> {
+        let (near_socket, far_socket) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
             SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             None,
         )
         .map_err(|errno| Error::kernel(errno, "make channel", ""))?;
-        let greeting = connect::greet(&near, options, PLAIN, &[])?;
-        let (far, _) = establish_accepting(far, options, PLAIN, |_| Ok(Vec::new()))?;
-        let (near, _) = establish_connecting(near, options, greeting, None)?;
+        let greeting = connect::greet(&near_socket, near, role, &[])?;
+        let (far, _) = establish_accepting(far_socket, far, role, |_| Ok(Vec::new()))?;
+        let (near, _) = establish_connecting(near_socket, near, greeting, None)?;
         Ok((near, far))
     }
 

@@ -9,11 +9,13 @@ use strait_sys::kill;
 use strait_sys::map::Fixed;
 use strait_sys::window::Window;
 
+use crate::channel::Options;
 use crate::channel::attach::Enclosed;
+use crate::channel::door::Knocker;
 use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, POSITION, RING, TAIL, UNIT};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::loan::{Lent, Message, NOTE_LEN, Note};
-use crate::channel::park::{Spin, Waited, Waiter};
+use crate::channel::park::{Waited, Waiter};
 use crate::channel::ring::{Lie, ReadLane, Reader};
 use crate::channel::sender::Patience;
 use crate::channel::wait::Arrivals;
@@ -25,7 +27,7 @@ use crate::object::wait::source::Source;
 pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
-    head: Fixed<u64, ReadOnly>,
+    pub(super) head: Fixed<u64, ReadOnly>,
     tail: Fixed<u64>,
     position: Fixed<u64>,
 }
@@ -87,11 +89,11 @@ pub struct Part {
 /// The receiving end of a channel.
 #[derive(Debug)]
 pub struct Receiver {
-    input: Reader<In>,
+    pub(super) input: Reader<In>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// Bytes of the first record that were read already.
-    offset: u64,
+    pub(super) offset: u64,
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
@@ -106,18 +108,18 @@ pub struct Receiver {
 const RECV: &str = "receive";
 
 impl Receiver {
-    pub(crate) fn new(link: &Arc<Link>, spin: Spin, message_max: usize) -> Option<Self> {
+    pub(crate) fn new(link: &Arc<Link>, options: &Options, door: Option<Knocker>) -> Option<Self> {
         let input = In::new(link)?;
         let tail = input.position.word().load(Ordering::SeqCst);
         Some(Self {
             input: Reader::at(input, tail),
-            waiter: Waiter::new(Place::new(link, false, None)?, spin),
+            waiter: Waiter::new(Place::new(link, false, door)?, options.spin),
             arrivals: Arc::new(Arrivals::new(link)?),
             link: link.clone(),
             offset: 0,
             stash: Vec::new(),
             total: None,
-            message_max,
+            message_max: options.message_max,
             enclosed: Enclosed::default(),
         })
     }
@@ -270,7 +272,7 @@ impl Receiver {
                 Found::TimedOut => return Ok(Taken::TimedOut),
             };
             if header.has(Header::LOAN) && self.total.is_none() {
-                let lent = Lent::new(&self.link, self.note(header)?);
+                let lent = Lent::new(&self.waiter.park, self.note(header)?);
                 self.accept(header)?;
                 return Ok(Taken::Message(Message::Lent(lent)));
             }
@@ -316,13 +318,10 @@ impl Receiver {
         if matches!(patience, Patience::Look) && !self.is_ready() {
             return Ok(Found::TimedOut);
         }
-        let (head, seen) = (self.input.lane.head.clone(), self.input.position());
         let link = &self.link;
-        let waited = self.waiter.wait(
-            || head.word().load(Ordering::Acquire) != seen,
-            || link.is_over(CLOSED),
-            patience.deadline(),
-        );
+        let is_over = || link.is_over(CLOSED);
+        let until = patience.deadline();
+        let waited = self.input.await_record(&mut self.waiter, is_over, until);
         match waited {
             Waited::TimedOut => Ok(Found::TimedOut),
             Waited::Ready => match self.input.next() {
@@ -421,7 +420,7 @@ impl Receiver {
             let Some(bytes) = buffer.get_mut(..len) else {
                 return Err(self.too_long(note.len, buffer.len()));
             };
-            let lent = Lent::new(&self.link, note);
+            let lent = Lent::new(&self.waiter.park, note);
             self.accept(header)?;
             lent.read(0, bytes)?;
             *done = len;
@@ -514,6 +513,116 @@ impl Receiver {
                 // A torn one made way for one that is longer.
                 Err(error) if error.kind() == ErrorKind::TooLong => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// For a server of many: receives a message into `buffer`, which grows to its length, if one is
+    /// there. Never waits. What of a message of several records has come so far stays where it is.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv); the session is broken off for a message beyond the limit.
+    #[inline]
+    pub(crate) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Taken> {
+        match self.input.next() {
+            Ok(Some(header)) if header.0 <= 0xffff_ffff && self.total.is_none() => {
+                let len = header.len() as usize;
+                if buffer.len() < len {
+                    self.grow(buffer, header.len())?;
+                }
+                self.input.copy(0, &mut buffer[..len]);
+                self.consume(header);
+                Ok(Taken::Message(len))
+            }
+            Ok(Some(header)) => self.gather(header, buffer),
+            Ok(None) => self.found_nothing(),
+            Err(lie) => Err(self.lied(lie)),
+        }
+    }
+
+    /// [`poll`](Self::poll) that waits.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(crate) fn recv_growing(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Taken> {
+        loop {
+            match self.poll(buffer)? {
+                Taken::TimedOut => {}
+                taken => return Ok(taken),
+            }
+            match self.await_record(patience)? {
+                Found::Record(_) => {}
+                Found::End => return Ok(Taken::End),
+                Found::TimedOut => return Ok(Taken::TimedOut),
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
+        if len > self.message_max as u64 {
+            return Err(self.lied(Lie("its message is longer than was agreed on")));
+        }
+        buffer.resize((len as usize).next_power_of_two(), 0);
+        Ok(())
+    }
+
+    fn found_nothing(&mut self) -> Result<Taken> {
+        if self.input.release() {
+            self.waiter.published();
+        }
+        if !self.is_ready() || self.input.lane.head() != self.input.position() {
+            return Ok(Taken::TimedOut);
+        }
+        match self.await_record(Patience::Look)? {
+            Found::End => Ok(Taken::End),
+            _ => Ok(Taken::TimedOut),
+        }
+    }
+
+    /// Collects the records of a message in the stash, as far as they have come.
+    #[cold]
+    #[inline(never)]
+    fn gather(&mut self, mut header: Header, buffer: &mut Vec<u8>) -> Result<Taken> {
+        let mut stash = std::mem::take(&mut self.stash);
+        let mut done = stash.len();
+        loop {
+            if header.has(Header::TOTAL) && self.total.is_none() {
+                // Its length is checked before it is believed; room is made as bytes come.
+                if header.len() != UNIT || !header.has(Header::MORE) {
+                    return Err(self.lied(Lie("a message begins that has no length")));
+                }
+                let total = self.next_len()?.unwrap_or(0);
+                if total > self.message_max as u64 {
+                    return Err(self.lied(Lie("its message is longer than was agreed on")));
+                }
+                self.total = Some(total);
+                self.consume(header);
+            } else {
+                let len = header.len().min(self.message_max as u64);
+                stash.resize(done + len as usize, 0);
+                match self.piece(header, &mut stash, &mut done)? {
+                    Piece::Whole => {
+                        self.forget();
+                        stash.truncate(done);
+                        *buffer = stash;
+                        return Ok(Taken::Message(done));
+                    }
+                    Piece::More => stash.truncate(done),
+                }
+            }
+            match self.input.next() {
+                Ok(Some(next)) => header = next,
+                Ok(None) => {
+                    self.stash = stash;
+                    return self.found_nothing();
+                }
+                Err(lie) => return Err(self.lied(lie)),
             }
         }
     }

@@ -5,7 +5,11 @@
 //! looks at the other's word only when what it saw last does not suffice, checks what it finds, and
 //! then uses its copy: a peer that lies is found out or fools nobody but itself.
 
+use strait_sys::time::Deadline;
+
 use crate::channel::layout::{Header, UNIT, span};
+use crate::channel::park::{Park, Waited, Waiter};
+use crate::object::flaw;
 
 /// The peer's words contradict the protocol.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -38,10 +42,10 @@ pub(crate) trait ReadLane {
 pub(crate) struct Writer<L> {
     pub(crate) lane: L,
     /// Where the next record goes.
-    head: u64,
-    published: u64,
+    pub(super) head: u64,
+    pub(super) published: u64,
     /// The reader's tail as last seen.
-    tail: u64,
+    pub(super) tail: u64,
 }
 
 impl<L: WriteLane> Writer<L> {
@@ -92,6 +96,30 @@ impl<L: WriteLane> Writer<L> {
         Ok(())
     }
 
+    /// Waits until a record of that span fits, or `is_over`. What is pushed must be published.
+    pub(crate) fn await_room(
+        &mut self,
+        span: u64,
+        waiter: &mut Waiter<impl Park>,
+        is_over: impl Fn() -> bool,
+        until: Option<Deadline>,
+    ) -> Result<Waited, Lie> {
+        while !self.has_room(span)? {
+            // The tail that did not suffice: one that is read now may suffice, and be the last.
+            let lane = &self.lane;
+            let seen = if flaw("room: the tail of another look") {
+                lane.tail()
+            } else {
+                self.tail
+            };
+            match waiter.wait(|| lane.tail() != seen, &is_over, until) {
+                Waited::Ready => {}
+                ended => return Ok(ended),
+            }
+        }
+        Ok(Waited::Ready)
+    }
+
     /// Adds a record for which there is room; it is not published yet.
     #[inline]
     pub(crate) fn push(&mut self, header: Header, parts: [&[u8]; 2]) {
@@ -127,10 +155,10 @@ impl<L: WriteLane> Writer<L> {
 pub(crate) struct Reader<L> {
     pub(crate) lane: L,
     /// Where the next record lies.
-    tail: u64,
-    released: u64,
+    pub(super) tail: u64,
+    pub(super) released: u64,
     /// The writer's head as last seen.
-    head: u64,
+    pub(super) head: u64,
 }
 
 impl<L: ReadLane> Reader<L> {
@@ -174,17 +202,45 @@ impl<L: ReadLane> Reader<L> {
                 return Ok(None);
             }
         }
-        let header = Header(self.lane.get(self.tail));
-        if !header.is_known() || header.span() > self.head.wrapping_sub(self.tail) {
+        self.header_at(self.tail)
+    }
+
+    /// The header of the record at `at`, between the next one and all that was published as of the
+    /// last look.
+    #[inline]
+    pub(crate) fn header_at(&self, at: u64) -> Result<Option<Header>, Lie> {
+        if at == self.head {
+            return Ok(None);
+        }
+        let header = Header(self.lane.get(at));
+        if !header.is_known() || header.span() > self.head.wrapping_sub(at) {
             return Err(Lie("a record is longer than what it has published"));
         }
         Ok(Some(header))
     }
 
+    /// Waits for a record after [`Reader::next`] found none, or `is_over`. What was consumed must be
+    /// released.
+    #[inline]
+    pub(crate) fn await_record(
+        &self,
+        waiter: &mut Waiter<impl Park>,
+        is_over: impl Fn() -> bool,
+        until: Option<Deadline>,
+    ) -> Waited {
+        waiter.wait(|| self.lane.head() != self.tail, is_over, until)
+    }
+
     /// Copies bytes of the record that [`Reader::next`] has found, from `offset` in it.
     #[inline]
     pub(crate) fn copy(&self, offset: u64, bytes: &mut [u8]) {
-        let at = self.tail.wrapping_add(UNIT + offset);
+        self.copy_at(self.tail, offset, bytes);
+    }
+
+    /// Copies bytes of the record at `at`, from `offset` in it.
+    #[inline]
+    pub(crate) fn copy_at(&self, at: u64, offset: u64, bytes: &mut [u8]) {
+        let at = at.wrapping_add(UNIT + offset);
         let odd = (at % UNIT) as usize;
         if odd == 0 {
             return self.lane.read(at, bytes);

@@ -14,7 +14,7 @@ use crate::channel::door::Knocker;
 use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::loan::Lender;
-use crate::channel::park::{Spin, Waited, Waiter};
+use crate::channel::park::{Spin, Waited, Waiter, arm};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
 use crate::channel::wait::Room;
 use crate::error::{ErrorKind, Result};
@@ -27,7 +27,7 @@ pub(crate) struct Out {
     ring: Window,
     capacity: u64,
     head: Fixed<u64>,
-    tail: Fixed<u64, ReadOnly>,
+    pub(super) tail: Fixed<u64, ReadOnly>,
 }
 
 impl Out {
@@ -89,6 +89,15 @@ impl Patience {
         }
     }
 
+    /// Whether no time is left.
+    pub(crate) fn is_over(self) -> bool {
+        match self {
+            Self::Look => true,
+            Self::Until(deadline) => deadline.passed(),
+            Self::Forever => false,
+        }
+    }
+
     pub(crate) fn deadline(self) -> Option<Deadline> {
         match self {
             Self::Look => Some(Deadline::now()),
@@ -113,7 +122,7 @@ pub struct Sender {
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 const SEND: &str = "send";
@@ -228,25 +237,18 @@ impl Sender {
     pub(crate) fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
         // What is there to be read makes room.
         self.flush();
-        loop {
-            if self.out.has_room(span).map_err(|lie| self.lied(lie))? {
-                return Ok(true);
-            }
-            if matches!(patience, Patience::Look) {
-                return Ok(false);
-            }
-            let (tail, seen) = (self.out.lane.tail.clone(), self.out.lane.tail());
-            let link = &self.link;
-            let waited = self.waiter.wait(
-                || tail.word().load(Ordering::Acquire) != seen,
-                || link.is_over(DEAF),
-                patience.deadline(),
-            );
-            match waited {
-                Waited::Ready => {}
-                Waited::TimedOut => return Ok(false),
-                Waited::Over => return Err(self.gone(SEND)),
-            }
+        if matches!(patience, Patience::Look) {
+            let has_room = self.out.has_room(span);
+            return has_room.map_err(|lie| self.lied(lie));
+        }
+        let link = &self.link;
+        let is_over = || link.is_over(DEAF);
+        let until = patience.deadline();
+        match self.out.await_room(span, &mut self.waiter, is_over, until) {
+            Ok(Waited::Ready) => Ok(true),
+            Ok(Waited::TimedOut) => Ok(false),
+            Ok(Waited::Over) => Err(self.gone(SEND)),
+            Err(lie) => Err(self.lied(lie)),
         }
     }
 
@@ -317,6 +319,67 @@ impl Sender {
                 return Ok(true);
             }
         }
+    }
+
+    /// For a server of many: sends as much of a message as there is room for, never waits. `done` is
+    /// `None` before its beginning is out, and then how many bytes are. True: all of it is out.
+    ///
+    /// False also announces a sleeper: the reader rings when it has made room.
+    pub(crate) fn send_some(&mut self, message: &[u8], done: &mut Option<usize>) -> Result<bool> {
+        let largest = self.piece_max();
+        loop {
+            let (header, bytes) = match *done {
+                None if message.len() <= largest => (Header::new(message.len() as u32, 0), message),
+                None => (
+                    Header::new(UNIT as u32, Header::TOTAL | Header::MORE),
+                    &[][..],
+                ),
+                Some(at) => {
+                    let rest = message.get(at..).unwrap_or_default();
+                    let len = rest.len().min(largest);
+                    let more = if len < rest.len() { Header::MORE } else { 0 };
+                    (Header::new(len as u32, more), &rest[..len])
+                }
+            };
+            if self.link.is_over(DEAF) {
+                return Err(self.gone(SEND));
+            }
+            if !self.has_room_or_arms(header.span())? {
+                return Ok(false);
+            }
+            if header.has(Header::TOTAL) {
+                let total = (message.len() as u64).to_ne_bytes();
+                self.out.push(header, [&total, &[]]);
+                *done = Some(0);
+                continue;
+            }
+            self.out.push(header, [&[], bytes]);
+            kill::point("channel.some");
+            self.flush();
+            *done = Some(done.unwrap_or(0) + bytes.len());
+            if !header.has(Header::MORE) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Bytes of the longest message that goes in one piece.
+    pub(crate) fn piece_max(&self) -> usize {
+        usize::try_from(piece(self.out.lane.capacity())).unwrap_or(usize::MAX)
+    }
+
+    fn has_room_or_arms(&mut self, span: u64) -> Result<bool> {
+        if self.out.has_room(span).map_err(|lie| self.lied(lie))? {
+            return Ok(true);
+        }
+        self.flush();
+        arm(&self.waiter.park);
+        self.out.has_room(span).map_err(|lie| self.lied(lie))
+    }
+
+    /// What else this end knows of the session.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
     }
 
     #[cold]

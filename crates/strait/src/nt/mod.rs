@@ -113,6 +113,10 @@ macro_rules! handle_methods {
                 crate::object::transfer::Parcel::of_handle(self.handle(), verb)
             }
 
+            fn raw(&self) -> Option<crate::object::transfer::RawRef<'_>> {
+                Some(crate::object::transfer::RawRef(self.handle()))
+            }
+
             fn unpack(
                 parcel: crate::object::transfer::Parcel,
                 spaces: &[crate::Namespace],
@@ -138,7 +142,9 @@ macro_rules! waiting_handle {
 
 pub mod event;
 pub mod event_pair;
+pub mod lpc;
 pub mod mutant;
+pub mod pipe;
 pub mod section;
 pub mod semaphore;
 pub mod status;

@@ -33,10 +33,21 @@ pub struct Parcel {
     pub(crate) space: Option<PathBuf>,
 }
 
+/// A borrowed handle to an object.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RawRef<'a>(pub(crate) &'a Handle);
+
 /// A value that can go to another process: a handle, or the end of a channel. Implemented here only.
 pub trait Transferable: Sized {
     #[doc(hidden)]
     fn pack(&self, verb: &'static str) -> Result<Parcel>;
+
+    /// The handle, where it is one to an object.
+    #[doc(hidden)]
+    fn raw(&self) -> Option<RawRef<'_>> {
+        None
+    }
 
     #[doc(hidden)]
     fn unpack(parcel: Parcel, spaces: &[Namespace]) -> Result<Self>;

@@ -25,6 +25,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
+    nt::pipe::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,

@@ -1,5 +1,6 @@
 //! The verbs of events, event pairs, semaphores, mutants and timers.
 
+mod port;
 mod section;
 
 use serde_json::json;

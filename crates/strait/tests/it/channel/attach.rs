@@ -47,7 +47,11 @@ fn handles_come_with_their_message_and_in_order() {
     let space = Namespace::temporary().unwrap();
     let mut met = meet("channel.taker", 4096, &[space.path().to_str().unwrap()]);
     let named = space.event("named").create().unwrap();
-    let unnamed = Event::options().shared().namespace(&space).create().unwrap();
+    let unnamed = Event::options()
+        .shared()
+        .namespace(&space)
+        .create()
+        .unwrap();
     let semaphore = space.semaphore("s", 0, 9).create().unwrap();
     let mut reply = vec![0; 70_000];
     for round in 0..40 {

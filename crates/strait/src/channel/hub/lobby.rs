@@ -1,0 +1,165 @@
+//! Where those who connect wait until they have said what they want.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SocketFlags, accept_with};
+use strait_sys::Errno;
+use strait_sys::time::Deadline;
+
+use crate::channel::connect::{Asked, Caller};
+use crate::channel::hub::{ASKED_MAX, CLOSED, FULL, NEWS, Shared, lock};
+
+/// Connections whose greeting has not come. One more, and the oldest is hung up on: greetings come
+/// at once, from those who mean it.
+const CALLERS_MAX: usize = 64;
+/// How long a greeting may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often sessions are looked at that may have been forgotten.
+const LOOK: Duration = Duration::from_secs(1);
+/// The pause after the kernel would not let us accept: out of descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) struct Lobby<T> {
+    shared: Arc<Shared<T>>,
+    listener: OwnedFd,
+    /// The oldest first.
+    callers: Vec<(Caller, Deadline)>,
+    looked: Deadline,
+}
+
+impl<T> Lobby<T> {
+    pub(super) fn new(shared: Arc<Shared<T>>, listener: OwnedFd) -> Result<Self, Errno> {
+        rustix::io::ioctl_fionbio(&listener, true)?;
+        Ok(Self {
+            shared,
+            listener,
+            callers: Vec::new(),
+            looked: Deadline::now(),
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        let mut accepts = true;
+        while self.shared.notes.load(Ordering::SeqCst) & CLOSED == 0 {
+            if self.sleep(accepts).is_err() {
+                return;
+            }
+            accepts = self.accept();
+            self.hear();
+            if self.looked.passed() && self.shared.sessions.load(Ordering::Relaxed) > 1 {
+                self.look();
+            }
+        }
+    }
+
+    fn sleep(&self, accepts: bool) -> Result<(), Errno> {
+        let many = self.shared.sessions.load(Ordering::Relaxed) > 1;
+        let mut until = self.callers.first().map(|(_, until)| *until);
+        let mut at_latest = |moment: Deadline| {
+            until = Some(until.map_or(moment, |until| until.min(moment)));
+        };
+        if many {
+            at_latest(self.looked);
+        }
+        if !accepts {
+            at_latest(Deadline::after(PAUSE));
+        }
+        let left = until.map(|until| {
+            // The rest of a millisecond too: poll would come back before the deadline.
+            let left = until.left() + Duration::from_millis(1);
+            Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            }
+        });
+        let wanted = if accepts {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
+        let mut fds = vec![
+            PollFd::new(&self.shared.stop, PollFlags::IN),
+            PollFd::new(&self.listener, wanted),
+        ];
+        let sockets = self.callers.iter().map(|(caller, _)| caller.socket());
+        fds.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Accepts who has connected. False: there are no descriptors for more.
+    fn accept(&mut self) -> bool {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // As many as are heard at a time: nobody's greeting waits for a flood of others.
+        for _ in 0..CALLERS_MAX {
+            let socket = match accept_with(&self.listener, flags) {
+                Ok(socket) => socket,
+                Err(Errno::AGAIN) => return true,
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return false,
+                Err(_) => continue,
+            };
+            if let Ok(caller) = Caller::new(socket, &self.shared.terms.options) {
+                if self.callers.len() == CALLERS_MAX {
+                    self.callers.remove(0);
+                }
+                self.callers.push((caller, Deadline::after(PATIENCE)));
+            }
+        }
+        true
+    }
+
+    fn hear(&mut self) {
+        let callers = std::mem::take(&mut self.callers);
+        for (caller, until) in callers {
+            match caller.hear(self.shared.terms.role) {
+                Ok(asked) => self.announce(asked),
+                Err(Some(caller)) if !until.passed() => self.callers.push((caller, until)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Has the server decide.
+    fn announce(&self, asked: Asked) {
+        let mut waiting = lock(&self.shared.asked);
+        if waiting.len() >= ASKED_MAX {
+            drop(waiting);
+            let _ = asked.refuse(FULL, b"too many ask for a session at the same time");
+            return;
+        }
+        waiting.push_back(asked);
+        self.shared.notes.fetch_or(NEWS, Ordering::SeqCst);
+        drop(waiting);
+        if let Some(hall) = self.shared.halls().first() {
+            hall.door.ring(1);
+        }
+    }
+
+    /// A client that scribbles on the door may have made the server miss others of its user.
+    fn look(&mut self) {
+        self.looked = Deadline::after(LOOK);
+        for hall in self.shared.halls().iter() {
+            let sessions: Vec<_> = lock(&hall.slots)
+                .sessions
+                .iter()
+                .flatten()
+                .cloned()
+                .collect();
+            let mut forgotten = 0;
+            for session in sessions.iter().filter(|session| session.is_forgotten()) {
+                session.knocker.mark();
+                forgotten += 1;
+            }
+            if forgotten > 0 || hall.door.summary() != 0 {
+                // Without asking whether anybody sleeps: that word lies there too.
+                hall.door.ring(u32::MAX);
+            }
+        }
+    }
+}

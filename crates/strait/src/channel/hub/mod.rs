@@ -1,0 +1,288 @@
+//! The server's side of many sessions: who has something to say is found by two words, however many
+//! are connected, and waited for on one.
+//!
+//! A thread of the hub (`strait-door`) accepts connections and hears their greetings, so that who
+//! connects and stalls delays nobody; what is to be decided about them goes to the server, which
+//! receives it like a message. An [`Attendant`] is one thread's way in: it stays with the session
+//! that it served last while it spins, and turns to whoever else knocks in rotation, one message
+//! each. Nobody is ever waited for: what a client does not read is kept for it, up to a limit.
+
+mod attendant;
+mod lobby;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strait_sys::{eventfd, thread};
+
+pub(crate) use self::attendant::{Attendant, Event};
+pub(crate) use self::session::Session;
+use crate::channel::connect::Asked;
+use crate::channel::door::{BITS, Door};
+use crate::channel::{Options, connect};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Doors of a hub: users among its clients, and so many times [`BITS`] of one user's.
+const DOORS_MAX: usize = 64;
+/// Connections that the server has not decided about yet.
+const ASKED_MAX: usize = 256;
+/// The code of a refusal because there is no room.
+pub(crate) const FULL: u32 = u32::MAX;
+
+/// Set in the notes while somebody asks for a session. The bits above count changes of the doors.
+const NEWS: u32 = 1;
+/// The hub is closed.
+const CLOSED: u32 = 2;
+const CHANGE: u32 = 4;
+
+/// How a hub's sessions are.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) options: Options,
+    /// See [`connect`]: what the sessions are for.
+    pub(crate) role: u32,
+    /// Sessions at a time.
+    pub(crate) sessions_max: usize,
+    /// Bytes that are kept for a client that does not read.
+    pub(crate) backlog_max: usize,
+}
+
+/// Locks what no panic leaves half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A door, and who is behind its bits.
+#[derive(Debug)]
+struct Hall<T> {
+    door: Door,
+    slots: Mutex<Slots<T>>,
+}
+
+#[derive(Debug)]
+struct Slots<T> {
+    sessions: Vec<Option<Arc<Session<T>>>>,
+    free: Vec<u32>,
+}
+
+impl<T> Hall<T> {
+    fn new(uid: u32) -> Result<Arc<Self>> {
+        let door = Door::create(uid).map_err(|errno| Error::kernel(errno, "make doorbell", ""))?;
+        Ok(Arc::new(Self {
+            door,
+            slots: Mutex::new(Slots {
+                sessions: Vec::new(),
+                free: Vec::new(),
+            }),
+        }))
+    }
+
+    fn session(&self, bit: u32) -> Option<Arc<Session<T>>> {
+        lock(&self.slots).sessions.get(bit as usize)?.clone()
+    }
+
+    /// A bit that nobody has.
+    fn reserve(&self) -> Option<u32> {
+        let mut slots = lock(&self.slots);
+        if let Some(bit) = slots.free.pop() {
+            return Some(bit);
+        }
+        let bit = u32::try_from(slots.sessions.len())
+            .ok()
+            .filter(|bit| *bit < BITS)?;
+        slots.sessions.push(None);
+        Some(bit)
+    }
+
+    fn settle(&self, bit: u32, session: Option<Arc<Session<T>>>) {
+        let mut slots = lock(&self.slots);
+        let is_free = session.is_none();
+        let before = std::mem::replace(&mut slots.sessions[bit as usize], session);
+        if is_free {
+            slots.free.push(bit);
+        }
+        drop(slots);
+        // Not under the lock: the last holder ends the session.
+        drop(before);
+    }
+}
+
+type Halls<T> = Arc<Vec<Arc<Hall<T>>>>;
+
+#[derive(Debug)]
+struct Shared<T> {
+    terms: Terms,
+    halls: Mutex<Halls<T>>,
+    /// [`NEWS`], [`CLOSED`], and how often the doors have changed.
+    notes: AtomicU32,
+    asked: Mutex<VecDeque<Asked>>,
+    attendants: AtomicUsize,
+    sessions: AtomicUsize,
+    /// Readable when the lobby is to end.
+    stop: OwnedFd,
+}
+
+impl<T> Shared<T> {
+    fn halls(&self) -> Halls<T> {
+        lock(&self.halls).clone()
+    }
+
+    /// Everybody who sleeps looks again.
+    fn ring_all(&self) {
+        for hall in self.halls().iter() {
+            hall.door.ring(u32::MAX);
+        }
+    }
+
+    fn changed(&self) {
+        self.notes.fetch_add(CHANGE, Ordering::SeqCst);
+        self.ring_all();
+    }
+
+    /// A place behind a door of that user.
+    fn reserve(&self, uid: u32) -> Result<(Arc<Hall<T>>, u32)> {
+        let full =
+            |why: &str| Err(Error::new(ErrorKind::Exhausted, "accept channel", "").because(why));
+        if self.sessions.fetch_add(1, Ordering::SeqCst) >= self.terms.sessions_max {
+            self.sessions.fetch_sub(1, Ordering::SeqCst);
+            return full("as many sessions are open as there may be");
+        }
+        let found = self.find_place(uid);
+        if !matches!(found, Ok(Some(_))) {
+            self.sessions.fetch_sub(1, Ordering::SeqCst);
+        }
+        match found? {
+            Some(place) => Ok(place),
+            None => full("too many users have sessions"),
+        }
+    }
+
+    fn find_place(&self, uid: u32) -> Result<Option<(Arc<Hall<T>>, u32)>> {
+        let mut halls = lock(&self.halls);
+        for hall in halls.iter().filter(|hall| hall.door.uid == uid) {
+            if let Some(bit) = hall.reserve() {
+                return Ok(Some((hall.clone(), bit)));
+            }
+        }
+        if halls.len() == DOORS_MAX {
+            return Ok(None);
+        }
+        let hall = Hall::new(uid)?;
+        let bit = hall.reserve();
+        let mut more = halls.to_vec();
+        more.push(hall.clone());
+        *halls = Arc::new(more);
+        drop(halls);
+        self.changed();
+        Ok(bit.map(|bit| (hall, bit)))
+    }
+
+    fn leave(&self, hall: &Hall<T>, bit: u32) {
+        hall.settle(bit, None);
+        self.sessions.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A server's sessions.
+#[derive(Debug)]
+pub(crate) struct Hub<T: Send + Sync + 'static> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T: Send + Sync + 'static> Hub<T> {
+    /// Serves whoever connects to `listener`, a listening socket of packets.
+    pub(crate) fn open(listener: OwnedFd, terms: Terms) -> Result<Self> {
+        let fail = |errno| Error::kernel(errno, "open hub", "");
+        // The one door that is always there: of this process's own user.
+        let hall = Hall::new(rustix::process::geteuid().as_raw())?;
+        let shared = Arc::new(Shared {
+            terms,
+            halls: Mutex::new(Arc::new(vec![hall])),
+            notes: AtomicU32::new(0),
+            asked: Mutex::new(VecDeque::new()),
+            attendants: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
+            stop: eventfd::create(0).map_err(fail)?,
+        });
+        let lobby = lobby::Lobby::new(shared.clone(), listener).map_err(fail)?;
+        thread::spawn_quiet("strait-door", move || lobby.run()).map_err(fail)?;
+        Ok(Self { shared })
+    }
+
+    /// A thread's way in. The threads that receive share the work.
+    pub(crate) fn attendant(&self) -> Attendant<T> {
+        Attendant::new(self.shared.clone())
+    }
+
+    /// Sessions that are open.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.sessions.load(Ordering::Relaxed)
+    }
+
+    /// No more connections, and nothing more is received: attendants are told.
+    pub(crate) fn close(&self) {
+        self.shared.notes.fetch_or(CLOSED, Ordering::SeqCst);
+        let _ = eventfd::add(self.shared.stop.as_fd(), 1);
+        self.shared.ring_all();
+    }
+
+    /// Begins the session that somebody asked for. `make` is given what the session is made of.
+    pub(crate) fn welcome(
+        &self,
+        asked: Asked,
+        payload: (connect::Payload, Option<BorrowedFd<'_>>),
+        user: T,
+    ) -> Result<Arc<Session<T>>> {
+        welcome(&self.shared, asked, payload, user)
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Hub<T> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn welcome<T: Send + Sync>(
+    shared: &Shared<T>,
+    asked: Asked,
+    payload: (connect::Payload, Option<BorrowedFd<'_>>),
+    user: T,
+) -> Result<Arc<Session<T>>> {
+    let (hall, bit) = match shared.reserve(asked.peer.uid) {
+        Ok(place) => place,
+        Err(error) => {
+            let _ = asked.refuse(FULL, b"it has no room for more clients");
+            return Err(error);
+        }
+    };
+    let begun = hall.door.knocker(bit).ok_or_else(|| {
+        Error::new(ErrorKind::Exhausted, "accept channel", "").because("no such bit")
+    });
+    let session = begun.and_then(|knocker| {
+        let channel = asked.welcome(&shared.terms.options, payload, Some((&hall.door, bit)))?;
+        Ok(Session::new(
+            channel,
+            knocker,
+            shared.terms.backlog_max,
+            user,
+        ))
+    });
+    match session {
+        Ok(session) => {
+            hall.settle(bit, Some(session.clone()));
+            // It may have sent, or gone, before anybody could be told.
+            session.knock();
+            Ok(session)
+        }
+        Err(error) => {
+            shared.leave(&hall, bit);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One session among many.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::net::Shutdown;
+use strait_sys::cell::ReadOnly;
+use strait_sys::map::Fixed;
+
+use crate::channel::door::Knocker;
+use crate::channel::hub::lock;
+use crate::channel::layout::CPU;
+use crate::channel::link::{Link, Peer};
+use crate::channel::sender::Patience;
+use crate::channel::{Channel, Receiver, Sender};
+use crate::error::{ErrorKind, Result};
+use crate::object::wait::source::{Armed, Source};
+
+/// A session of a hub, and what its user keeps with it.
+#[derive(Debug)]
+pub(crate) struct Session<T> {
+    pub(crate) user: T,
+    link: Arc<Link>,
+    arrivals: Arc<dyn Source>,
+    pub(crate) knocker: Knocker,
+    pub(crate) peer_cpu: Option<Fixed<u32, ReadOnly>>,
+    seat: Mutex<Seat>,
+    outbox: Mutex<Outbox>,
+    /// The client has to make room before anything is received from it.
+    is_blocked: AtomicBool,
+    /// Where it sits, for its end.
+    pub(crate) place: OnceLock<(usize, u32)>,
+}
+
+/// The receiving end, while no attendant has it.
+#[derive(Debug)]
+struct Seat {
+    receiver: Option<Box<Receiver>>,
+    /// Somebody came for it while it was away.
+    again: bool,
+}
+
+/// The sending end, and what the client has not made room for yet.
+#[derive(Debug)]
+struct Outbox {
+    sender: Sender,
+    waiting: VecDeque<Vec<u8>>,
+    /// Of the first of them: see [`Sender::send_some`].
+    done: Option<usize>,
+    len: usize,
+    len_max: usize,
+}
+
+impl<T> Session<T> {
+    pub(crate) fn new(channel: Channel, knocker: Knocker, len_max: usize, user: T) -> Arc<Self> {
+        let (sender, receiver) = channel.split();
+        let link = sender.link().clone();
+        let _ = link.door.set(knocker.clone());
+        Arc::new(Self {
+            user,
+            arrivals: receiver.arrivals.clone(),
+            knocker,
+            peer_cpu: link.theirs.fixed_look(CPU),
+            link,
+            seat: Mutex::new(Seat {
+                receiver: Some(Box::new(receiver)),
+                again: false,
+            }),
+            outbox: Mutex::new(Outbox {
+                sender,
+                waiting: VecDeque::new(),
+                done: None,
+                len: 0,
+                len_max,
+            }),
+            is_blocked: AtomicBool::new(false),
+            place: OnceLock::new(),
+        })
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.link.peer
+    }
+
+    /// Has an attendant look at it.
+    pub(crate) fn knock(&self) {
+        self.knocker.knock();
+    }
+
+    /// Takes the receiving end. `None`: another thread has it, and will look again.
+    pub(crate) fn claim(&self) -> Option<Box<Receiver>> {
+        let mut seat = lock(&self.seat);
+        let receiver = seat.receiver.take();
+        seat.again = receiver.is_none();
+        receiver
+    }
+
+    /// Gives it back. True: somebody came for it meanwhile.
+    pub(crate) fn yield_up(&self, receiver: Box<Receiver>) -> bool {
+        let mut seat = lock(&self.seat);
+        seat.receiver = Some(receiver);
+        std::mem::take(&mut seat.again)
+    }
+
+    /// Says that nobody looks at it until it knocks. False: there is something to look at.
+    pub(crate) fn arm(&self) -> bool {
+        match self.arrivals.arm() {
+            Armed::Asleep(_) => {
+                // Nobody sleeps on its own bell.
+                self.arrivals.disarm();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.arrivals.is_ready().unwrap_or(true)
+    }
+
+    /// For the look every now and then: whether it has been forgotten.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        let is_idle = self
+            .seat
+            .try_lock()
+            .is_ok_and(|seat| seat.receiver.is_some());
+        is_idle && (self.link.is_gone() || (!self.is_blocked() && self.has_arrivals()))
+    }
+
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Sends a message of two parts, the first of a length that is a multiple of 8. Never waits:
+    /// what there is no room for is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`]; [`ErrorKind::Broken`], also where more is kept for the client than
+    /// may be: the session is then broken off.
+    pub(crate) fn post(&self, parts: [&[u8]; 2]) -> Result<()> {
+        let mut outbox = lock(&self.outbox);
+        let len = parts[0].len() + parts[1].len();
+        if outbox.waiting.is_empty()
+            && len <= outbox.sender.piece_max()
+            && outbox.sender.deliver(parts, Patience::Look, true)?
+        {
+            return Ok(());
+        }
+        self.keep(&mut outbox, parts)
+    }
+
+    #[cold]
+    fn keep(&self, outbox: &mut Outbox, parts: [&[u8]; 2]) -> Result<()> {
+        let message = parts.concat();
+        outbox.len += message.len();
+        if outbox.len > outbox.len_max {
+            return Err(self
+                .link
+                .break_off("send", "it does not read what it is sent"));
+        }
+        outbox.waiting.push_back(message);
+        self.drain_from(outbox)
+    }
+
+    /// Sends what was kept, as far as there is room now.
+    #[cold]
+    pub(crate) fn drain(&self) -> Result<()> {
+        self.drain_from(&mut lock(&self.outbox))
+    }
+
+    fn drain_from(&self, outbox: &mut Outbox) -> Result<()> {
+        while let Some(message) = outbox.waiting.front() {
+            if !outbox.sender.send_some(message, &mut outbox.done)? {
+                self.is_blocked.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            outbox.len -= message.len();
+            outbox.done = None;
+            outbox.waiting.pop_front();
+        }
+        self.is_blocked.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends it from this side: the client is told, and an attendant as well.
+    pub(crate) fn close(&self) {
+        let _ = rustix::net::shutdown(&self.link.socket, Shutdown::Both);
+        self.link.leave();
+    }
+
+    /// The client broke the protocol of whoever uses the session: it ends.
+    #[cold]
+    pub(crate) fn break_off(&self, why: &'static str) {
+        let _ = self.link.break_off("receive", why);
+    }
+
+    /// An error about the session.
+    pub(crate) fn error(&self, kind: ErrorKind, operation: &'static str) -> crate::error::Error {
+        self.link.error(kind, operation)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.link.is_gone()
+    }
+}

@@ -1,0 +1,291 @@
+//! A request, and what a server does with it.
+
+use std::time::Duration;
+
+use crate::channel::Peer;
+use crate::channel::hub::lock;
+use crate::error::Result;
+use crate::nt::lpc::inbox::{Connection, Inbox, Joined};
+use crate::nt::lpc::view::Extent;
+use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Type};
+use crate::nt::lpc::{mismatch, of_port, too_long};
+
+/// A message of a client's: a request, which waits for its reply, or a datagram.
+///
+/// A request that is dropped without a reply leaves its client with STATUS_LPC_REPLY_LOST.
+#[derive(Debug)]
+pub struct Call<'a> {
+    inbox: &'a mut Inbox,
+    len: usize,
+    head: Head,
+    /// A reply may be given.
+    is_open: bool,
+}
+
+const REPLY: &str = "reply";
+
+impl<'a> Call<'a> {
+    pub(super) fn new(inbox: &'a mut Inbox, head: Head, len: usize) -> Self {
+        Self {
+            is_open: head.kind == Type::Request,
+            inbox,
+            len,
+            head,
+        }
+    }
+
+    /// The bytes of the message.
+    #[inline]
+    #[must_use]
+    pub fn request(&self) -> &[u8] {
+        let skip = if self.head.extent { EXTENT_LEN } else { 0 };
+        &self.inbox.attendant.buffer[HEAD_LEN + skip..self.len]
+    }
+
+    /// Which part of the client's [view](Connection::view) the message is about; within it.
+    #[must_use]
+    pub fn extent(&self) -> Option<Extent> {
+        if !self.head.extent {
+            return None;
+        }
+        let bytes = &self.inbox.attendant.buffer[HEAD_LEN..self.len];
+        let (extent, _) = Extent::decode(bytes, self.session().user.view())?;
+        Some(extent)
+    }
+
+    /// The id of the request; 0 for a datagram.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.head.id
+    }
+
+    /// Whether the client waits for a reply, and has none yet.
+    #[must_use]
+    pub fn wants_reply(&self) -> bool {
+        self.is_open
+    }
+
+    fn session(&self) -> &Joined {
+        self.inbox.session()
+    }
+
+    /// The connection that it came through.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.session().clone())
+    }
+
+    /// Who calls, as the kernel said when it connected.
+    #[must_use]
+    pub fn client(&self) -> &Peer {
+        self.session().peer()
+    }
+
+    /// The context of the connection: see [`Connection::context`].
+    #[must_use]
+    pub fn context<C: 'static>(&self) -> Option<&C> {
+        self.session().user.context()
+    }
+
+    /// Replies. Never waits for the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) (STATUS_PORT_DISCONNECTED);
+    /// [`ErrorKind::TooLong`](crate::ErrorKind::TooLong) (STATUS_PORT_MESSAGE_TOO_LONG): it can
+    /// still be replied to; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// (STATUS_REPLY_MESSAGE_MISMATCH) for a datagram, for a second reply, and to a client that is
+    /// known to wait no longer.
+    #[inline]
+    #[doc(alias = "NtReplyPort")]
+    pub fn reply(&mut self, reply: &[u8]) -> Result<()> {
+        if !self.is_open {
+            return Err(mismatch(REPLY, "nobody waits for it"));
+        }
+        send_reply(
+            self.inbox.session(),
+            self.head.id,
+            (None, reply),
+            &mut self.is_open,
+        )
+    }
+
+    /// [`reply`](Self::reply), about a part of the client's view.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply); [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if
+    /// the part is not within the view.
+    pub fn reply_at(&mut self, extent: Extent, reply: &[u8]) -> Result<()> {
+        if !self.is_open {
+            return Err(mismatch(REPLY, "nobody waits for it"));
+        }
+        let extent = extent.within(self.session().user.view())?;
+        send_reply(
+            self.inbox.session(),
+            self.head.id,
+            (Some(extent), reply),
+            &mut self.is_open,
+        )
+    }
+
+    /// Asks the client back while it waits for its reply, for at most `timeout`. `None`: it did not
+    /// answer in time.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply);
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) (STATUS_LPC_REPLY_LOST) if the client has
+    /// nobody to answer: see [`Client::call_with`](crate::nt::lpc::Client::call_with).
+    pub fn callback(&mut self, request: &[u8], timeout: Duration) -> Result<Option<Vec<u8>>> {
+        const CALL: &str = "call back";
+        if !self.is_open {
+            return Err(mismatch(CALL, "nobody waits for a reply"));
+        }
+        let state = &self.session().user;
+        if request.len() > state.message_max {
+            return Err(too_long(CALL, request.len(), state.message_max));
+        }
+        let id = lock(&state.ids).next();
+        let head = Head {
+            callback: true,
+            ..Head::new(Type::Request, id)
+        };
+        let mut first = [0; HEAD_LEN + 8];
+        first[..HEAD_LEN].copy_from_slice(&head.encode());
+        first[HEAD_LEN..HEAD_LEN + 4].copy_from_slice(&self.head.id.to_le_bytes());
+        self.session().post([&first, request]).map_err(of_port)?;
+        self.inbox.await_callback(id, timeout)
+    }
+
+    /// Takes the request out of this thread's hands: the reply is given later, by any thread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// (STATUS_REPLY_MESSAGE_MISMATCH) for what has a reply or wants none.
+    pub fn defer(&mut self) -> Result<Pending> {
+        if !self.is_open {
+            return Err(mismatch("defer reply", "nobody waits for it"));
+        }
+        self.is_open = false;
+        Ok(Pending {
+            session: self.session().clone(),
+            id: self.head.id,
+            is_open: true,
+        })
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            lose(self.inbox.session(), self.head.id);
+        }
+    }
+}
+
+#[inline]
+fn send_reply(
+    session: &Joined,
+    id: u32,
+    (extent, reply): (Option<Extent>, &[u8]),
+    is_open: &mut bool,
+) -> Result<()> {
+    let state = &session.user;
+    if reply.len() > state.message_max {
+        return Err(too_long(REPLY, reply.len(), state.message_max));
+    }
+    *is_open = false;
+    if state.is_cancelled(id) {
+        return Err(mismatch(REPLY, "the client waits no longer"));
+    }
+    let head = Head::new(Type::Reply, id);
+    let posted = match extent {
+        None => session.post([&head.encode(), reply]),
+        Some(extent) => {
+            let head = Head {
+                extent: true,
+                ..head
+            };
+            let mut first = [0; HEAD_LEN + EXTENT_LEN];
+            first[..HEAD_LEN].copy_from_slice(&head.encode());
+            first[HEAD_LEN..].copy_from_slice(&extent.encode());
+            session.post([&first, reply])
+        }
+    };
+    posted.map_err(of_port)
+}
+
+/// Tells the client that there will be no reply.
+#[cold]
+fn lose(session: &Joined, id: u32) {
+    let head = Head::new(Type::LostReply, id).encode();
+    let _ = session.post([&head, &[]]);
+}
+
+/// A request whose reply is given later. Dropped, its client is told that the reply is lost.
+#[derive(Debug)]
+pub struct Pending {
+    session: Joined,
+    id: u32,
+    is_open: bool,
+}
+
+impl Pending {
+    /// Replies.
+    ///
+    /// # Errors
+    /// As [`Call::reply`].
+    pub fn reply(mut self, reply: &[u8]) -> Result<()> {
+        send_reply(&self.session, self.id, (None, reply), &mut self.is_open)
+    }
+
+    /// The connection that the request came through.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.session.clone())
+    }
+
+    /// The id of the request.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.is_open {
+            lose(&self.session, self.id);
+        }
+    }
+}
+
+/// A client's reply to a request of the server's.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    inbox: &'a Inbox,
+    id: u32,
+    len: usize,
+}
+
+impl<'a> Reply<'a> {
+    pub(super) fn new(inbox: &'a Inbox, id: u32, len: usize) -> Self {
+        Self { inbox, id, len }
+    }
+
+    /// The id that [`Connection::request`] returned.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The bytes of the reply.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.inbox.attendant.buffer[HEAD_LEN..self.len]
+    }
+
+    /// Who replies.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.inbox.session().clone())
+    }
+}

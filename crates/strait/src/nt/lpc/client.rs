@@ -1,0 +1,575 @@
+//! The client's port.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::channel::connect::{self, answered, greet_with};
+use crate::channel::sender::Patience;
+use crate::channel::{Channel, Options, Peer, Spin, Taken};
+use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::port::resolve;
+use crate::nt::lpc::view::{Extent, PortView};
+use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Terms, Type};
+use crate::nt::lpc::{ROLE, check_data, mismatch, of_port, reply_lost, too_long};
+use crate::nt::status::NtStatus;
+use crate::object::space::Namespace;
+use crate::object::space::socket::{Calling, Place};
+use crate::object::view::{View, Write};
+use crate::object::wait::{Member, Waitable};
+
+/// Messages of the server's that a client has not received, while it waited for replies.
+const QUEUE_MAX: usize = 1024;
+/// Requests of the server's that a client has received and not answered.
+const OPEN_MAX: usize = 1024;
+const CONNECT: &str = "connect to port";
+const CALL: &str = "call";
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientOptions<'a> {
+    space: Option<Namespace>,
+    data: &'a [u8],
+    view: Option<&'a PortView>,
+    server: Option<u32>,
+    capacity: usize,
+    message_max: usize,
+    spin: Spin,
+}
+
+/// What a server decided about a connection.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
+pub enum Answer {
+    /// It accepted.
+    Connected(Client),
+    /// It refused, with this data.
+    Refused(Vec<u8>),
+}
+
+impl<'a> ClientOptions<'a> {
+    /// The namespace of the name; the user's own by default.
+    pub fn namespace(mut self, namespace: &Namespace) -> Self {
+        self.space = Some(namespace.clone());
+        self
+    }
+
+    /// Data for the server, which it sees before it decides.
+    pub fn data(mut self, data: &'a [u8]) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Memory for the server to map: see [`Client::call_at`].
+    pub fn view(mut self, view: &'a PortView) -> Self {
+        self.view = Some(view);
+        self
+    }
+
+    /// Connects to nobody but that user's server.
+    #[doc(alias = "NtSecureConnectPort")]
+    pub fn server_uid(mut self, uid: u32) -> Self {
+        self.server = Some(uid);
+        self
+    }
+
+    /// Bytes of the ring through which this client sends; 32 KiB by default.
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// Longest message in bytes that is received from the server; 16 MiB by default.
+    pub fn message_max(mut self, bytes: usize) -> Self {
+        self.message_max = bytes;
+        self
+    }
+
+    /// How this client waits before it sleeps.
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
+        self
+    }
+
+    /// Connects; waits until the server has decided.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such port; [`ErrorKind::Refused`]
+    /// (STATUS_PORT_CONNECTION_REFUSED) if the server says no, saying why if that is text, or if
+    /// it ends before it has decided; [`ErrorKind::Denied`], also for a
+    /// [server](Self::server_uid) that is another user's (STATUS_SERVER_SID_MISMATCH);
+    /// [`ErrorKind::Layout`] (STATUS_INVALID_PORT_HANDLE) if what listens there is no port;
+    /// [`ErrorKind::TooLong`] for more than [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes of data;
+    /// [`ErrorKind::Exhausted`].
+    pub fn connect(self, name: &str) -> Result<Client> {
+        match self.ask(name)? {
+            Answer::Connected(client) => Ok(client),
+            Answer::Refused(data) => {
+                let words = match String::from_utf8(data) {
+                    Ok(words) if !words.is_empty() => format!("the server said: {words}"),
+                    _ => "the server said no".into(),
+                };
+                Err(Error::new(ErrorKind::Refused, CONNECT, name).because(words))
+            }
+        }
+    }
+
+    /// [`connect`](Self::connect), with what the server said if it refused.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[doc(alias = "NtConnectPort")]
+    pub fn ask(self, name: &str) -> Result<Answer> {
+        check_data(CONNECT, self.data)?;
+        let (space, name) = resolve(self.space, name)?;
+        let place = Place {
+            space: &space,
+            calling: Calling::Port,
+            name: &name,
+        };
+        let shown = place.shown();
+        let socket = place.connect().map_err(|error| match error.kind() {
+            ErrorKind::Layout => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
+            _ => error,
+        })?;
+        let during = |error: Error| {
+            let error = error.during(CONNECT, shown.clone());
+            match error.kind() {
+                ErrorKind::PeerGone => error
+                    .with_kind(ErrorKind::Refused)
+                    .because("the server ended before it had decided")
+                    .with_status(NtStatus::PORT_CONNECTION_REFUSED.0),
+                ErrorKind::Broken => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
+                _ => error,
+            }
+        };
+        if let Some(wanted) = self.server {
+            let found = connect::uid_of(&socket).map_err(during)?;
+            if found != wanted {
+                return Err(Error::new(ErrorKind::Denied, CONNECT, shown.clone())
+                    .because(format!("it is a port of uid {found}, not of uid {wanted}"))
+                    .with_status(NtStatus::SERVER_SID_MISMATCH.0));
+            }
+        }
+        let options = Options::new()
+            .capacity(self.capacity)
+            .message_max(self.message_max.saturating_add(HEAD_LEN + EXTENT_LEN))
+            .spin(self.spin)
+            .shareable(false);
+        let wanted = Terms {
+            quick: false,
+            view: self.view.map(|view| (view.offset, view.len)),
+            message_max: 0,
+        };
+        let payload = [&wanted.encode(), self.data].concat();
+        let beside = self.view.map(PortView::file);
+        let view = self.view.map(PortView::map).transpose()?;
+        let greeting = greet_with(&socket, &options, ROLE, (&payload, beside)).map_err(during)?;
+        match answered(socket, &options, greeting, None).map_err(during)? {
+            connect::Answer::Refusal(_, data) => Ok(Answer::Refused(data)),
+            connect::Answer::Welcome(channel, payload, beside) => {
+                let (terms, data) = Terms::decode(&payload).ok_or_else(|| {
+                    Error::new(ErrorKind::Broken, CONNECT, shown.clone())
+                        .because("its welcome is not understood")
+                })?;
+                let their_view = match (terms.view, beside) {
+                    (Some(part), Some(file)) => Some(PortView::received(file, part)?.map()?),
+                    _ => None,
+                };
+                Ok(Answer::Connected(Client {
+                    channel,
+                    ids: Ids::after(0),
+                    buffer: vec![0; 1024],
+                    message_max: terms.message_max as usize,
+                    data: data.to_vec(),
+                    views: [view, their_view],
+                    queue: VecDeque::new(),
+                    open: Vec::new(),
+                }))
+            }
+        }
+    }
+}
+
+/// A client's end of a connection: NT's client communication port.
+///
+/// One thread uses it at a time; threads that call at the same time connect each for itself.
+#[derive(Debug)]
+pub struct Client {
+    channel: Channel,
+    ids: Ids,
+    /// The message received last.
+    buffer: Vec<u8>,
+    message_max: usize,
+    data: Vec<u8>,
+    /// This side's, and the server's.
+    views: [Option<View<Write>>; 2],
+    /// What the server sent unasked.
+    queue: VecDeque<Vec<u8>>,
+    /// The server's requests that wait for a reply.
+    open: Vec<u32>,
+}
+
+/// Answers callbacks.
+type Handler<'h> = &'h mut dyn FnMut(&[u8]) -> Vec<u8>;
+
+impl Client {
+    /// Options for a connection.
+    pub fn options<'a>() -> ClientOptions<'a> {
+        ClientOptions {
+            space: None,
+            data: &[],
+            view: None,
+            server: None,
+            capacity: 32 << 10,
+            message_max: 16 << 20,
+            spin: Spin::Adaptive,
+        }
+    }
+
+    /// Connects to the port of that name in the user's own namespace.
+    ///
+    /// # Errors
+    /// As [`ClientOptions::connect`].
+    pub fn connect(name: &str) -> Result<Self> {
+        Self::options().connect(name)
+    }
+
+    /// Calls the server and waits for its reply.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED) if the server is gone, or has ended the
+    /// connection; [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG) beyond
+    /// [`message_max`](Self::message_max), and nothing was sent; [`ErrorKind::Refused`]
+    /// (STATUS_LPC_REPLY_LOST) if the server drops the request without a reply.
+    #[inline]
+    #[doc(alias = "NtRequestWaitReplyPort")]
+    pub fn call(&mut self, request: &[u8]) -> Result<&[u8]> {
+        let (id, head) = self.next_request();
+        self.send(&head.encode(), request)?;
+        loop {
+            if let Some(at) = self.await_reply(id, Patience::Forever, None)? {
+                return Ok(&self.buffer[at.0..at.1]);
+            }
+        }
+    }
+
+    /// [`call`](Self::call) for at most `timeout`. `None`: there was no reply in time; one that
+    /// comes later is dropped.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_for(&mut self, request: &[u8], timeout: Duration) -> Result<Option<&[u8]>> {
+        let patience = Patience::for_at_most(timeout);
+        let (id, head) = self.next_request();
+        self.check_len(request)?;
+        let sender = self.channel.sender();
+        let sent = sender.deliver([&head.encode(), request], patience, true);
+        if !sent.map_err(of_port)? {
+            return Ok(None);
+        }
+        match self.await_reply(id, patience, None)? {
+            Some(at) => Ok(Some(&self.buffer[at.0..at.1])),
+            None => {
+                // If there is no room even for this, the server learns it from nobody.
+                let head = Head::new(Type::Cancel, id).encode();
+                let sender = self.channel.sender();
+                let _ = sender.deliver([&head, &[]], Patience::Look, true);
+                Ok(None)
+            }
+        }
+    }
+
+    /// [`call`](Self::call) of a server that [asks back](crate::nt::lpc::Call::callback):
+    /// `handler` answers it.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_with(
+        &mut self,
+        request: &[u8],
+        mut handler: impl FnMut(&[u8]) -> Vec<u8>,
+    ) -> Result<&[u8]> {
+        let (id, head) = self.next_request();
+        self.send(&head.encode(), request)?;
+        loop {
+            if let Some(at) = self.await_reply(id, Patience::Forever, Some(&mut handler))? {
+                return Ok(&self.buffer[at.0..at.1]);
+            }
+        }
+    }
+
+    /// [`call`](Self::call) about a part of this client's view, which the server finds by
+    /// [`extent`](crate::nt::lpc::Call::extent). Nothing of it is copied.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); [`ErrorKind::InvalidInput`] if the part is not within the view.
+    pub fn call_at(&mut self, extent: Extent, request: &[u8]) -> Result<&[u8]> {
+        let extent = extent.within(self.view())?;
+        let (id, head) = self.next_request();
+        let head = Head {
+            extent: true,
+            ..head
+        };
+        let mut first = [0; HEAD_LEN + EXTENT_LEN];
+        first[..HEAD_LEN].copy_from_slice(&head.encode());
+        first[HEAD_LEN..].copy_from_slice(&extent.encode());
+        self.send(&first, request)?;
+        loop {
+            if let Some(at) = self.await_reply(id, Patience::Forever, None)? {
+                return Ok(&self.buffer[at.0..at.1]);
+            }
+        }
+    }
+
+    /// Sends a datagram, which has no reply.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call). A server that is gone may not be noticed.
+    #[doc(alias = "NtRequestPort")]
+    pub fn datagram(&mut self, message: &[u8]) -> Result<()> {
+        self.send(&Head::new(Type::Datagram, 0).encode(), message)
+    }
+
+    /// Receives what the server sends unasked: datagrams, and requests.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::Broken`].
+    #[doc(alias = "NtReplyWaitReceivePort")]
+    pub fn receive(&mut self) -> Result<Incoming<'_>> {
+        loop {
+            if let Some((head, len)) = self.unasked(Patience::Forever)? {
+                return Ok(self.incoming(head, len));
+            }
+        }
+    }
+
+    /// [`receive`](Self::receive) for at most `timeout`. `None`: nothing came.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_for(&mut self, timeout: Duration) -> Result<Option<Incoming<'_>>> {
+        let found = self.unasked(Patience::for_at_most(timeout))?;
+        Ok(found.map(|(head, len)| self.incoming(head, len)))
+    }
+
+    /// Replies to a request of the server's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`]: STATUS_INVALID_PARAMETER for the id 0, and
+    /// STATUS_REPLY_MESSAGE_MISMATCH for one that waits for no reply; otherwise as
+    /// [`call`](Self::call).
+    pub fn reply(&mut self, id: u32, reply: &[u8]) -> Result<()> {
+        if id == 0 {
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "reply", "").because("no request has the id 0")
+            );
+        }
+        let Some(at) = self.open.iter().position(|open| *open == id) else {
+            return Err(mismatch("reply", "no request of that id waits for a reply"));
+        };
+        self.check_len(reply)?;
+        self.open.swap_remove(at);
+        self.send(&Head::new(Type::Reply, id).encode(), reply)
+    }
+
+    /// The data that came with the server's consent.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Longest message in bytes that the port takes.
+    #[must_use]
+    pub fn message_max(&self) -> usize {
+        self.message_max
+    }
+
+    /// The memory that this client gave.
+    #[must_use]
+    pub fn view(&self) -> Option<&View<Write>> {
+        self.views[0].as_ref()
+    }
+
+    /// The memory that the server gave.
+    #[must_use]
+    pub fn server_view(&self) -> Option<&View<Write>> {
+        self.views[1].as_ref()
+    }
+
+    /// The server, as the kernel said when the connection was made.
+    #[must_use]
+    pub fn server(&self) -> &Peer {
+        self.channel.peer()
+    }
+
+    #[inline]
+    fn next_request(&mut self) -> (u32, Head) {
+        let id = self.ids.next();
+        (id, Head::new(Type::Request, id))
+    }
+
+    #[inline]
+    fn check_len(&self, message: &[u8]) -> Result<()> {
+        if message.len() <= self.message_max {
+            return Ok(());
+        }
+        Err(too_long("send", message.len(), self.message_max))
+    }
+
+    #[inline]
+    fn send(&mut self, first: &[u8], message: &[u8]) -> Result<()> {
+        self.check_len(message)?;
+        let sent = self
+            .channel
+            .sender()
+            .deliver([first, message], Patience::Forever, true);
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => Err(of_port(error)),
+        }
+    }
+
+    /// Where in the buffer the reply lies. `None`: the time is up.
+    #[inline]
+    fn await_reply(
+        &mut self,
+        id: u32,
+        patience: Patience,
+        mut handler: Option<Handler<'_>>,
+    ) -> Result<Option<(usize, usize)>> {
+        loop {
+            let Some((head, len)) = self.hear(patience)? else {
+                return Ok(None);
+            };
+            if head.kind == Type::Reply && head.id == id {
+                let skip = if head.extent { EXTENT_LEN } else { 0 };
+                return Ok(Some((HEAD_LEN + skip, len)));
+            }
+            self.beside(id, head, len, &mut handler)?;
+        }
+    }
+
+    /// What comes while a reply is waited for.
+    #[cold]
+    fn beside(
+        &mut self,
+        id: u32,
+        head: Head,
+        len: usize,
+        handler: &mut Option<Handler<'_>>,
+    ) -> Result<()> {
+        match head.kind {
+            Type::LostReply if head.id == id => Err(reply_lost(CALL)),
+            Type::Request if head.callback => {
+                let of = self.buffer[HEAD_LEN..len].first_chunk::<4>();
+                let is_ours = of.is_some_and(|of| u32::from_le_bytes(*of) == id);
+                let request = self.buffer[..len].get(HEAD_LEN + 8..);
+                let (kind, reply) = match (handler, request) {
+                    (Some(handler), Some(request)) if is_ours => (Type::Reply, handler(request)),
+                    _ => (Type::LostReply, Vec::new()),
+                };
+                self.send(&Head::new(kind, head.id).encode(), &reply)
+            }
+            Type::Request | Type::Datagram if self.queue.len() < QUEUE_MAX => {
+                self.queue.push_back(self.buffer[..len].to_vec());
+                Ok(())
+            }
+            Type::Request | Type::Datagram => Err(Error::new(ErrorKind::Exhausted, CALL, "")
+                .because("the server has sent 1,024 messages that were not received")),
+            // Replies that came too late.
+            _ => Ok(()),
+        }
+    }
+
+    /// The next message. `None`: the time is up.
+    #[inline]
+    fn hear(&mut self, patience: Patience) -> Result<Option<(Head, usize)>> {
+        let taken = self
+            .channel
+            .receiver()
+            .recv_growing(&mut self.buffer, patience);
+        match taken {
+            Ok(Taken::Message(len)) => match Head::decode(&self.buffer[..len]) {
+                Some((head, _)) => Ok(Some((head, len))),
+                None => Err(of_port(
+                    Error::new(ErrorKind::Broken, "receive", "")
+                        .because("the server sent what is no message of a port"),
+                )),
+            },
+            Ok(Taken::TimedOut) => Ok(None),
+            Ok(Taken::End) => Err(of_port(
+                Error::new(ErrorKind::PeerGone, "receive", "")
+                    .because("the server has ended the connection"),
+            )),
+            Err(error) => Err(of_port(error)),
+        }
+    }
+
+    fn unasked(&mut self, patience: Patience) -> Result<Option<(Head, usize)>> {
+        loop {
+            let heard = match self.queue.pop_front() {
+                Some(message) => {
+                    let heard = Head::decode(&message).map(|(head, _)| (head, message.len()));
+                    self.buffer = message;
+                    heard
+                }
+                None => match self.hear(patience)? {
+                    Some(heard) => Some(heard),
+                    None => return Ok(None),
+                },
+            };
+            match heard {
+                Some((head, len)) if head.kind == Type::Datagram => return Ok(Some((head, len))),
+                Some((head, len)) if head.kind == Type::Request && !head.callback => {
+                    if self.open.len() == OPEN_MAX {
+                        return Err(Error::new(ErrorKind::Exhausted, "receive", "")
+                            .because("1,024 requests of the server's have not been answered"));
+                    }
+                    self.open.push(head.id);
+                    return Ok(Some((head, len)));
+                }
+                Some((head, _)) if head.kind == Type::Request => {
+                    // The call that it belongs to was given up.
+                    self.send(&Head::new(Type::LostReply, head.id).encode(), &[])?;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn incoming(&self, head: Head, len: usize) -> Incoming<'_> {
+        Incoming {
+            id: head.id,
+            bytes: &self.buffer[HEAD_LEN..len],
+        }
+    }
+}
+
+/// What a server sends a client unasked.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    id: u32,
+    bytes: &'a [u8],
+}
+
+impl Incoming<'_> {
+    /// The id of a request, for [`Client::reply`]; 0 for a datagram.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The bytes of the message.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+/// Ready when the server has sent something, or the connection is over. Nothing is taken.
+impl Waitable for Client {
+    fn member(&self) -> Member<'_> {
+        self.channel.member()
+    }
+}

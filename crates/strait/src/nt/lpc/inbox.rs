@@ -1,0 +1,551 @@
+//! What a server receives, and its side of a connection.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::channel::Peer;
+use crate::channel::connect::Asked;
+use crate::channel::hub::{Attendant, Event, Hub, Session, lock};
+use crate::channel::sender::Patience;
+use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::port::Rules;
+use crate::nt::lpc::view::{Extent, PortView};
+use crate::nt::lpc::wire::{Head, Ids, Terms, Type};
+use crate::nt::lpc::{Call, Pending, Reply, check_data, of_port, too_long};
+use crate::nt::status::NtStatus;
+use crate::object::view::{View, Write};
+use crate::object::wait::{Member, Waitable};
+
+/// Requests of the server that a client has not answered.
+const AWAITED_MAX: usize = 1024;
+/// Given-up requests that are remembered, the last ones.
+const CANCELLED_MAX: usize = 64;
+/// Messages that came while a callback was waited for.
+const LATE_MAX: usize = 64;
+/// The code of a refusal by the server.
+const REFUSED: u32 = 1;
+
+/// What a server keeps of a connection.
+#[derive(Debug)]
+pub(super) struct State {
+    context: Option<Box<dyn Any + Send + Sync>>,
+    /// The client's view, and the server's.
+    views: [Option<View<Write>>; 2],
+    pub(super) message_max: usize,
+    pub(super) ids: Mutex<Ids>,
+    awaited: Mutex<Vec<u32>>,
+    cancelled: Mutex<Vec<u32>>,
+    has_cancelled: AtomicBool,
+}
+
+impl State {
+    /// Whether the client waits no longer for the reply to that request. Asked once for each.
+    pub(super) fn is_cancelled(&self, id: u32) -> bool {
+        if !self.has_cancelled.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut cancelled = lock(&self.cancelled);
+        let found = cancelled.iter().position(|known| *known == id);
+        if let Some(at) = found {
+            cancelled.remove(at);
+        }
+        self.has_cancelled
+            .store(!cancelled.is_empty(), Ordering::Relaxed);
+        found.is_some()
+    }
+
+    fn cancel(&self, id: u32) {
+        let mut cancelled = lock(&self.cancelled);
+        if cancelled.len() == CANCELLED_MAX {
+            cancelled.remove(0);
+        }
+        cancelled.push(id);
+        self.has_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn view(&self) -> Option<&View<Write>> {
+        self.views[0].as_ref()
+    }
+
+    pub(super) fn context<C: 'static>(&self) -> Option<&C> {
+        self.context.as_deref()?.downcast_ref()
+    }
+}
+
+pub(super) type Joined = Arc<Session<State>>;
+
+/// A server's side of a connection: NT's server communication port. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Connection(pub(super) Joined);
+
+impl Connection {
+    /// The client, as the kernel said when it connected.
+    #[must_use]
+    pub fn client(&self) -> &Peer {
+        self.0.peer()
+    }
+
+    /// What was given as its [context](ConnectRequest::context), if it is of that type.
+    #[must_use]
+    pub fn context<C: 'static>(&self) -> Option<&C> {
+        self.0.user.context()
+    }
+
+    /// The memory that the client gave, if it gave some.
+    #[must_use]
+    pub fn view(&self) -> Option<&View<Write>> {
+        self.0.user.view()
+    }
+
+    /// The memory that the server gave with the connection.
+    #[must_use]
+    pub fn own_view(&self) -> Option<&View<Write>> {
+        self.0.user.views[1].as_ref()
+    }
+
+    /// Sends the client a datagram. Never waits: what it has no room for is kept, up to twice the
+    /// longest message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::TooLong`]
+    /// (STATUS_PORT_MESSAGE_TOO_LONG).
+    pub fn datagram(&self, message: &[u8]) -> Result<()> {
+        self.post(Head::new(Type::Datagram, 0), message)
+    }
+
+    /// Sends the client a request and returns its id; the reply comes as [`Message::Reply`].
+    ///
+    /// # Errors
+    /// As [`datagram`](Self::datagram); [`ErrorKind::LimitExceeded`] if 1,024 requests have not
+    /// been answered.
+    pub fn request(&self, message: &[u8]) -> Result<u32> {
+        let state = &self.0.user;
+        let mut awaited = lock(&state.awaited);
+        if awaited.len() == AWAITED_MAX {
+            return Err(self
+                .0
+                .error(ErrorKind::LimitExceeded, "request")
+                .because("the client has not answered 1,024 requests")
+                .with_status(NtStatus::INSUFFICIENT_RESOURCES.0));
+        }
+        let id = lock(&state.ids).next();
+        self.post(Head::new(Type::Request, id), message)?;
+        awaited.push(id);
+        Ok(id)
+    }
+
+    fn post(&self, head: Head, message: &[u8]) -> Result<()> {
+        let most = self.0.user.message_max;
+        if message.len() > most {
+            return Err(too_long("send to client", message.len(), most));
+        }
+        self.0.post([&head.encode(), message]).map_err(of_port)
+    }
+
+    /// Ends the connection; a [`Message::Died`] follows.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Whether the client is there still, as far as is known.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.0.is_gone()
+    }
+
+    /// Whether two are of one connection.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// What a server receives.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Message<'a> {
+    /// A client wants to connect, and waits for the decision.
+    Connect(ConnectRequest<'a>),
+    /// A client waits for a reply.
+    Request(Call<'a>),
+    /// A message that wants no reply.
+    Datagram(Call<'a>),
+    /// A client's reply to a [request](Connection::request) of the server.
+    Reply(Reply<'a>),
+    /// A client has closed its port (LPC_PORT_CLOSED).
+    Closed(Connection),
+    /// A client's process is gone (LPC_CLIENT_DIED), or has lost its connection; why.
+    Died(Connection, Error),
+}
+
+/// A client that wants to connect. Dropped, it is refused.
+#[derive(Debug)]
+pub struct ConnectRequest<'a> {
+    inbox: &'a mut Inbox,
+    asked: Option<Box<Asked>>,
+    terms: Terms,
+    context: Option<Box<dyn Any + Send + Sync>>,
+    view: Option<&'a PortView>,
+}
+
+impl<'a> ConnectRequest<'a> {
+    fn asked(&self) -> &Asked {
+        self.asked
+            .as_deref()
+            .expect("taken only by what consumes this")
+    }
+
+    /// Who asks, as the kernel says.
+    #[must_use]
+    pub fn client(&self) -> &Peer {
+        &self.asked().peer
+    }
+
+    /// The data that came with the request.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        Terms::decode(&self.asked().payload).map_or(&[], |(_, data)| data)
+    }
+
+    /// Whether it wants a server thread of its own.
+    #[must_use]
+    pub fn wants_quick(&self) -> bool {
+        self.terms.quick
+    }
+
+    /// Length in bytes of the memory that comes with it.
+    #[must_use]
+    pub fn view_len(&self) -> Option<u64> {
+        self.terms.view.map(|(_, len)| len)
+    }
+
+    /// Gives the connection a value of the server's, to be found with each of its messages (NT's
+    /// PortContext).
+    #[must_use]
+    pub fn context(mut self, context: impl Any + Send + Sync) -> Self {
+        self.context = Some(Box::new(context));
+        self
+    }
+
+    /// Gives the client memory of the server's.
+    #[must_use]
+    pub fn view(mut self, view: &'a PortView) -> Self {
+        self.view = Some(view);
+        self
+    }
+
+    /// Accepts, with data for the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::Broken`] if the memory that it
+    /// brought is not what it said; [`ErrorKind::TooLong`] for more than
+    /// [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes; [`ErrorKind::Exhausted`].
+    #[doc(alias = "NtAcceptConnectPort")]
+    #[doc(alias = "NtCompleteConnectPort")]
+    pub fn accept(mut self, data: &[u8]) -> Result<Connection> {
+        check_data("accept", data)?;
+        let Some(mut asked) = self.asked.take() else {
+            return Err(Error::new(ErrorKind::InvalidInput, "accept", ""));
+        };
+        let view = match (self.terms.view, asked.beside.take()) {
+            (None, None) => Ok(None),
+            (Some(part), Some(file)) => {
+                PortView::received(file, part).and_then(|view| view.map().map(Some))
+            }
+            _ => Err(Error::new(ErrorKind::Broken, "accept", "").because("a view without memory")),
+        };
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                let _ = asked.refuse(REFUSED, b"the view is not memory that can be mapped");
+                return Err(of_port(error));
+            }
+        };
+        let own = self.view.map(PortView::map).transpose()?;
+        let message_max = self.inbox.rules.message_max;
+        let granted = Terms {
+            quick: false,
+            view: self.view.map(|view| (view.offset, view.len)),
+            message_max: u32::try_from(message_max).unwrap_or(u32::MAX),
+        };
+        let payload = [&granted.encode(), data].concat();
+        let state = State {
+            context: self.context.take(),
+            views: [view, own],
+            message_max,
+            ids: Mutex::new(Ids::after(0)),
+            awaited: Mutex::new(Vec::new()),
+            cancelled: Mutex::new(Vec::new()),
+            has_cancelled: AtomicBool::new(false),
+        };
+        let beside = self.view.map(PortView::file);
+        let hub = &self.inbox.hub;
+        hub.welcome(*asked, (payload, beside), state)
+            .map(Connection)
+            .map_err(of_port)
+    }
+
+    /// Refuses, with data for the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::TooLong`].
+    pub fn refuse(mut self, data: &[u8]) -> Result<()> {
+        check_data("refuse", data)?;
+        match self.asked.take() {
+            Some(asked) => asked.refuse(REFUSED, data).map_err(of_port),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for ConnectRequest<'_> {
+    fn drop(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            let _ = asked.refuse(REFUSED, &[]);
+        }
+    }
+}
+
+/// What came while something else was waited for.
+#[derive(Debug)]
+enum Late {
+    Message(Vec<u8>),
+    Ended(Option<Error>),
+}
+
+/// A message as it was found, before it is borrowed.
+enum Found {
+    Asked(Box<Asked>, Terms),
+    Call(Head, usize),
+    Reply(u32, usize),
+    Ended(Option<Error>),
+}
+
+/// One thread's way to receive from a port's clients.
+#[derive(Debug)]
+pub struct Inbox {
+    pub(super) attendant: Attendant<State>,
+    hub: Arc<Hub<State>>,
+    rules: Arc<Rules>,
+    late: VecDeque<(Joined, Late)>,
+    /// The connection of the last message, if that came late.
+    apart: Option<Joined>,
+    aside: Vec<u8>,
+}
+
+impl Inbox {
+    pub(super) fn new(hub: Arc<Hub<State>>, rules: Arc<Rules>) -> Self {
+        Self {
+            attendant: hub.attendant(),
+            hub,
+            rules,
+            late: VecDeque::new(),
+            apart: None,
+            aside: vec![0; 256],
+        }
+    }
+
+    /// Receives what comes next; waits until something does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`] once the port is closed.
+    #[doc(alias = "NtReplyWaitReceivePort")]
+    pub fn receive(&mut self) -> Result<Message<'_>> {
+        loop {
+            if let Some(found) = self.find(Patience::Forever)? {
+                return Ok(self.message(found));
+            }
+        }
+    }
+
+    /// [`receive`](Self::receive) for at most `timeout`. `None`: nothing came.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_for(&mut self, timeout: Duration) -> Result<Option<Message<'_>>> {
+        let found = self.find(Patience::for_at_most(timeout))?;
+        Ok(found.map(|found| self.message(found)))
+    }
+
+    /// Replies to a request and receives what comes next.
+    ///
+    /// # Errors
+    /// As [`Pending::reply`] and [`receive`](Self::receive).
+    pub fn reply_receive(&mut self, pending: Pending, reply: &[u8]) -> Result<Message<'_>> {
+        pending.reply(reply)?;
+        self.receive()
+    }
+
+    pub(super) fn session(&self) -> &Joined {
+        match &self.apart {
+            Some(session) => session,
+            None => self.attendant.session(),
+        }
+    }
+
+    fn find(&mut self, patience: Patience) -> Result<Option<Found>> {
+        self.apart = None;
+        loop {
+            if !self.late.is_empty()
+                && let Some(found) = self.find_late()
+            {
+                return Ok(Some(found));
+            }
+            let found = match self.attendant.next(patience) {
+                Some(Event::Message(len)) => self.understand(len),
+                Some(Event::Asked(asked)) => match Terms::decode(&asked.payload) {
+                    Some((terms, _)) => Some(Found::Asked(asked, terms)),
+                    None => {
+                        let _ = asked.refuse(REFUSED, b"what comes with it is not understood");
+                        None
+                    }
+                },
+                Some(Event::Ended(why)) => Some(Found::Ended(why)),
+                Some(Event::Closed) => {
+                    let shown = self.rules.shown.clone();
+                    return Err(Error::new(ErrorKind::Removed, "receive", shown)
+                        .because("the port is closed")
+                        .with_status(NtStatus::PORT_DISCONNECTED.0));
+                }
+                None if patience.is_over() => return Ok(None),
+                None => None,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+
+    #[cold]
+    fn find_late(&mut self) -> Option<Found> {
+        let (session, late) = self.late.pop_front()?;
+        self.apart = Some(session);
+        match late {
+            Late::Message(message) => {
+                let len = message.len();
+                self.attendant.buffer.truncate(0);
+                self.attendant.buffer.extend_from_slice(&message);
+                self.understand(len)
+            }
+            Late::Ended(why) => Some(Found::Ended(why)),
+        }
+    }
+
+    /// What a message in the buffer says. `None`: it is nothing for the server to see.
+    #[inline]
+    fn understand(&mut self, len: usize) -> Option<Found> {
+        let session = self.session();
+        let Some((head, rest)) = Head::decode(&self.attendant.buffer[..len]) else {
+            session.break_off("it sent what is no message of a port");
+            return None;
+        };
+        let state = &session.user;
+        match head.kind {
+            Type::Request | Type::Datagram => {
+                if head.extent && Extent::decode(rest, state.view()).is_none() {
+                    session.break_off("it named a part of the view that is not there");
+                    return None;
+                }
+                Some(Found::Call(head, len))
+            }
+            Type::Reply => {
+                let mut awaited = lock(&state.awaited);
+                let at = awaited.iter().position(|id| *id == head.id)?;
+                awaited.swap_remove(at);
+                drop(awaited);
+                Some(Found::Reply(head.id, len))
+            }
+            Type::LostReply => {
+                lock(&state.awaited).retain(|id| *id != head.id);
+                None
+            }
+            Type::Cancel => {
+                state.cancel(head.id);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, found: Found) -> Message<'_> {
+        match found {
+            Found::Call(head, len) if head.kind == Type::Datagram => {
+                Message::Datagram(Call::new(self, head, len))
+            }
+            Found::Call(head, len) => Message::Request(Call::new(self, head, len)),
+            Found::Reply(id, len) => Message::Reply(Reply::new(self, id, len)),
+            Found::Asked(asked, terms) => Message::Connect(ConnectRequest {
+                inbox: self,
+                asked: Some(asked),
+                terms,
+                context: None,
+                view: None,
+            }),
+            Found::Ended(why) => {
+                let connection = Connection(self.session().clone());
+                match why {
+                    None => Message::Closed(connection),
+                    Some(error) => Message::Died(connection, of_port(error)),
+                }
+            }
+        }
+    }
+
+    /// Waits for the client's reply to a callback. `None`: it did not come in time.
+    pub(super) fn await_callback(&mut self, id: u32, timeout: Duration) -> Result<Option<Vec<u8>>> {
+        let session = self.session().clone();
+        let patience = Patience::for_at_most(timeout);
+        // The request that is being answered stays where it is.
+        std::mem::swap(&mut self.attendant.buffer, &mut self.aside);
+        let result = self.hear_callback(&session, id, patience);
+        std::mem::swap(&mut self.attendant.buffer, &mut self.aside);
+        result
+    }
+
+    fn hear_callback(
+        &mut self,
+        session: &Joined,
+        id: u32,
+        patience: Patience,
+    ) -> Result<Option<Vec<u8>>> {
+        loop {
+            let gone = || of_port(session.error(ErrorKind::PeerGone, "call back"));
+            match self.attendant.next_of(session, patience) {
+                Some(Event::Message(len)) => {
+                    let message = self.attendant.buffer[..len].to_vec();
+                    match Head::decode(&message) {
+                        Some((head, rest)) if head.id == id && head.kind == Type::Reply => {
+                            return Ok(Some(rest.to_vec()));
+                        }
+                        Some((head, _)) if head.id == id && head.kind == Type::LostReply => {
+                            return Err(super::reply_lost("call back"));
+                        }
+                        _ if self.late.len() >= LATE_MAX => {
+                            session.break_off("it floods who waits for it");
+                            return Err(gone());
+                        }
+                        _ => self
+                            .late
+                            .push_back((session.clone(), Late::Message(message))),
+                    }
+                }
+                Some(Event::Ended(why)) => {
+                    self.late.push_back((session.clone(), Late::Ended(why)));
+                    return Err(gone());
+                }
+                Some(Event::Closed) => return Err(gone()),
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Ready when a receive would not block. Nothing is taken.
+impl Waitable for Inbox {
+    fn member(&self) -> Member<'_> {
+        Member::source(self.attendant.source())
+    }
+}

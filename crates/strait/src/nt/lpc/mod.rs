@@ -1,0 +1,130 @@
+//! Local procedure calls: ports that clients connect to, and messages that are answered.
+//!
+//! A server creates a [`Port`] under a name; a [`Client`] connects, calls, and gets its reply. The
+//! port knows who calls: process, user and group, from the kernel. Use it for questions and
+//! answers within a machine; for streams of bytes use a pipe, for one-way messages at full speed a
+//! [channel](crate::channel).
+//!
+//! ```
+//! use strait::Namespace;
+//! use strait::nt::lpc;
+//!
+//! let space = Namespace::temporary()?;
+//! let port = lpc::Port::options().namespace(&space).create("calc")?;
+//! std::thread::scope(|scope| -> strait::Result<()> {
+//!     // In the server:
+//!     scope.spawn(|| port.serve(|call| call.reply(&call.request().to_ascii_uppercase())));
+//!     // In a client:
+//!     let mut calc = lpc::Client::options().namespace(&space).connect("calc")?;
+//!     assert_eq!(calc.call(b"two and two")?, b"TWO AND TWO");
+//!     port.close();
+//!     Ok(())
+//! })?;
+//! # Ok::<(), strait::Error>(())
+//! ```
+//!
+//! # Three forms
+//!
+//! | form | when |
+//! | --- | --- |
+//! | messages in the port's queue: [`Client::call`] | the usual one: up to some KiB are copied once each way; any length up to the port's limit works |
+//! | a view: [`ClientOptions::view`], [`Client::call_at`] | much data, or data that is there already: both sides map the memory, messages say where in it |
+//! | Quick LPC | one client, answered by a thread of its own by direct hand-off |
+//!
+//! # On Linux
+//!
+//! The name is a listening socket in the namespace, which goes with the server however it ends. A
+//! connection is a channel: messages go through shared memory, without a system call while both
+//! sides are awake. A server with many clients finds who has called by two words, and sleeps on
+//! one. Clients of one user share a doorbell: see [`channel`](crate::channel) on trust. A client
+//! that dies, lies, floods or never reads loses its connection; the others are served on.
+//!
+//! # Faithful, and different
+//!
+//! | NT | here |
+//! | --- | --- |
+//! | NtCreatePort, NtListenPort, NtAcceptConnectPort, NtConnectPort | faithful: [`Port`], [`Message::Connect`], [`ConnectRequest::accept`], [`Client::connect`]; accepting also completes (NtCompleteConnectPort) |
+//! | connection data both ways, refusal | faithful, up to [`DATA_MAX`] bytes; longer data is refused, where NT truncates it |
+//! | NtRequestPort, NtRequestWaitReplyPort, NtReplyPort, NtReplyWaitReceivePort | faithful: [`Client::datagram`], [`Client::call`], [`Call::reply`], [`Inbox::reply_receive`] |
+//! | callbacks to the caller | faithful: [`Call::callback`], [`Client::call_with`] |
+//! | requests of the server to a client | faithful: [`Connection::request`]; the reply comes as [`Message::Reply`] |
+//! | LPC_PORT_CLOSED, LPC_CLIENT_DIED | faithful: [`Message::Closed`], [`Message::Died`]; the latter for processes, not threads |
+//! | PortContext | faithful: [`ConnectRequest::context`], any value |
+//! | message ids are never 0, and wrap to 1 | faithful, for each connection |
+//! | a reply to a request that waits no longer is a REPLY_MESSAGE_MISMATCH | faithful, once the server has seen the caller's giving up |
+//! | messages of at most 256 or 512 bytes | differs: up to [`PortOptions::message_max`] |
+//! | replies through any of the related ports | differs: a [`Call`] or a [`Pending`] knows where its reply goes |
+//! | several threads of a client wait on one port | differs: each thread connects for itself |
+//! | NtReadRequestData, NtWriteRequestData | left out: use a view |
+//! | waitable ports | faithful: an [`Inbox`] and a [`Client`] are [`Waitable`](crate::wait::Waitable) |
+//! | closing the connection port leaves its connections | differs: they end with it |
+//! | lengths and types in PORT_MESSAGE that contradict each other | cannot be written |
+//!
+//! Sources: NtCreatePort and the other calls named here, as observed; Windows NT 3.51 and 4.0.
+
+mod call;
+mod client;
+mod inbox;
+mod port;
+mod view;
+mod wire;
+
+pub use self::call::{Call, Pending, Reply};
+pub use self::client::{Answer, Client, ClientOptions, Incoming};
+pub use self::inbox::{ConnectRequest, Connection, Inbox, Message};
+pub use self::port::{Port, PortOptions};
+pub use self::view::{Extent, PortView, VIEW_MAX};
+#[doc(hidden)]
+pub use self::wire::fuzz_message;
+
+use crate::error::{Error, ErrorKind};
+use crate::nt::status::NtStatus;
+use crate::object::Namespace;
+use crate::object::space::socket::{self, Calling};
+
+/// Most bytes that go with a connection, a welcome or a refusal.
+pub const DATA_MAX: usize = 4096 - wire::TERMS_LEN;
+/// What the sessions of ports are for.
+const ROLE: u32 = u32::from_be_bytes(*b"LPC1");
+
+/// The names in a namespace under which somebody serves a port. One that is too long to be told is
+/// a `#` and a hash.
+///
+/// # Errors
+/// What the kernel answers when the directory is read.
+pub fn names(space: &Namespace) -> crate::error::Result<Vec<String>> {
+    socket::names(space, Calling::Port)
+}
+
+/// The same failure, with the status that a port gives for it.
+fn of_port(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::PeerGone | ErrorKind::Broken => error.with_status(NtStatus::PORT_DISCONNECTED.0),
+        _ => error,
+    }
+}
+
+fn too_long(operation: &'static str, len: usize, most: usize) -> Error {
+    Error::new(ErrorKind::TooLong, operation, "")
+        .because(format!("{len} bytes, where the port allows {most}"))
+        .with_status(NtStatus::PORT_MESSAGE_TOO_LONG.0)
+}
+
+fn mismatch(operation: &'static str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, operation, "")
+        .because(why)
+        .with_status(NtStatus::REPLY_MESSAGE_MISMATCH.0)
+}
+
+fn reply_lost(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Refused, operation, "")
+        .because("the other side dropped the request without a reply")
+        .with_status(NtStatus::LPC_REPLY_LOST.0)
+}
+
+fn check_data(operation: &'static str, data: &[u8]) -> crate::error::Result<()> {
+    if data.len() <= DATA_MAX {
+        return Ok(());
+    }
+    Err(too_long(operation, data.len(), DATA_MAX))
+}
