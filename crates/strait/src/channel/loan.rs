@@ -111,6 +111,12 @@ impl Lender {
         held & 1 << (block % 64) != 0
     }
 
+    /// Claims what this process holds against those who are to hold this end too.
+    pub(crate) fn claim_held(&self) -> bool {
+        let held = (0..self.link.own_shape.blocks).filter(|block| self.is_held(*block));
+        held.fold(true, |all, block| self.link.claim(block) && all)
+    }
+
     /// Takes the first free block: the one whose bytes are likeliest to be near.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> Option<Loan> {
         let block = (0..self.link.own_shape.blocks).find(|block| {
@@ -118,9 +124,16 @@ impl Lender {
                 return false;
             }
             let bit = 1 << (block % 64);
-            let held = self.held[*block as usize / 64].fetch_or(bit, Ordering::Acquire);
-            // Only the sender takes blocks, and nobody but this process: it is ours.
-            held & bit == 0
+            if !self.link.claim(*block) {
+                return false;
+            }
+            // Another holder may have lent it before it was claimed.
+            if !self.is_back(*block) {
+                self.link.unclaim(*block);
+                return false;
+            }
+            self.held[*block as usize / 64].fetch_or(bit, Ordering::Acquire);
+            true
         })?;
         Some(Loan {
             lender: self.clone(),
@@ -250,6 +263,7 @@ impl Drop for Loan {
     fn drop(&mut self) {
         let held = &self.lender.held[self.block as usize / 64];
         held.fetch_and(!(1 << (self.block % 64)), Ordering::Release);
+        self.lender.link.unclaim(self.block);
     }
 }
 
@@ -338,7 +352,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let link = &self.link;
         let back = RETURNS + 4 * self.note.block as usize;
-        let Some(back) = link.own.word::<u32>(back) else {
+        let Some(back) = link.own.word::<u32>(back).filter(|_| !link.is_foreign()) else {
             return;
         };
         back.store(self.note.count, Ordering::Release);
@@ -415,6 +429,9 @@ impl Sender {
     fn take_loan(&mut self, len: usize, patience: Patience) -> Result<Option<Loan>> {
         let lender = self.lender.clone();
         lender.check(len)?;
+        if self.link.is_foreign() {
+            return Err(self.link.foreign(LEND));
+        }
         if self.link.is_over(DEAF) {
             return Err(self.gone(LEND));
         }
@@ -426,7 +443,9 @@ impl Sender {
                 return Ok(None);
             }
             // What was pushed may be what a block comes back for.
-            self.flush();
+            if !self.waiter.park.is_shared() {
+                self.flush();
+            }
             let link = self.link.clone();
             lender.want(true);
             let waited = self.waiter.wait(
@@ -434,8 +453,12 @@ impl Sender {
                 || link.is_over(DEAF),
                 patience.deadline(),
             );
-            lender.want(false);
+            let is_shared = self.waiter.park.is_shared();
+            // Another holder may want one too: then the reader rings in vain now and then.
+            lender.want(is_shared);
             match waited {
+                // sleep: another holder that writes the block, and gives it back, tells nobody
+                Waited::Ready if is_shared => std::thread::sleep(Duration::from_micros(100)),
                 Waited::Ready => {}
                 Waited::TimedOut => return Ok(None),
                 Waited::Over => return Err(self.gone(LEND)),
@@ -445,20 +468,31 @@ impl Sender {
 
     fn lend(&mut self, loan: Loan, len: usize, patience: Patience) -> Result<Option<Loan>> {
         self.lender.check_loan(&loan, len)?;
+        let sent = if self.is_odd() {
+            self.in_turn(patience, LEND, |sender| {
+                sender.lend_alone(&loan, len, Patience::Look)
+            })
+        } else {
+            self.lend_alone(&loan, len, patience)
+        };
+        Ok(if sent?.is_some() { None } else { Some(loan) })
+    }
+
+    fn lend_alone(&mut self, loan: &Loan, len: usize, patience: Patience) -> Result<Option<()>> {
         if self.link.is_over(DEAF) {
             return Err(self.gone(LEND));
         }
         let header = Header::new(NOTE_LEN as u32, Header::LOAN);
         if !self.settle(patience)? || !self.room(header.span(), patience)? {
-            return Ok(Some(loan));
+            return Ok(None);
         }
         let handles = self.enclose()?;
-        let note = self.lender.lend(&loan, len);
+        let note = self.lender.lend(loan, len);
         let header = header.with_handles(handles);
         self.out.push(header, [&note.encode(), &[]]);
         kill::point("channel.lent");
         self.flush();
-        Ok(None)
+        Ok(Some(()))
     }
 }
 

@@ -63,6 +63,7 @@ mod park;
 mod receiver;
 mod ring;
 pub(crate) mod sender;
+mod share;
 mod wait;
 mod watch;
 

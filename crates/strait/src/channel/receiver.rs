@@ -12,12 +12,15 @@ use strait_sys::window::Window;
 use crate::channel::Options;
 use crate::channel::attach::Enclosed;
 use crate::channel::door::Knocker;
-use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, POSITION, RING, TAIL, UNIT};
+use crate::channel::layout::{
+    CLOSED, DEAF, HEAD, Header, PIECES_FROM, PIECES_TO, POSITION, RING, TAIL, UNIT,
+};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::loan::{Lent, Message, NOTE_LEN, Note};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::ring::{Lie, ReadLane, Reader};
 use crate::channel::sender::Patience;
+use crate::channel::share::End;
 use crate::channel::wait::Arrivals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::wait::source::Source;
@@ -30,6 +33,8 @@ pub(crate) struct In {
     pub(super) head: Fixed<u64, ReadOnly>,
     tail: Fixed<u64>,
     position: Fixed<u64>,
+    /// From where to where the rest of a message lies that a holder of this end has begun.
+    pieces: [Fixed<u64>; 2],
 }
 
 impl In {
@@ -41,7 +46,26 @@ impl In {
             head: link.theirs.fixed_look(HEAD)?,
             tail: link.own.fixed(TAIL)?,
             position: link.own.fixed(POSITION)?,
+            pieces: [link.own.fixed(PIECES_FROM)?, link.own.fixed(PIECES_TO)?],
         })
+    }
+
+    /// A message in pieces goes on at `from`. In this order: a holder that dies at any point of it
+    /// leaves what names no part of the ring, or this one.
+    fn begin_pieces(&self, from: u64) {
+        self.pieces[0].word().store(from, Ordering::SeqCst);
+        self.end_pieces(from.wrapping_add(u64::MAX / 4));
+    }
+
+    /// It ends there.
+    fn end_pieces(&self, to: u64) {
+        self.pieces[1].word().store(to, Ordering::SeqCst);
+    }
+
+    /// Whether the record there belongs to a message whose beginning was received.
+    fn is_piece(&self, at: u64) -> bool {
+        let [from, to] = [0, 1].map(|index| self.pieces[index].word().load(Ordering::SeqCst));
+        at.wrapping_sub(from) < to.wrapping_sub(from)
     }
 }
 
@@ -100,7 +124,9 @@ pub struct Receiver {
     stash: Vec<u8>,
     /// How long that message is.
     total: Option<u64>,
-    message_max: usize,
+    pub(crate) message_max: usize,
+    /// This holder has the turn at a shared end.
+    keeps_turn: bool,
     /// What came with the last message.
     pub(crate) enclosed: Enclosed,
 }
@@ -120,6 +146,7 @@ impl Receiver {
             stash: Vec::new(),
             total: None,
             message_max: options.message_max,
+            keeps_turn: false,
             enclosed: Enclosed::default(),
         })
     }
@@ -168,11 +195,21 @@ impl Receiver {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let lane = &self.input.lane;
-        lane.head() != self.input.position() || self.link.is_over(CLOSED)
+        lane.head() != lane.position.word().load(Ordering::Relaxed) || self.link.is_over(CLOSED)
     }
 
     #[inline]
     pub(crate) fn take(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
+        if self.is_odd() {
+            return self.in_turn(patience, |receiver, patience| {
+                receiver.take_alone(buffer, patience)
+            });
+        }
+        self.take_alone(buffer, patience)
+    }
+
+    #[inline]
+    fn take_alone(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
         self.let_go();
         let header = match self.find(patience)? {
             Found::Record(header) => header,
@@ -189,6 +226,118 @@ impl Receiver {
         self.input.copy(0, bytes);
         self.consume(header);
         Ok(Taken::Message(len))
+    }
+
+    /// Whether other processes may hold this end, or this is not the process whose it is.
+    #[inline]
+    fn is_odd(&self) -> bool {
+        self.waiter.park.is_shared() || self.link.is_foreign()
+    }
+
+    /// Receives when it is this holder's turn, again whenever there may be something.
+    #[cold]
+    #[inline(never)]
+    fn in_turn<T>(
+        &mut self,
+        patience: Patience,
+        mut attempt: impl FnMut(&mut Self, Patience) -> Result<Taken<T>>,
+    ) -> Result<Taken<T>> {
+        loop {
+            if !self.enter(patience)? {
+                return Ok(Taken::TimedOut);
+            }
+            let mut result = match self.drop_orphans() {
+                Ok(true) => attempt(self, Patience::Look),
+                Ok(false) => Ok(Taken::TimedOut),
+                Err(error) => Err(error),
+            };
+            if matches!(result, Ok(Taken::TimedOut)) && self.total.is_some() {
+                // The rest of a message goes to whoever has its beginning.
+                result = attempt(self, patience);
+            }
+            if self.total.is_none() {
+                self.keeps_turn = false;
+                self.link.unlock(End::Receiving);
+            }
+            match result {
+                Ok(Taken::TimedOut)
+                    if self.total.is_none() && !matches!(patience, Patience::Look) => {}
+                other => return other,
+            }
+            let (head, position) = (
+                self.input.lane.head.clone(),
+                self.input.lane.position.clone(),
+            );
+            let link = &self.link;
+            let waited = self.waiter.wait(
+                || head.word().load(Ordering::Acquire) != position.word().load(Ordering::Relaxed),
+                || link.is_over(CLOSED),
+                patience.deadline(),
+            );
+            if waited == Waited::TimedOut {
+                return Ok(Taken::TimedOut);
+            }
+            if waited == Waited::Over && self.lacks_a_rest() {
+                return self.over().map(|_| Taken::End);
+            }
+        }
+    }
+
+    /// Takes the turn and goes on where the last holder has read. False: the time was up.
+    fn enter(&mut self, patience: Patience) -> Result<bool> {
+        if self.link.is_foreign() {
+            return Err(self.link.foreign(RECV));
+        }
+        if self.keeps_turn {
+            return Ok(true);
+        }
+        if !self.link.lock(End::Receiving, patience, RECV)? {
+            return if self.link.is_gone() && !matches!(patience, Patience::Look) {
+                self.over().map(|_| false)
+            } else {
+                Ok(false)
+            };
+        }
+        self.waiter.share();
+        self.keeps_turn = true;
+        let lane = &self.input.lane;
+        let position = lane.position.word().load(Ordering::SeqCst);
+        let released = lane.tail.word().load(Ordering::SeqCst);
+        self.input.go_on(position, released);
+        Ok(true)
+    }
+
+    /// Drops the rest of a message whose beginning a dead holder has. False: it is still to come.
+    fn drop_orphans(&mut self) -> Result<bool> {
+        while self.lacks_a_rest() {
+            let Some(header) = self.input.next().map_err(|lie| self.lied(lie))? else {
+                return Ok(false);
+            };
+            if !header.has(Header::MORE) || header.has(Header::TORN) {
+                self.end_pieces(header);
+            }
+            self.consume(header);
+        }
+        Ok(true)
+    }
+
+    fn lacks_a_rest(&self) -> bool {
+        self.total.is_none() && self.input.lane.is_piece(self.input.position())
+    }
+
+    /// The record of that header is the last of its message.
+    fn end_pieces(&self, header: Header) {
+        let after = self.input.position().wrapping_add(header.span());
+        self.input.lane.end_pieces(after);
+    }
+
+    /// Whether nothing of this end is in this process alone.
+    pub(crate) fn is_settled(&self, operation: &'static str) -> Result<()> {
+        if self.total.is_none() && self.offset == 0 {
+            return Ok(());
+        }
+        let error = self.link.error(ErrorKind::Busy, operation);
+        Err(error.because("it has received a part of a message"))
     }
 
     /// Closes what came with the last message and was not taken.
@@ -264,6 +413,19 @@ impl Receiver {
     }
 
     fn take_message(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken<Message>> {
+        if self.is_odd() {
+            return self.in_turn(patience, |receiver, patience| {
+                receiver.take_message_alone(buffer, patience)
+            });
+        }
+        self.take_message_alone(buffer, patience)
+    }
+
+    fn take_message_alone(
+        &mut self,
+        buffer: &mut [u8],
+        patience: Patience,
+    ) -> Result<Taken<Message>> {
         self.let_go();
         loop {
             let header = match self.find(patience)? {
@@ -276,7 +438,7 @@ impl Receiver {
                 self.accept(header)?;
                 return Ok(Taken::Message(Message::Lent(lent)));
             }
-            return match self.take(buffer, patience) {
+            return match self.take_alone(buffer, patience) {
                 Ok(taken) => Ok(taken.map(Message::Copied)),
                 // A torn one made way for a loan, for which there need be no room.
                 Err(error) if error.kind() == ErrorKind::TooLong && self.loan_is_next() => continue,
@@ -391,6 +553,7 @@ impl Receiver {
     /// Copies one record's share of a message to `buffer` and consumes it.
     fn piece(&mut self, header: Header, buffer: &mut [u8], done: &mut usize) -> Result<Piece> {
         if header.has(Header::TORN) {
+            self.end_pieces(header);
             self.consume(header);
             self.forget();
             self.enclosed = Enclosed::default();
@@ -407,6 +570,8 @@ impl Receiver {
             if total > buffer.len() as u64 {
                 return Err(self.too_long(total, buffer.len()));
             }
+            let from = self.input.position().wrapping_add(header.span());
+            self.input.lane.begin_pieces(from);
             self.accept(header)?;
             self.total = Some(total);
             return Ok(Piece::More);
@@ -449,6 +614,9 @@ impl Receiver {
             return Err(self.lied(Lie("a message is not as long as it said")));
         }
         self.input.copy(0, &mut buffer[*done..end as usize]);
+        if is_last {
+            self.end_pieces(header);
+        }
         self.consume(header);
         *done = end as usize;
         Ok(if is_last { Piece::Whole } else { Piece::More })
@@ -465,6 +633,20 @@ impl Receiver {
     /// # Errors
     /// [`ErrorKind::Broken`].
     pub fn next_len(&mut self) -> Result<Option<u64>> {
+        if !self.is_odd() {
+            return self.next_len_alone();
+        }
+        let found = self.in_turn(Patience::Look, |receiver, _| {
+            let len = receiver.next_len_alone()?;
+            Ok(len.map_or(Taken::TimedOut, Taken::Message))
+        })?;
+        Ok(match found {
+            Taken::Message(len) => Some(len),
+            _ => None,
+        })
+    }
+
+    fn next_len_alone(&mut self) -> Result<Option<u64>> {
         if let Some(total) = self.total {
             return Ok(Some(total));
         }
@@ -491,25 +673,41 @@ impl Receiver {
     /// As for [`recv`](Self::recv).
     pub fn recv_vec(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         loop {
-            if self.next_len()?.is_none() {
-                match self.await_record(Patience::Forever)? {
+            let taken = if self.is_odd() {
+                self.in_turn(Patience::Forever, |receiver, patience| {
+                    receiver.take_vec(buffer, patience)
+                })?
+            } else {
+                self.take_vec(buffer, Patience::Forever)?
+            };
+            match taken {
+                Taken::Message(len) => return Ok(Some(len)),
+                Taken::End => return Ok(None),
+                Taken::TimedOut => {}
+            }
+        }
+    }
+
+    fn take_vec(&mut self, buffer: &mut Vec<u8>, patience: Patience) -> Result<Taken> {
+        loop {
+            if self.total.is_none() {
+                match self.find(patience)? {
                     Found::Record(_) => {}
-                    Found::End => return Ok(None),
-                    Found::TimedOut => continue,
+                    Found::End => return Ok(Taken::End),
+                    Found::TimedOut => return Ok(Taken::TimedOut),
                 }
             }
-            let len = self.next_len()?.unwrap_or(0);
+            let len = self.next_len_alone()?.unwrap_or(0);
             if len > self.message_max as u64 {
                 return Err(self.too_long(len, self.message_max));
             }
             buffer.resize(len as usize, 0);
-            match self.take(buffer, Patience::Forever) {
+            match self.take_alone(buffer, patience) {
                 Ok(Taken::Message(len)) => {
                     buffer.truncate(len);
-                    return Ok(Some(len));
+                    return Ok(Taken::Message(len));
                 }
-                Ok(Taken::End) => return Ok(None),
-                Ok(Taken::TimedOut) => {}
+                Ok(taken) => return Ok(taken),
                 // A torn one made way for one that is longer.
                 Err(error) if error.kind() == ErrorKind::TooLong => {}
                 Err(error) => return Err(error),
@@ -674,7 +872,15 @@ enum Piece {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.link.say(DEAF);
-        self.waiter.published();
+        if self.link.is_foreign() {
+            return;
+        }
+        if std::mem::take(&mut self.keeps_turn) {
+            self.link.unlock(End::Receiving);
+        }
+        if self.link.let_go(End::Receiving) {
+            self.link.say(DEAF);
+            self.waiter.published();
+        }
     }
 }

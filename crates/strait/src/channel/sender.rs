@@ -11,11 +11,12 @@ use strait_sys::time::Deadline;
 use strait_sys::window::Window;
 
 use crate::channel::door::Knocker;
-use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span};
+use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, OPEN, RING, TAIL, UNIT, span};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::loan::Lender;
 use crate::channel::park::{Spin, Waited, Waiter, arm};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
+use crate::channel::share::End;
 use crate::channel::wait::Room;
 use crate::error::{ErrorKind, Result};
 use crate::object::transfer::Parcel;
@@ -28,6 +29,8 @@ pub(crate) struct Out {
     capacity: u64,
     head: Fixed<u64>,
     pub(super) tail: Fixed<u64, ReadOnly>,
+    /// Says to other holders of this end that its last message is not whole.
+    open: Fixed<u32>,
 }
 
 impl Out {
@@ -38,6 +41,7 @@ impl Out {
             capacity,
             head: link.own.fixed(HEAD)?,
             tail: link.theirs.fixed_look(TAIL)?,
+            open: link.own.fixed(OPEN)?,
         })
     }
 }
@@ -209,6 +213,19 @@ impl Sender {
         patience: Patience,
         publish: bool,
     ) -> Result<bool> {
+        if self.is_odd() {
+            return self.deliver_in_turn(parts, patience);
+        }
+        self.deliver_alone(parts, patience, publish)
+    }
+
+    #[inline]
+    fn deliver_alone(
+        &mut self,
+        parts: [&[u8]; 2],
+        patience: Patience,
+        publish: bool,
+    ) -> Result<bool> {
         debug_assert!((parts[0].len() as u64).is_multiple_of(UNIT));
         let len = (parts[0].len() + parts[1].len()) as u64;
         let is_plain = len <= piece(self.out.lane.capacity());
@@ -229,6 +246,81 @@ impl Sender {
             self.flush();
         }
         Ok(true)
+    }
+
+    /// Whether other processes may hold this end, or this is not the process whose it is.
+    #[inline]
+    pub(crate) fn is_odd(&self) -> bool {
+        self.waiter.park.is_shared() || self.link.is_foreign()
+    }
+
+    /// Sends while others may: in turn, and going on where the last has ended.
+    #[cold]
+    #[inline(never)]
+    fn deliver_in_turn(&mut self, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
+        // A message in pieces is one holder's from its first to its last.
+        let is_long = parts[0].len() + parts[1].len() > self.piece_max();
+        let within = if is_long { patience } else { Patience::Look };
+        self.in_turn(patience, SEND, |sender| {
+            Ok(sender.deliver_alone(parts, within, true)?.then_some(()))
+        })
+        .map(|sent| sent.is_some())
+    }
+
+    /// Does something when it is this holder's turn, again whenever there may be room, until that
+    /// gives something.
+    pub(crate) fn in_turn<T>(
+        &mut self,
+        patience: Patience,
+        operation: &'static str,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        loop {
+            if self.link.is_foreign() {
+                return Err(self.link.foreign(operation));
+            }
+            if !self.link.lock(End::Sending, patience, operation)? {
+                return if self.link.is_gone() {
+                    Err(self.gone(operation))
+                } else {
+                    Ok(None)
+                };
+            }
+            self.waiter.share();
+            let head = self.out.lane.head.word().load(Ordering::SeqCst);
+            self.out.go_on(head);
+            self.torn = self.out.lane.open.word().load(Ordering::SeqCst) != 0;
+            let seen = self.out.lane.tail();
+            let result = attempt(self);
+            self.link.unlock(End::Sending);
+            match result {
+                Ok(None) if !matches!(patience, Patience::Look) => {}
+                other => return other,
+            }
+            let (tail, link) = (self.out.lane.tail.clone(), &self.link);
+            let waited = self.waiter.wait(
+                || tail.word().load(Ordering::Acquire) != seen,
+                || link.is_over(DEAF),
+                patience.deadline(),
+            );
+            match waited {
+                Waited::Ready => {}
+                Waited::TimedOut => return Ok(None),
+                Waited::Over => return Err(self.gone(operation)),
+            }
+        }
+    }
+
+    /// Whether nothing of this end is in this process alone.
+    pub(crate) fn is_settled(&self, operation: &'static str) -> Result<()> {
+        let busy = |why: &str| Err(self.link.error(ErrorKind::Busy, operation).because(why));
+        if self.waiter.park.is_shared() {
+            return Ok(());
+        }
+        if self.out.position() != self.out.lane.head.word().load(Ordering::SeqCst) {
+            return busy("messages were pushed: flush them");
+        }
+        Ok(())
     }
 
     /// Waits for room. False: the time is up.
@@ -287,6 +379,7 @@ impl Sender {
         }
         let handles = self.enclose()?;
         let length = total.to_ne_bytes();
+        self.out.lane.open.word().store(1, Ordering::SeqCst);
         self.out.push(first.with_handles(handles), [&length, &[]]);
         self.deliver_pieces(parts, largest, patience)
     }
@@ -316,6 +409,7 @@ impl Sender {
             kill::point("channel.piece");
             self.flush();
             if is_last {
+                self.out.lane.open.word().store(0, Ordering::SeqCst);
                 return Ok(true);
             }
         }
@@ -400,6 +494,8 @@ impl Sender {
                 return Ok(false);
             }
             self.out.push(header, [&[], &[]]);
+            self.flush();
+            self.out.lane.open.word().store(0, Ordering::SeqCst);
             self.torn = false;
         }
         Ok(true)
@@ -413,8 +509,16 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.flush();
-        self.link.say(CLOSED);
-        self.waiter.published();
+        if self.link.is_foreign() {
+            return;
+        }
+        // Where it is shared there is nothing to be shown.
+        if !self.waiter.park.is_shared() {
+            self.flush();
+        }
+        if self.link.let_go(End::Sending) {
+            self.link.say(CLOSED);
+            self.waiter.published();
+        }
     }
 }

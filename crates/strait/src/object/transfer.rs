@@ -21,7 +21,7 @@ const MAGIC: &[u8; 8] = b"STRAITH1";
 
 /// Most descriptors that one value goes by, and most bytes that say what they are.
 pub(crate) const FILES_MAX: usize = 6;
-pub(crate) const NOTE_MAX: usize = 64;
+pub(crate) const NOTE_MAX: usize = 96;
 
 /// What goes to another process for a value: descriptors, and a few bytes that say what they are.
 #[doc(hidden)]

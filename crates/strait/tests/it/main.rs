@@ -20,6 +20,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     channel::ROLES,
     channel::attach::ROLES,
     channel::loan::ROLES,
+    channel::share::ROLES,
     death::ROLES,
     death::seats::ROLES,
     death::storm::ROLES,

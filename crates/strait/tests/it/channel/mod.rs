@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod loan;
+pub(crate) mod share;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,0 +1,1 @@
+//! Ends that several processes hold.
