@@ -434,7 +434,8 @@ impl Receiver {
                 Found::TimedOut => return Ok(Taken::TimedOut),
             };
             if header.has(Header::LOAN) && self.total.is_none() {
-                let lent = Lent::new(&self.waiter.park, self.note(header)?);
+                let note = self.note(header)?;
+                let lent = Lent::new(&self.waiter.park, note);
                 self.accept(header)?;
                 return Ok(Taken::Message(Message::Lent(lent)));
             }
@@ -453,7 +454,7 @@ impl Receiver {
     }
 
     /// What the record of that header lends.
-    fn note(&self, header: Header) -> Result<Note> {
+    fn note(&mut self, header: Header) -> Result<Note> {
         if header.has(Header::MORE | Header::TOTAL) || header.len() != NOTE_LEN {
             return Err(self.lied(Lie("a loan is not the whole of its message")));
         }
@@ -501,7 +502,8 @@ impl Receiver {
         if self.link.is_broken() {
             return Err(self.link.error(ErrorKind::Broken, RECV));
         }
-        if self.total.is_none() && self.link.peer_says(CLOSED) {
+        // What it gave up half way it has not sent.
+        if self.link.peer_says(CLOSED) {
             return Ok(Taken::End);
         }
         Err(self
@@ -525,6 +527,7 @@ impl Receiver {
         }
         let mut done = self.stash.len();
         buffer[..done].copy_from_slice(&self.stash);
+        let mut seen = self.input.position();
         loop {
             match self.piece(header, buffer, &mut done)? {
                 Piece::Whole => {
@@ -533,19 +536,29 @@ impl Receiver {
                 }
                 Piece::More => {}
             }
-            header = match self.input.next().map_err(|lie| self.lied(lie))? {
-                Some(header) => header,
-                None => match self.await_record(patience)? {
-                    Found::Record(header) => header,
-                    found => {
-                        self.stash.clear();
-                        self.stash.extend_from_slice(&buffer[..done]);
-                        return Ok(match found {
-                            Found::End => Taken::End,
-                            _ => Taken::TimedOut,
-                        });
-                    }
-                },
+            // A peer that goes on and on is heard for one ring before the time is looked at.
+            let read = self.input.position().wrapping_sub(seen);
+            let found = if read >= self.input.lane.capacity && patience.is_over() {
+                Found::TimedOut
+            } else {
+                match self.input.next().map_err(|lie| self.lied(lie))? {
+                    Some(header) => Found::Record(header),
+                    None => self.await_record(patience)?,
+                }
+            };
+            if read >= self.input.lane.capacity {
+                seen = self.input.position();
+            }
+            header = match found {
+                Found::Record(header) => header,
+                found => {
+                    self.stash.clear();
+                    self.stash.extend_from_slice(&buffer[..done]);
+                    return Ok(match found {
+                        Found::End => Taken::End,
+                        _ => Taken::TimedOut,
+                    });
+                }
             };
         }
     }
@@ -610,7 +623,7 @@ impl Receiver {
         if header.handles() != 0 {
             return Err(self.lied(Lie("handles came in the middle of a message")));
         }
-        if end > total || is_last != (end == total) {
+        if header.len() == 0 || end > total || is_last != (end == total) {
             return Err(self.lied(Lie("a message is not as long as it said")));
         }
         self.input.copy(0, &mut buffer[*done..end as usize]);
@@ -762,7 +775,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn grow(&self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
+    fn grow(&mut self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
         if len > self.message_max as u64 {
             return Err(self.lied(Lie("its message is longer than was agreed on")));
         }
@@ -833,7 +846,8 @@ impl Receiver {
     }
 
     #[cold]
-    fn lied(&self, lie: Lie) -> Error {
+    fn lied(&mut self, lie: Lie) -> Error {
+        let lie = self.input.distrust(lie);
         self.link.break_off(RECV, lie.0)
     }
 }

@@ -95,7 +95,10 @@ impl<L: WriteLane> Writer<L> {
 
     fn look(&mut self) -> Result<(), Lie> {
         let tail = self.lane.tail();
-        if self.head.wrapping_sub(tail) > self.lane.capacity() || !tail.is_multiple_of(UNIT) {
+        // Nor does it take back what it has read: whoever waits for room would wait for ever.
+        if self.head.wrapping_sub(tail) > self.head.wrapping_sub(self.tail)
+            || !tail.is_multiple_of(UNIT)
+        {
             return Err(Lie("it says that it has read what was never sent"));
         }
         self.tail = tail;
@@ -165,6 +168,8 @@ pub(crate) struct Reader<L> {
     pub(super) released: u64,
     /// The writer's head as last seen.
     pub(super) head: u64,
+    /// What it was caught at: nothing is read from it any more.
+    pub(super) lie: Option<Lie>,
 }
 
 impl<L: ReadLane> Reader<L> {
@@ -175,6 +180,7 @@ impl<L: ReadLane> Reader<L> {
             tail,
             released: tail,
             head: tail,
+            lie: None,
         }
     }
 
@@ -196,13 +202,23 @@ impl<L: ReadLane> Reader<L> {
     }
 
     fn look(&mut self) -> Result<(), Lie> {
+        if let Some(lie) = self.lie {
+            return Err(lie);
+        }
         let head = self.lane.head();
         let unread = head.wrapping_sub(self.tail);
         if unread > self.lane.capacity() || !head.is_multiple_of(UNIT) {
-            return Err(Lie("it has published more than its ring holds"));
+            return Err(self.distrust(Lie("it has published more than its ring holds")));
         }
         self.head = head;
         Ok(())
+    }
+
+    /// The writer was caught at that: the reader stays where it is, for good.
+    #[cold]
+    pub(crate) fn distrust(&mut self, lie: Lie) -> Lie {
+        self.head = self.tail;
+        *self.lie.get_or_insert(lie)
     }
 
     /// The header of the next record, if there is one.
@@ -214,7 +230,10 @@ impl<L: ReadLane> Reader<L> {
                 return Ok(None);
             }
         }
-        self.header_at(self.tail)
+        match self.header_at(self.tail) {
+            Err(lie) => Err(self.distrust(lie)),
+            found => found,
+        }
     }
 
     /// The header of the record at `at`, between the next one and all that was published as of the

@@ -362,6 +362,7 @@ pub(crate) fn reader(part: Part, records: u64, closes: bool) -> Actor {
             tail: kept[0],
             released: kept[1],
             head: kept[2],
+            lie: None,
         };
         let going = stage < records && take(&part, &mut input, &mut waiter);
         if !going && closes {

@@ -1,8 +1,11 @@
 //! Channels between two processes: whole messages, ends, deaths, waits.
 
 pub(crate) mod attach;
+pub(crate) mod lies;
 pub(crate) mod loan;
 pub(crate) mod share;
+pub(crate) mod storm;
+pub(crate) mod stranger;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,7 +87,7 @@ fn check(message: &[u8], number: u64) {
 struct Met {
     channel: Channel,
     peer: Peer,
-    _place: tempdir::Place,
+    place: tempdir::Place,
 }
 
 /// A channel to a peer in that role.
@@ -113,17 +116,17 @@ fn meet_with(
     Met {
         channel,
         peer,
-        _place: place,
+        place,
     }
 }
 
 mod tempdir {
     //! A directory that goes with the test.
 
-    pub(super) struct Place(pub(super) super::PathBuf);
+    pub(crate) struct Place(pub(crate) super::PathBuf);
 
     impl Place {
-        pub(super) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let mut path = std::env::temp_dir();
             let unique = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec;
             path.push(format!("strait-channel-{}-{unique}", std::process::id()));
