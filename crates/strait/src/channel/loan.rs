@@ -8,6 +8,8 @@
 //! The record of a loan says block, count and length. A receiver who drops what it was lent stores
 //! the count, and rings only for a sender who has said that it waits for a block.
 
+mod receive;
+
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,7 @@
 //! The receiving end.
 
+mod pieces;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +18,6 @@ use crate::channel::layout::{
     CLOSED, DEAF, HEAD, Header, PIECES_FROM, PIECES_TO, POSITION, RING, TAIL, UNIT,
 };
 use crate::channel::link::{Link, Peer, Place};
-use crate::channel::loan::{Lent, Message, NOTE_LEN, Note};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::ring::{Lie, ReadLane, Reader};
 use crate::channel::sender::Patience;
@@ -31,8 +32,8 @@ pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
     pub(super) head: Fixed<u64, ReadOnly>,
-    tail: Fixed<u64>,
-    position: Fixed<u64>,
+    pub(super) tail: Fixed<u64>,
+    pub(super) position: Fixed<u64>,
     /// From where to where the rest of a message lies that a holder of this end has begun.
     pieces: [Fixed<u64>; 2],
 }
@@ -63,7 +64,7 @@ impl In {
     }
 
     /// Whether the record there belongs to a message whose beginning was received.
-    fn is_piece(&self, at: u64) -> bool {
+    pub(super) fn is_piece(&self, at: u64) -> bool {
         let [from, to] = [0, 1].map(|index| self.pieces[index].word().load(Ordering::SeqCst));
         at.wrapping_sub(from) < to.wrapping_sub(from)
     }
@@ -121,17 +122,17 @@ pub struct Receiver {
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
-    stash: Vec<u8>,
+    pub(super) stash: Vec<u8>,
     /// How long that message is.
-    total: Option<u64>,
+    pub(super) total: Option<u64>,
     pub(crate) message_max: usize,
     /// This holder has the turn at a shared end.
-    keeps_turn: bool,
+    pub(super) keeps_turn: bool,
     /// What came with the last message.
     pub(crate) enclosed: Enclosed,
 }
 
-const RECV: &str = "receive";
+pub(super) const RECV: &str = "receive";
 
 impl Receiver {
     pub(crate) fn new(link: &Arc<Link>, options: &Options, door: Option<Knocker>) -> Option<Self> {
@@ -209,7 +210,7 @@ impl Receiver {
     }
 
     #[inline]
-    fn take_alone(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
+    pub(super) fn take_alone(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
         self.let_go();
         let header = match self.find(patience)? {
             Found::Record(header) => header,
@@ -230,126 +231,26 @@ impl Receiver {
 
     /// Whether other processes may hold this end, or this is not the process whose it is.
     #[inline]
-    fn is_odd(&self) -> bool {
+    pub(super) fn is_odd(&self) -> bool {
         self.waiter.park.is_shared() || self.link.is_foreign()
     }
 
-    /// Receives when it is this holder's turn, again whenever there may be something.
-    #[cold]
-    #[inline(never)]
-    fn in_turn<T>(
-        &mut self,
-        patience: Patience,
-        mut attempt: impl FnMut(&mut Self, Patience) -> Result<Taken<T>>,
-    ) -> Result<Taken<T>> {
-        loop {
-            if !self.enter(patience)? {
-                return Ok(Taken::TimedOut);
-            }
-            let mut result = match self.drop_orphans() {
-                Ok(true) => attempt(self, Patience::Look),
-                Ok(false) => Ok(Taken::TimedOut),
-                Err(error) => Err(error),
-            };
-            if matches!(result, Ok(Taken::TimedOut)) && self.total.is_some() {
-                // The rest of a message goes to whoever has its beginning.
-                result = attempt(self, patience);
-            }
-            if self.total.is_none() {
-                self.keeps_turn = false;
-                self.link.unlock(End::Receiving);
-            }
-            match result {
-                Ok(Taken::TimedOut)
-                    if self.total.is_none() && !matches!(patience, Patience::Look) => {}
-                other => return other,
-            }
-            let (head, position) = (
-                self.input.lane.head.clone(),
-                self.input.lane.position.clone(),
-            );
-            let link = &self.link;
-            let waited = self.waiter.wait(
-                || head.word().load(Ordering::Acquire) != position.word().load(Ordering::Relaxed),
-                || link.is_over(CLOSED),
-                patience.deadline(),
-            );
-            if waited == Waited::TimedOut {
-                return Ok(Taken::TimedOut);
-            }
-            if waited == Waited::Over && self.lacks_a_rest() {
-                return self.over().map(|_| Taken::End);
-            }
-        }
-    }
-
-    /// Takes the turn and goes on where the last holder has read. False: the time was up.
-    fn enter(&mut self, patience: Patience) -> Result<bool> {
-        if self.link.is_foreign() {
-            return Err(self.link.foreign(RECV));
-        }
-        if self.keeps_turn {
-            return Ok(true);
-        }
-        if !self.link.lock(End::Receiving, patience, RECV)? {
-            return if self.link.is_gone() && !matches!(patience, Patience::Look) {
-                self.over().map(|_| false)
-            } else {
-                Ok(false)
-            };
-        }
-        self.waiter.share();
-        self.keeps_turn = true;
-        let lane = &self.input.lane;
-        let position = lane.position.word().load(Ordering::SeqCst);
-        let released = lane.tail.word().load(Ordering::SeqCst);
-        self.input.go_on(position, released);
-        Ok(true)
-    }
-
-    /// Drops the rest of a message whose beginning a dead holder has. False: it is still to come.
-    fn drop_orphans(&mut self) -> Result<bool> {
-        while self.lacks_a_rest() {
-            let Some(header) = self.input.next().map_err(|lie| self.lied(lie))? else {
-                return Ok(false);
-            };
-            if !header.has(Header::MORE) || header.has(Header::TORN) {
-                self.end_pieces(header);
-            }
-            self.consume(header);
-        }
-        Ok(true)
-    }
-
-    fn lacks_a_rest(&self) -> bool {
-        self.total.is_none() && self.input.lane.is_piece(self.input.position())
-    }
-
     /// The record of that header is the last of its message.
-    fn end_pieces(&self, header: Header) {
+    pub(super) fn end_pieces(&self, header: Header) {
         let after = self.input.position().wrapping_add(header.span());
         self.input.lane.end_pieces(after);
     }
 
-    /// Whether nothing of this end is in this process alone.
-    pub(crate) fn is_settled(&self, operation: &'static str) -> Result<()> {
-        if self.total.is_none() && self.offset == 0 {
-            return Ok(());
-        }
-        let error = self.link.error(ErrorKind::Busy, operation);
-        Err(error.because("it has received a part of a message"))
-    }
-
     /// Closes what came with the last message and was not taken.
     #[inline]
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         if !self.enclosed.is_empty() && self.total.is_none() {
             self.enclosed = Enclosed::default();
         }
     }
 
     /// Consumes the record of that header and takes in what came with it.
-    fn accept(&mut self, header: Header) -> Result<()> {
+    pub(super) fn accept(&mut self, header: Header) -> Result<()> {
         let position = self.input.position();
         // In this order: handles of a record that nobody will see again are skipped.
         self.consume(header);
@@ -359,7 +260,7 @@ impl Receiver {
 
     /// The next record, if it is there or comes in time.
     #[inline]
-    fn find(&mut self, patience: Patience) -> Result<Found> {
+    pub(super) fn find(&mut self, patience: Patience) -> Result<Found> {
         match self.input.next() {
             Ok(Some(header)) => Ok(Found::Record(header)),
             Ok(None) => self.await_record(patience),
@@ -367,104 +268,8 @@ impl Receiver {
         }
     }
 
-    /// Receives a message, but one that was lent is left where it lies.
-    ///
-    /// ```
-    /// use strait::channel::{Channel, Message, Options};
-    ///
-    /// let (mut near, mut far) = Channel::pair(&Options::new().blocks(4, 1 << 20))?;
-    /// let mut loan = near.sender().loan(1 << 20)?;
-    /// loan.write(0, b"a picture")?;
-    /// near.sender().send_loan(loan, 9)?;
-    /// match far.receiver().recv_message(&mut [0; 64])? {
-    ///     Some(Message::Lent(lent)) => {
-    ///         let mut bytes = [0; 7];
-    ///         lent.read(2, &mut bytes)?;
-    ///         assert_eq!(&bytes, b"picture");
-    ///         // The sender gets its block back here.
-    ///     }
-    ///     _ => unreachable!("it was lent"),
-    /// }
-    /// # Ok::<(), strait::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`recv`](Self::recv).
-    pub fn recv_message(&mut self, buffer: &mut [u8]) -> Result<Option<Message>> {
-        loop {
-            match self.take_message(buffer, Patience::Forever)? {
-                Taken::Message(message) => return Ok(Some(message)),
-                Taken::End => return Ok(None),
-                Taken::TimedOut => {}
-            }
-        }
-    }
-
-    /// [`recv_message`](Self::recv_message) for at most `timeout`; zero does not block.
-    ///
-    /// # Errors
-    /// As for [`recv`](Self::recv).
-    pub fn recv_message_for(
-        &mut self,
-        buffer: &mut [u8],
-        timeout: Duration,
-    ) -> Result<Taken<Message>> {
-        self.take_message(buffer, Patience::for_at_most(timeout))
-    }
-
-    fn take_message(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken<Message>> {
-        if self.is_odd() {
-            return self.in_turn(patience, |receiver, patience| {
-                receiver.take_message_alone(buffer, patience)
-            });
-        }
-        self.take_message_alone(buffer, patience)
-    }
-
-    fn take_message_alone(
-        &mut self,
-        buffer: &mut [u8],
-        patience: Patience,
-    ) -> Result<Taken<Message>> {
-        self.let_go();
-        loop {
-            let header = match self.find(patience)? {
-                Found::Record(header) => header,
-                Found::End => return Ok(Taken::End),
-                Found::TimedOut => return Ok(Taken::TimedOut),
-            };
-            if header.has(Header::LOAN) && self.total.is_none() {
-                let note = self.note(header)?;
-                let lent = Lent::new(&self.waiter.park, note);
-                self.accept(header)?;
-                return Ok(Taken::Message(Message::Lent(lent)));
-            }
-            return match self.take_alone(buffer, patience) {
-                Ok(taken) => Ok(taken.map(Message::Copied)),
-                // A torn one made way for a loan, for which there need be no room.
-                Err(error) if error.kind() == ErrorKind::TooLong && self.loan_is_next() => continue,
-                Err(error) => Err(error),
-            };
-        }
-    }
-
-    fn loan_is_next(&mut self) -> bool {
-        let next = self.input.next();
-        self.total.is_none() && matches!(next, Ok(Some(next)) if next.has(Header::LOAN))
-    }
-
-    /// What the record of that header lends.
-    fn note(&mut self, header: Header) -> Result<Note> {
-        if header.has(Header::MORE | Header::TOTAL) || header.len() != NOTE_LEN {
-            return Err(self.lied(Lie("a loan is not the whole of its message")));
-        }
-        let mut note = [0; NOTE_LEN as usize];
-        self.input.copy(0, &mut note);
-        Note::decode(note, &self.link).map_err(|lie| self.lied(lie))
-    }
-
     #[inline]
-    fn consume(&mut self, header: Header) {
+    pub(super) fn consume(&mut self, header: Header) {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
@@ -474,7 +279,7 @@ impl Receiver {
 
     /// Waits for a record. Whoever is about to wait first gives back all room.
     #[inline(never)]
-    fn await_record(&mut self, patience: Patience) -> Result<Found> {
+    pub(super) fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
             self.waiter.published();
         }
@@ -510,129 +315,6 @@ impl Receiver {
             .link
             .error(ErrorKind::PeerGone, RECV)
             .because("its process went without closing"))
-    }
-
-    /// A message of several records, or with something beside its bytes.
-    #[cold]
-    #[inline(never)]
-    fn take_in_pieces(
-        &mut self,
-        mut header: Header,
-        buffer: &mut [u8],
-        patience: Patience,
-    ) -> Result<Taken> {
-        if let Some(total) = self.total.filter(|total| *total > buffer.len() as u64) {
-            // The caller came back with a smaller buffer.
-            return Err(self.too_long(total, buffer.len()));
-        }
-        let mut done = self.stash.len();
-        buffer[..done].copy_from_slice(&self.stash);
-        let mut seen = self.input.position();
-        loop {
-            match self.piece(header, buffer, &mut done)? {
-                Piece::Whole => {
-                    self.forget();
-                    return Ok(Taken::Message(done));
-                }
-                Piece::More => {}
-            }
-            // A peer that goes on and on is heard for one ring before the time is looked at.
-            let read = self.input.position().wrapping_sub(seen);
-            let found = if read >= self.input.lane.capacity && patience.is_over() {
-                Found::TimedOut
-            } else {
-                match self.input.next().map_err(|lie| self.lied(lie))? {
-                    Some(header) => Found::Record(header),
-                    None => self.await_record(patience)?,
-                }
-            };
-            if read >= self.input.lane.capacity {
-                seen = self.input.position();
-            }
-            header = match found {
-                Found::Record(header) => header,
-                found => {
-                    self.stash.clear();
-                    self.stash.extend_from_slice(&buffer[..done]);
-                    return Ok(match found {
-                        Found::End => Taken::End,
-                        _ => Taken::TimedOut,
-                    });
-                }
-            };
-        }
-    }
-
-    /// Copies one record's share of a message to `buffer` and consumes it.
-    fn piece(&mut self, header: Header, buffer: &mut [u8], done: &mut usize) -> Result<Piece> {
-        if header.has(Header::TORN) {
-            self.end_pieces(header);
-            self.consume(header);
-            self.forget();
-            self.enclosed = Enclosed::default();
-            *done = 0;
-            return Ok(Piece::More);
-        }
-        if header.has(Header::TOTAL) {
-            let mut total = [0; UNIT as usize];
-            if self.total.is_some() || header.len() != UNIT || !header.has(Header::MORE) {
-                return Err(self.lied(Lie("a message begins in another")));
-            }
-            self.input.copy(0, &mut total);
-            let total = u64::from_ne_bytes(total);
-            if total > buffer.len() as u64 {
-                return Err(self.too_long(total, buffer.len()));
-            }
-            let from = self.input.position().wrapping_add(header.span());
-            self.input.lane.begin_pieces(from);
-            self.accept(header)?;
-            self.total = Some(total);
-            return Ok(Piece::More);
-        }
-        if header.has(Header::LOAN) {
-            if self.total.is_some() {
-                return Err(self.lied(Lie("a message begins in another")));
-            }
-            let note = self.note(header)?;
-            let len = usize::try_from(note.len).unwrap_or(usize::MAX);
-            let Some(bytes) = buffer.get_mut(..len) else {
-                return Err(self.too_long(note.len, buffer.len()));
-            };
-            let lent = Lent::new(&self.waiter.park, note);
-            self.accept(header)?;
-            lent.read(0, bytes)?;
-            *done = len;
-            return Ok(Piece::Whole);
-        }
-        let Some(total) = self.total else {
-            if header.has(Header::MORE) || self.offset > header.len() {
-                return Err(self.lied(Lie("a message goes on that has not begun")));
-            }
-            // The rest of one that was read in part.
-            let rest = header.len() - self.offset;
-            let Some(bytes) = buffer.get_mut(..rest as usize) else {
-                return Err(self.too_long(rest, buffer.len()));
-            };
-            self.input.copy(self.offset, bytes);
-            self.accept(header)?;
-            *done = rest as usize;
-            return Ok(Piece::Whole);
-        };
-        let end = *done as u64 + header.len();
-        let is_last = !header.has(Header::MORE);
-        if header.handles() != 0 {
-            return Err(self.lied(Lie("handles came in the middle of a message")));
-        }
-        if header.len() == 0 || end > total || is_last != (end == total) {
-            return Err(self.lied(Lie("a message is not as long as it said")));
-        }
-        self.input.copy(0, &mut buffer[*done..end as usize]);
-        if is_last {
-            self.end_pieces(header);
-        }
-        self.consume(header);
-        *done = end as usize;
-        Ok(if is_last { Piece::Whole } else { Piece::More })
     }
 
     fn forget(&mut self) {
@@ -728,116 +410,6 @@ impl Receiver {
         }
     }
 
-    /// For a server of many: receives a message into `buffer`, which grows to its length, if one is
-    /// there. Never waits. What of a message of several records has come so far stays where it is.
-    ///
-    /// # Errors
-    /// As for [`recv`](Self::recv); the session is broken off for a message beyond the limit.
-    #[inline]
-    pub(crate) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Taken> {
-        match self.input.next() {
-            Ok(Some(header)) if header.0 <= 0xffff_ffff && self.total.is_none() => {
-                let len = header.len() as usize;
-                if buffer.len() < len {
-                    self.grow(buffer, header.len())?;
-                }
-                self.input.copy(0, &mut buffer[..len]);
-                self.consume(header);
-                Ok(Taken::Message(len))
-            }
-            Ok(Some(header)) => self.gather(header, buffer),
-            Ok(None) => self.found_nothing(),
-            Err(lie) => Err(self.lied(lie)),
-        }
-    }
-
-    /// [`poll`](Self::poll) that waits.
-    ///
-    /// # Errors
-    /// As there.
-    #[inline]
-    pub(crate) fn recv_growing(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        patience: Patience,
-    ) -> Result<Taken> {
-        loop {
-            match self.poll(buffer)? {
-                Taken::TimedOut => {}
-                taken => return Ok(taken),
-            }
-            match self.await_record(patience)? {
-                Found::Record(_) => {}
-                Found::End => return Ok(Taken::End),
-                Found::TimedOut => return Ok(Taken::TimedOut),
-            }
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
-        if len > self.message_max as u64 {
-            return Err(self.lied(Lie("its message is longer than was agreed on")));
-        }
-        buffer.resize((len as usize).next_power_of_two(), 0);
-        Ok(())
-    }
-
-    fn found_nothing(&mut self) -> Result<Taken> {
-        if self.input.release() {
-            self.waiter.published();
-        }
-        if !self.is_ready() || self.input.lane.head() != self.input.position() {
-            return Ok(Taken::TimedOut);
-        }
-        match self.await_record(Patience::Look)? {
-            Found::End => Ok(Taken::End),
-            _ => Ok(Taken::TimedOut),
-        }
-    }
-
-    /// Collects the records of a message in the stash, as far as they have come.
-    #[cold]
-    #[inline(never)]
-    fn gather(&mut self, mut header: Header, buffer: &mut Vec<u8>) -> Result<Taken> {
-        let mut stash = std::mem::take(&mut self.stash);
-        let mut done = stash.len();
-        loop {
-            if header.has(Header::TOTAL) && self.total.is_none() {
-                // Its length is checked before it is believed; room is made as bytes come.
-                if header.len() != UNIT || !header.has(Header::MORE) {
-                    return Err(self.lied(Lie("a message begins that has no length")));
-                }
-                let total = self.next_len()?.unwrap_or(0);
-                if total > self.message_max as u64 {
-                    return Err(self.lied(Lie("its message is longer than was agreed on")));
-                }
-                self.total = Some(total);
-                self.consume(header);
-            } else {
-                let len = header.len().min(self.message_max as u64);
-                stash.resize(done + len as usize, 0);
-                match self.piece(header, &mut stash, &mut done)? {
-                    Piece::Whole => {
-                        self.forget();
-                        stash.truncate(done);
-                        *buffer = stash;
-                        return Ok(Taken::Message(done));
-                    }
-                    Piece::More => stash.truncate(done),
-                }
-            }
-            match self.input.next() {
-                Ok(Some(next)) => header = next,
-                Ok(None) => {
-                    self.stash = stash;
-                    return self.found_nothing();
-                }
-                Err(lie) => return Err(self.lied(lie)),
-            }
-        }
-    }
-
     #[cold]
     pub(crate) fn too_long(&self, len: u64, room: usize) -> Error {
         self.link.error(ErrorKind::TooLong, RECV).because(format!(
@@ -846,7 +418,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn lied(&mut self, lie: Lie) -> Error {
+    pub(super) fn lied(&mut self, lie: Lie) -> Error {
         let lie = self.input.distrust(lie);
         self.link.break_off(RECV, lie.0)
     }
@@ -864,7 +436,7 @@ pub enum Taken<T = usize> {
 }
 
 impl<T> Taken<T> {
-    fn map<U>(self, made: impl FnOnce(T) -> U) -> Taken<U> {
+    pub(super) fn map<U>(self, made: impl FnOnce(T) -> U) -> Taken<U> {
         match self {
             Self::Message(message) => Taken::Message(made(message)),
             Self::TimedOut => Taken::TimedOut,
@@ -873,7 +445,7 @@ impl<T> Taken<T> {
     }
 }
 
-enum Found {
+pub(super) enum Found {
     Record(Header),
     End,
     TimedOut,

@@ -27,10 +27,10 @@ use crate::object::wait::source::Source;
 pub(crate) struct Out {
     ring: Window,
     capacity: u64,
-    head: Fixed<u64>,
+    pub(super) head: Fixed<u64>,
     pub(super) tail: Fixed<u64, ReadOnly>,
     /// Says to other holders of this end that its last message is not whole.
-    open: Fixed<u32>,
+    pub(super) open: Fixed<u32>,
 }
 
 impl Out {
@@ -129,7 +129,7 @@ pub struct Sender {
     pub(super) torn: bool,
 }
 
-const SEND: &str = "send";
+pub(super) const SEND: &str = "send";
 
 impl Sender {
     pub(crate) fn new(link: &Arc<Link>, spin: Spin, door: Option<Knocker>) -> Option<Self> {
@@ -220,7 +220,7 @@ impl Sender {
     }
 
     #[inline]
-    fn deliver_alone(
+    pub(super) fn deliver_alone(
         &mut self,
         parts: [&[u8]; 2],
         patience: Patience,
@@ -252,75 +252,6 @@ impl Sender {
     #[inline]
     pub(crate) fn is_odd(&self) -> bool {
         self.waiter.park.is_shared() || self.link.is_foreign()
-    }
-
-    /// Sends while others may: in turn, and going on where the last has ended.
-    #[cold]
-    #[inline(never)]
-    fn deliver_in_turn(&mut self, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
-        // A message in pieces is one holder's from its first to its last.
-        let is_long = parts[0].len() + parts[1].len() > self.piece_max();
-        let within = if is_long { patience } else { Patience::Look };
-        self.in_turn(patience, SEND, |sender| {
-            Ok(sender.deliver_alone(parts, within, true)?.then_some(()))
-        })
-        .map(|sent| sent.is_some())
-    }
-
-    /// Does something when it is this holder's turn, again whenever there may be room, until that
-    /// gives something.
-    pub(crate) fn in_turn<T>(
-        &mut self,
-        patience: Patience,
-        operation: &'static str,
-        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>>,
-    ) -> Result<Option<T>> {
-        loop {
-            if self.link.is_foreign() {
-                return Err(self.link.foreign(operation));
-            }
-            if !self.link.lock(End::Sending, patience, operation)? {
-                return if self.link.is_gone() {
-                    Err(self.gone(operation))
-                } else {
-                    Ok(None)
-                };
-            }
-            self.waiter.share();
-            let head = self.out.lane.head.word().load(Ordering::SeqCst);
-            self.out.go_on(head);
-            self.torn = self.out.lane.open.word().load(Ordering::SeqCst) != 0;
-            let seen = self.out.lane.tail();
-            let result = attempt(self);
-            self.link.unlock(End::Sending);
-            match result {
-                Ok(None) if !matches!(patience, Patience::Look) => {}
-                other => return other,
-            }
-            let (tail, link) = (self.out.lane.tail.clone(), &self.link);
-            let waited = self.waiter.wait(
-                || tail.word().load(Ordering::Acquire) != seen,
-                || link.is_over(DEAF),
-                patience.deadline(),
-            );
-            match waited {
-                Waited::Ready => {}
-                Waited::TimedOut => return Ok(None),
-                Waited::Over => return Err(self.gone(operation)),
-            }
-        }
-    }
-
-    /// Whether nothing of this end is in this process alone.
-    pub(crate) fn is_settled(&self, operation: &'static str) -> Result<()> {
-        let busy = |why: &str| Err(self.link.error(ErrorKind::Busy, operation).because(why));
-        if self.waiter.park.is_shared() {
-            return Ok(());
-        }
-        if self.out.position() != self.out.lane.head.word().load(Ordering::SeqCst) {
-            return busy("messages were pushed: flush them");
-        }
-        Ok(())
     }
 
     /// Waits for room. False: the time is up.

@@ -19,6 +19,8 @@
 //! | from 16 | write: each heir on its way, by a number that it arrives with once |
 //! | from 2^33 | write: each block that a holder is writing |
 
+mod turn;
+
 #[cfg(test)]
 mod tests;
 

@@ -24,7 +24,9 @@ fn taker(arguments: &[String]) {
         let receiver = channel.receiver();
         for byte in &bytes[..bytes.len().min(16)] {
             match byte {
-                b'e' => receiver.attached::<Event>(&space).unwrap().set().unwrap(),
+                b'e' => {
+                    receiver.attached::<Event>(&space).unwrap().set().unwrap();
+                }
                 b's' => {
                     let semaphore: Semaphore = receiver.attached(&space).unwrap();
                     semaphore.release(1).map(drop).unwrap();

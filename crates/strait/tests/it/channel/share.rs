@@ -9,7 +9,7 @@ use strait::{ErrorKind, HandleSocket, Pass, inherited};
 
 use crate::channel::numbered;
 use crate::peer::{self, Peer, say, told};
-use crate::world::{GUARD, Random, alone, refused};
+use crate::world::{GUARD, Random, alone, refused, until};
 
 pub(crate) const ROLES: &[(&str, peer::Role)] = &[
     ("channel.heir.echo", echo),
@@ -393,20 +393,22 @@ fn a_forked_child_does_not_use_its_parents_end() {
         || {
             let (mut near, mut far) = Channel::pair(&Options::new()).unwrap();
             near.send(b"from the parent").unwrap();
-            let child = strait_sys::fork::run_child(|| {
-                let unsupported = |result: strait::Result<()>| {
-                    result.is_err_and(|error| error.kind() == ErrorKind::Unsupported)
-                };
-                let refused = unsupported(near.send(b"from the child"))
-                    && unsupported(far.recv(&mut [0; 16]).map(drop));
-                u8::from(!refused)
+            let mut child = None;
+            // The watcher gives itself its name once it runs.
+            until("no thread is left but ours", || {
+                let forked = strait_sys::fork::run_child(|| {
+                    let unsupported = |result: strait::Result<()>| {
+                        result.is_err_and(|error| error.kind() == ErrorKind::Unsupported)
+                    };
+                    let refused = unsupported(near.send(b"from the child"))
+                        && unsupported(far.recv(&mut [0; 16]).map(drop));
+                    u8::from(!refused)
+                });
+                child = forked.ok();
+                child.is_some()
             });
-            let (_, status) = rustix::process::waitpid(
-                Some(child.unwrap()),
-                rustix::process::WaitOptions::empty(),
-            )
-            .unwrap()
-            .unwrap();
+            let options = rustix::process::WaitOptions::empty();
+            let (_, status) = rustix::process::waitpid(child, options).unwrap().unwrap();
             assert_eq!(status.exit_status(), Some(0));
             assert_eq!(far.recv(&mut [0; 16]).unwrap(), Some(15));
             near.send(b"goes on").unwrap();
