@@ -666,8 +666,8 @@ impl Outflow {
             self.sender.out.lane.tail.clone(),
             self.sender.out.position(),
         );
-        if tail.word().load(Ordering::Acquire) == head {
-            return Ok(());
+        if let Some(cut @ Ended::Cut) = self.ended(false) {
+            return Err(cut);
         }
         self.await_reader(move || tail.word().load(Ordering::Acquire) == head, pace)
     }

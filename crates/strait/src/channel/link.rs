@@ -9,7 +9,7 @@ use strait_sys::cell::{ReadOnly, ReadWrite};
 use strait_sys::fork::{self, ChildClosed};
 use strait_sys::map::{Fixed, Map};
 use strait_sys::time::{self, Deadline};
-use strait_sys::{futex, membarrier};
+use strait_sys::{futex, kill, membarrier};
 
 use crate::channel::door::Knocker;
 use crate::channel::hello::Shape;
@@ -246,6 +246,7 @@ impl Ringer {
             Self::Bell(bell) => {
                 let bell = bell.word();
                 bell.fetch_add(1, Ordering::SeqCst);
+                kill::point("channel.bell");
                 let _ = futex::wake(bell, u32::MAX);
             }
             Self::Door(knocker) => knocker.knock(),
@@ -373,6 +374,7 @@ impl Park for Place {
         if self.link.is_gone() {
             return false;
         }
+        kill::point("channel.sleep");
         futex::wait(self.own_bell.word(), bell, until).is_ok()
     }
 

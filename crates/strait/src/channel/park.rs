@@ -245,6 +245,7 @@ impl<P: Park> Waiter<P> {
 /// nothing was published until now.
 pub(crate) fn arm(park: &impl Park) -> u32 {
     let bell = park.bell();
+    kill::point("channel.arm");
     park.count_sleep();
     kill::point("channel.armed");
     if !flaw("arm: no fence") {
@@ -252,6 +253,7 @@ pub(crate) fn arm(park: &impl Park) -> u32 {
     }
     if park.peer_is_lean() {
         park.heavy_fence();
+        kill::point("channel.heavy");
     }
     if flaw("arm: the bell last") {
         return park.bell();

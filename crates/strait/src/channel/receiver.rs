@@ -273,6 +273,7 @@ impl Receiver {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
+            kill::point("channel.released");
             self.waiter.published();
         }
     }
@@ -281,6 +282,7 @@ impl Receiver {
     #[inline(never)]
     pub(super) fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if matches!(patience, Patience::Look) && !self.is_ready() {

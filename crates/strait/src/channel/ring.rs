@@ -250,8 +250,8 @@ impl<L: ReadLane> Reader<L> {
         Ok(Some(header))
     }
 
-    /// Waits for a record after [`Reader::next`] found none, or `is_over`. What was consumed must be
-    /// released.
+    /// Waits for a record after [`Reader::next`] found none, or `is_over`. What was consumed must
+    /// be released.
     #[inline]
     pub(crate) fn await_record(
         &self,

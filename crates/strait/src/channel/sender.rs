@@ -189,6 +189,7 @@ impl Sender {
     #[inline]
     pub fn flush(&mut self) {
         if self.out.publish() {
+            kill::point("channel.published");
             self.waiter.published();
         }
     }
@@ -346,8 +347,8 @@ impl Sender {
         }
     }
 
-    /// For a server of many: sends as much of a message as there is room for, never waits. `done` is
-    /// `None` before its beginning is out, and then how many bytes are. True: all of it is out.
+    /// For a server of many: sends as much of a message as there is room for, never waits. `done`
+    /// is `None` before its beginning is out, and then how many bytes are. True: all of it is out.
     ///
     /// False also announces a sleeper: the reader rings when it has made room.
     pub(crate) fn send_some(&mut self, message: &[u8], done: &mut Option<usize>) -> Result<bool> {

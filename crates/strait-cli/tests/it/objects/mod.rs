@@ -1,5 +1,6 @@
 //! The verbs of events, event pairs, semaphores, mutants and timers.
 
+mod pipe;
 mod port;
 mod section;
 

@@ -1,5 +1,7 @@
 //! Messages of several records, and those with something beside their bytes.
 
+use strait_sys::kill;
+
 use crate::channel::attach::Enclosed;
 use crate::channel::layout::{Header, UNIT};
 use crate::channel::loan::Lent;
@@ -167,6 +169,7 @@ impl Receiver {
     ) -> Result<Taken> {
         loop {
             match self.poll(buffer)? {
+                Taken::TimedOut if patience.is_over() => return Ok(Taken::TimedOut),
                 Taken::TimedOut => {}
                 taken => return Ok(taken),
             }
@@ -189,6 +192,7 @@ impl Receiver {
 
     fn found_nothing(&mut self) -> Result<Taken> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if !self.is_ready() || self.input.lane.head() != self.input.position() {
@@ -206,13 +210,14 @@ impl Receiver {
     fn gather(&mut self, mut header: Header, buffer: &mut Vec<u8>) -> Result<Taken> {
         let mut stash = std::mem::take(&mut self.stash);
         let mut done = stash.len();
+        let begin = self.input.position();
         loop {
             if header.has(Header::TOTAL) && self.total.is_none() {
                 // Its length is checked before it is believed; room is made as bytes come.
                 if header.len() != UNIT || !header.has(Header::MORE) {
                     return Err(self.lied(Lie("a message begins that has no length")));
                 }
-                let total = self.next_len()?.unwrap_or(0);
+                let total = self.next_len_alone()?.unwrap_or(0);
                 if total > self.message_max as u64 {
                     return Err(self.lied(Lie("its message is longer than was agreed on")));
                 }
@@ -232,10 +237,19 @@ impl Receiver {
                 }
             }
             match self.input.next() {
-                Ok(Some(next)) => header = next,
-                Ok(None) => {
-                    self.stash = stash;
-                    return self.found_nothing();
+                Ok(next) => {
+                    // One that goes on and on is heard for one ring: others are waiting.
+                    let read = self.input.position().wrapping_sub(begin);
+                    match next {
+                        Some(next) if read < self.input.lane.capacity => header = next,
+                        found => {
+                            self.stash = stash;
+                            return match found {
+                                Some(_) => Ok(Taken::TimedOut),
+                                None => self.found_nothing(),
+                            };
+                        }
+                    }
                 }
                 Err(lie) => return Err(self.lied(lie)),
             }

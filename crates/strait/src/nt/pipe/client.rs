@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -260,14 +260,16 @@ pub fn wait_for_in(space: &Namespace, name: &str, timeout: impl Into<Timeout>) -
 
 fn wait_in(name: &str, space: Option<&Namespace>, timeout: Timeout) -> Result<()> {
     let name = PipeName::parse(name, space, WAITING)?;
-    let until = match timeout {
-        Timeout::Forever => None,
-        Timeout::For(timeout) => Some(Deadline::after(timeout)),
-        Timeout::Default => match ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(ANSWER)))? {
-            Heard::Listens => return Ok(()),
-            Heard::WaitFor(timeout) => Some(Deadline::after(timeout)),
+    let began = Instant::now();
+    let until = match ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(ANSWER)))? {
+        Heard::Listens => return Ok(()),
+        Heard::WaitFor(default) => match timeout {
+            Timeout::Forever => None,
+            Timeout::For(time) => Some(time.saturating_sub(began.elapsed())),
+            Timeout::Default => Some(default),
         },
     };
+    let until = until.map(Deadline::after);
     match ask_wait(&name, WAIT, until)? {
         Heard::Listens => Ok(()),
         Heard::WaitFor(_) => Err(Error::new(ErrorKind::Broken, WAITING, &*name.shown)
@@ -330,7 +332,7 @@ impl ClientOptions {
     /// # Errors
     /// As for [`call`].
     pub fn call(self, request: &[u8], reply: &mut [u8], timeout: Timeout) -> Result<Part> {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let left = |timeout| match timeout {
             Timeout::For(time) => Timeout::For(time.saturating_sub(began.elapsed())),
             timeout => timeout,

@@ -193,7 +193,7 @@ pub(super) fn asked_to_grow(code: u32) -> Option<usize> {
 
 /// What somebody says who waits for an instance to listen.
 pub(super) const WAIT: &[u8; 8] = b"STRAITPW";
-/// The same, for as long as the server thinks right.
+/// The question whether one listens, and how long a wait is right if not.
 pub(super) const WAIT_DEFAULT: &[u8; 8] = b"STRAITPD";
 
 /// What he hears.

@@ -1,5 +1,6 @@
 //! NT at its edges: previous states, limits, abandonment, and the codes of what is refused.
 
+pub(crate) mod lpc;
 mod mutant;
 pub(crate) mod pipe;
 mod section;

@@ -23,7 +23,7 @@ use crate::death::watch::{Ledger, STUCK, go_on, hear_within, pid_of, setting};
 use crate::peer::{Peer, Role, say, told};
 use crate::world::Random;
 
-use self::traffic::{End, Flow, Journal, drain, pour};
+use self::traffic::{End, Flow, Journal, call, drain, pour};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("channel.victim", victim),
@@ -37,8 +37,8 @@ const SENT: usize = 1;
 /// The smallest ring, the usual one and a larger one.
 const CAPACITIES: [usize; 3] = [4096, 32 << 10, 256 << 10];
 
-/// Points that a test of their mechanism hits: they are not on the way of plain messages.
-const ELSEWHERE: &[&str] = &["mailbox.written"];
+/// Points of servers of many, which ports hit: plain channels do not go there.
+const ELSEWHERE: &[&str] = &["channel.some", "door.bit", "door.summary"];
 
 impl Journal for Ledger {
     fn begun(&self, count: u64) {
@@ -50,22 +50,22 @@ impl Journal for Ledger {
     }
 }
 
-/// Told `side capacity seed point nth signal`, has a session until it is killed. At `-` no point is
-/// armed.
+/// Told `side what capacity seed point nth signal`, has a session until it is killed. At `-` no
+/// point is armed.
 fn victim(args: &[String]) {
     let place = PathBuf::from(&args[0]);
     let ledger = Ledger::of(&place);
     say("ready");
     let Some(order) = told() else { return };
     let words: Vec<&str> = order.split(' ').collect();
-    let capacity: usize = words[1].parse().unwrap();
-    let seed: u64 = words[2].parse().unwrap();
-    if words[3] != "-" {
-        let signal = match words[5] {
+    let capacity: usize = words[2].parse().unwrap();
+    let seed: u64 = words[3].parse().unwrap();
+    if words[4] != "-" {
+        let signal = match words[6] {
             "KILL" => kill::Signal::Kill,
             _ => kill::Signal::Stop,
         };
-        kill::arm(words[3], words[4].parse().unwrap(), signal);
+        kill::arm(words[4], words[5].parse().unwrap(), signal);
     }
     let options = Options::new().capacity(capacity);
     let path = place.join("socket");
@@ -76,14 +76,18 @@ fn victim(args: &[String]) {
         say("bound");
         listener.accept_for(STUCK).unwrap().unwrap()
     };
-    let (mut sender, mut receiver) = channel.split();
-    let pouring = std::thread::spawn(move || {
-        let error = pour(&mut sender, &mut Random::of_seed(seed), capacity, &ledger);
-        panic!("the survivor does not go: {error}");
-    });
     let count = AtomicU64::new(0);
-    let end = drain(&mut receiver, &mut Random::of_seed(!seed), capacity, &count);
-    drop(pouring);
+    let mut random = Random::of_seed(!seed);
+    let end = if words[1] == "calls" {
+        call(channel, true, &mut random, &ledger, &count)
+    } else {
+        let (mut sender, mut receiver) = channel.split();
+        std::thread::spawn(move || {
+            let error = pour(&mut sender, &mut Random::of_seed(seed), capacity, &ledger);
+            panic!("the survivor does not go: {error}");
+        });
+        drain(&mut receiver, &mut random, capacity, &count)
+    };
     let why = match end {
         End::Closed => "the survivor closed".into(),
         End::Failed(error) => error.to_string(),
@@ -157,9 +161,14 @@ impl Stage {
             _ => "- 0 KILL".to_owned(),
         };
         let side = if connects { "connect" } else { "accept" };
+        let calls = match blow {
+            Blow::Point(point, _) => point.starts_with("mailbox."),
+            _ => self.random.below(4) == 0,
+        };
+        let what = if calls { "calls" } else { "flow" };
         let options = Options::new().capacity(capacity);
         let path = self.place.0.join("socket");
-        let order = format!("{side} {capacity} {seed} {armed}");
+        let order = format!("{side} {what} {capacity} {seed} {armed}");
         let mut listener = connects.then(|| Listener::bind(&path, 0o600, &options).unwrap());
         peer.tell(&order);
         if let Blow::Early(after) = blow {
@@ -183,7 +192,11 @@ impl Stage {
             }
             (Err(why), _) => return Err(format!("{order}: no session: {why}")),
         };
-        let flow = Flow::start(channel, seed ^ 0x5a5a, capacity);
+        let flow = if calls {
+            Flow::answer(channel, seed ^ 0x5a5a)
+        } else {
+            Flow::start(channel, seed ^ 0x5a5a, capacity)
+        };
         let found = self.blow(blow, signal, &mut peer, &flow);
         let found = found.and_then(|heard| self.reconcile(&flow, heard));
         found.map_err(|why| format!("{order}: {why}"))

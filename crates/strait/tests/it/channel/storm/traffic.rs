@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use strait::channel::{Channel, Receiver, Sender, Taken};
+use strait::kit::Calls;
 use strait::{Error, ErrorKind, wait};
 
 use crate::channel::numbered;
@@ -121,6 +122,49 @@ pub(super) fn drain(
     }
 }
 
+/// Calls in turn, by the mailbox: `first` says whether this side begins.
+pub(super) fn call(
+    channel: Channel,
+    first: bool,
+    random: &mut Random,
+    journal: &impl Journal,
+    count: &AtomicU64,
+) -> End {
+    let mut calls = Calls::over(channel).expect("a mailbox");
+    let mut bytes = vec![0; 600];
+    let mut is_turn = first;
+    for number in 0.. {
+        for _ in 0..2 {
+            if is_turn {
+                // The longer ones go through the ring.
+                let message = numbered(number, random.below(150));
+                journal.begun(number + 1);
+                if let Err(error) = calls.post(&message) {
+                    return End::Failed(error);
+                }
+                journal.sent(number + 1);
+                is_turn = false;
+                continue;
+            }
+            let len = loop {
+                let brief = Duration::from_micros(random.below(400) as u64);
+                match calls.take(&mut bytes, brief) {
+                    Ok(Taken::Message(len)) => break len,
+                    Ok(Taken::TimedOut) => {}
+                    Ok(Taken::End) => return End::Closed,
+                    Err(error) => return End::Failed(error),
+                }
+            };
+            if len < 8 || bytes[..len] != numbered(number, len - 8) {
+                return End::Wrong(format!("{len} bytes in place of call {number}"));
+            }
+            count.store(number + 1, Ordering::Release);
+            is_turn = true;
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
 /// Nobody asks how far this sender came.
 pub(super) struct Unwritten;
 
@@ -132,7 +176,7 @@ impl Journal for Unwritten {
 /// The survivor's side of a session: a thread for each end.
 pub(super) struct Flow {
     pub(super) received: std::sync::Arc<AtomicU64>,
-    sender: mpsc::Receiver<(Error, Instant)>,
+    sender: mpsc::Receiver<(ErrorKind, Instant)>,
     receiver: mpsc::Receiver<(End, Instant)>,
 }
 
@@ -147,12 +191,37 @@ impl Flow {
             let mut random = Random::of_seed(seed);
             let error = pour(&mut sender, &mut random, capacity, &Unwritten);
             // Nobody hears it who has given up on this session.
-            let _ = told_sent.send((error, Instant::now()));
+            let _ = told_sent.send((error.kind(), Instant::now()));
         });
         std::thread::spawn(move || {
             let mut random = Random::of_seed(seed ^ 1);
             let end = drain(&mut receiver, &mut random, capacity, &count);
             let _ = told_received.send((end, Instant::now()));
+        });
+        Self {
+            received,
+            sender: hears_sent,
+            receiver: hears_received,
+        }
+    }
+
+    /// One that answers calls.
+    pub(super) fn answer(channel: Channel, seed: u64) -> Self {
+        let received = std::sync::Arc::new(AtomicU64::new(0));
+        let (told_sent, hears_sent) = mpsc::channel();
+        let (told_received, hears_received) = mpsc::channel();
+        let count = received.clone();
+        std::thread::spawn(move || {
+            let mut random = Random::of_seed(seed);
+            let end = call(channel, false, &mut random, &Unwritten, &count);
+            let now = Instant::now();
+            // There is one end, which does both.
+            let again = match &end {
+                End::Failed(error) => error.kind(),
+                _ => ErrorKind::Broken,
+            };
+            let _ = told_received.send((end, now));
+            let _ = told_sent.send((again, now));
         });
         Self {
             received,
@@ -174,9 +243,9 @@ impl Flow {
             other => return Err(format!("the receiver is told {other:?}")),
         }
         let heard = self.sender.recv_timeout(limit);
-        let (error, second) = heard.map_err(|_| "the sender is stuck, or panicked")?;
-        if error.kind() != ErrorKind::PeerGone {
-            return Err(format!("the sender is told {error:?}"));
+        let (kind, second) = heard.map_err(|_| "the sender is stuck, or panicked")?;
+        if kind != ErrorKind::PeerGone {
+            return Err(format!("the sender is told {kind:?}"));
         }
         Ok(first.max(second))
     }

@@ -21,7 +21,11 @@ fn what_was_written_is_read_after_the_writer_has_gone() {
     assert_eq!(&buffer[..10], b"last words");
     is_code(reader.read(&mut buffer), ErrorKind::PeerGone, 109);
     is_code(reader.peek(&mut buffer), ErrorKind::PeerGone, 109);
-    assert_eq!((&reader).read(&mut buffer).unwrap(), 0, "an end to std");
+    assert_eq!(
+        Read::read(&mut &reader, &mut buffer).unwrap(),
+        0,
+        "an end to std"
+    );
     let (reader, writer) = pipe::anonymous(0).unwrap();
     drop(reader);
     is_code(writer.write(b"x"), ErrorKind::PeerGone, 232);

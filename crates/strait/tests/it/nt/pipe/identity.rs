@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::Stdio;
 
 use strait::Security;
 
@@ -38,12 +37,11 @@ fn a_thread_acts_as_the_client_and_the_others_do_not() {
     if let Some(why) = no_users() {
         return skip(TEST, why);
     }
-    let space = space();
-    fs::set_permissions(space.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let Open { space, path } = &Open::new("act");
     let open = Security::private().mode(0o666);
-    let server = server(&space).security(open).create().unwrap();
-    let mut command = command("nt.pipe.thief", &[space.path().to_str().unwrap(), "bold"]);
-    let mut peer = Peer::of(as_user(&mut command, USERS[0]).stderr(Stdio::null()));
+    let server = server(space).security(open).create().unwrap();
+    let mut command = command("nt.pipe.thief", &[path, "bold"]);
+    let mut peer = Peer::of(as_user(&mut command, USERS[0]));
     let session = server.connect().unwrap();
     assert_eq!(peer.hear().as_deref(), Some("written"));
     is_code(session.impersonate(), ErrorKind::Denied, 1368);

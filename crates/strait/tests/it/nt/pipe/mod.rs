@@ -89,3 +89,26 @@ impl Count {
         self.0.load(Ordering::SeqCst)
     }
 }
+
+/// A namespace that every user sees, gone with the value.
+struct Open {
+    space: Namespace,
+    path: String,
+}
+
+impl Open {
+    fn new(test: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let path = format!("/dev/shm/strait-test-{test}-{}", std::process::id());
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let space = Namespace::directory(&path).unwrap();
+        Self { space, path }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

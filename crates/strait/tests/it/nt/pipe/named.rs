@@ -423,19 +423,12 @@ fn who_may_open_it_is_what_security_says() {
     if let Some(why) = crate::world::no_users() {
         return skip("who_may_open_it_is_what_security_says", why);
     }
-    let space = space();
-    std::fs::set_permissions(
-        space.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    let path = space.path().to_str().unwrap();
+    let Open { space, path } = &Open::new("open");
     for (mode, allowed) in [(0o600, false), (0o666, true)] {
         let security = Security::private().mode(mode);
-        let server = server(&space).security(security).create().unwrap();
+        let server = server(space).security(security).create().unwrap();
         let mut command = crate::peer::command("nt.pipe.client", &[path]);
-        let mut peer =
-            Peer::of(as_user(&mut command, USERS[0]).stderr(std::process::Stdio::null()));
+        let mut peer = Peer::of(as_user(&mut command, USERS[0]));
         assert_eq!(peer.hear().is_some(), allowed, "{mode:o}");
         if allowed {
             let client = server.connect().unwrap().client().unwrap();
