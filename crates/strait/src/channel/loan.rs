@@ -1,9 +1,9 @@
 //! Loans: a message that is written and read where it lies, in a block of the sender's memory.
 //!
 //! The sender counts in its memory how often it has lent a block, the receiver in its own how often
-//! it has given it back: the block is free while the two agree and nobody of the sender's process is
-//! writing it. So no word has two writers, and a receiver that lies about what it gave back has the
-//! blocks that it still reads overwritten, its own loss.
+//! it has given it back: the block is free while the two agree and nobody of the sender's process
+//! is writing it. So no word has two writers, and a receiver that lies about what it gave back has
+//! the blocks that it still reads overwritten, its own loss.
 //!
 //! The record of a loan says block, count and length. A receiver who drops what it was lent stores
 //! the count, and rings only for a sender who has said that it waits for a block.

@@ -2,8 +2,8 @@
 //!
 //! A holder that gives an end away first sets SHARED in the memory of this side, then makes the
 //! heir's description of that memory, with a lock that says that somebody holds the end. So whoever
-//! finds no such lock but its own knows that it is alone, since only it could make others, and takes
-//! SHARED back: from then on it works without locks again.
+//! finds no such lock but its own knows that it is alone, since only it could make others, and
+//! takes SHARED back: from then on it works without locks again.
 //!
 //! While SHARED is set, each operation takes a write lock on one byte (open file description locks,
 //! one description for each holder; `fcntl_locking(2)`), and goes on from the positions in memory.
@@ -20,9 +20,6 @@
 //! | from 2^33 | write: each block that a holder is writing |
 
 mod turn;
-
-#[cfg(test)]
-mod tests;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;

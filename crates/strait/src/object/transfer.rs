@@ -38,7 +38,8 @@ pub struct Parcel {
 #[derive(Debug)]
 pub struct RawRef<'a>(pub(crate) &'a Handle);
 
-/// A value that can go to another process: a handle, or the end of a channel. Implemented here only.
+/// A value that can go to another process: a handle, or the end of a channel. Implemented here
+/// only.
 pub trait Transferable: Sized {
     #[doc(hidden)]
     fn pack(&self, verb: &'static str) -> Result<Parcel>;

@@ -305,7 +305,7 @@ fn a_stopped_holder_delays_nobody_beyond_his_time() {
             );
             assert_eq!(child.hear().as_deref(), Some("here"));
             child.tell("go");
-            // A message of several rings, in the middle of which it stops: nobody receives the rest.
+            // It stops in the middle of a message of several rings: nobody receives the rest.
             let mut bytes = Vec::new();
             for _ in 0..20 {
                 far.receiver().recv_vec(&mut bytes).unwrap();
