@@ -89,7 +89,7 @@ pub(crate) fn greet_with(
 }
 
 /// `keep`: whether the process itself is kept, which costs a descriptor.
-fn peer_of(socket: &OwnedFd, verb: &'static str, keep: bool) -> Result<Peer> {
+pub(crate) fn peer_of(socket: &OwnedFd, verb: &'static str, keep: bool) -> Result<Peer> {
     let found = sockopt::peer_credentials(socket.as_fd()).map_err(failed(verb))?;
     Ok(Peer {
         pid: found.pid,

@@ -293,14 +293,14 @@ fn lies_in_the_ring_are_found_out() {
                 it.record(LOAN | 8, &[0; 8]);
                 it.publish();
             },
-            "not agreed on",
+            "not the whole of its message",
         ),
         (
             |it| {
                 it.record(1 << 40 | 8, &[0; 8]);
                 it.publish();
             },
-            "not agreed on",
+            "did not",
         ),
         (
             |it| {
