@@ -23,6 +23,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
+    nt::quick::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,

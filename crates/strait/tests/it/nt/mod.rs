@@ -1,6 +1,7 @@
 //! NT at its edges: previous states, limits, abandonment, and the codes of what is refused.
 
 mod mutant;
+pub(crate) mod quick;
 mod section;
 
 use std::fs;
