@@ -9,7 +9,12 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Where the models are, and the properties that are tried longer too.
-const TESTS: &[&str] = &["commit::tests", "life::tests", "word::tests"];
+const TESTS: &[&str] = &[
+    "commit::tests",
+    "life::tests",
+    "word::tests",
+    "channel::tests",
+];
 
 /// Runs the models in their long form, and prints what each explored.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {

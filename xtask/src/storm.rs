@@ -55,6 +55,26 @@ const STAGES: &[Stage] = &[
         about: "storms with seeded bugs",
         settings: &[],
     },
+    Stage {
+        test: "channel::storm::whoever_survives_a_random_kill_has_what_was_sent_and_hears_of_it",
+        about: "channels: random kills",
+        settings: &[],
+    },
+    Stage {
+        test: "channel::storm::at_every_point_of_a_channel_the_other_side_goes_on",
+        about: "channels: every point, 100 kills and 100 stops each",
+        settings: &[("STRAIT_DEATH_HITS", "100")],
+    },
+    Stage {
+        test: "channel::storm::server::a_server_serves_the_others_on_while_one_is_stopped_and_killed",
+        about: "channels: a server whose clients are stopped and killed",
+        settings: &[("STRAIT_DEATH_HITS", "100")],
+    },
+    Stage {
+        test: "channel::lies::ordeal::a_peer_that_lies_loses_its_own_session_and_others_go_on",
+        about: "channels: peers that lie, 5 s each",
+        settings: &[("STRAIT_ORDEAL_MS", "5000")],
+    },
 ];
 
 /// What the command line asks for.

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::objects::{event, event_pair, mutant, section, semaphore, timer};
+use crate::objects::{event, event_pair, mutant, pipe, port, section, semaphore, timer};
 use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
@@ -61,6 +61,12 @@ pub(crate) enum Verb {
     /// Timers: ready at a time, once or again and again
     #[command(subcommand)]
     Timer(timer::Verb),
+    /// Named pipes: bytes or messages both ways, by name
+    #[command(subcommand)]
+    Pipe(pipe::Verb),
+    /// LPC ports: requests that a server answers
+    #[command(subcommand)]
+    Port(port::Verb),
     /// Signals: numbers that the kernel delivers
     #[command(subcommand)]
     Signal(signal::Verb),
@@ -102,6 +108,8 @@ impl Verb {
             Self::Semaphore(verb) => verb.run(context),
             Self::Section(verb) => verb.run(context),
             Self::Timer(verb) => verb.run(context),
+            Self::Pipe(verb) => verb.run(context),
+            Self::Port(verb) => verb.run(context),
             Self::Signal(verb) => verb.run(context),
             Self::Fifo(verb) => verb.run(context),
             Self::Msg(verb) => verb.run(context),

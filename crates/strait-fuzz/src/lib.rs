@@ -27,15 +27,18 @@ pub struct Target {
 /// Every target, in the order of their names.
 pub const TARGETS: &[Target] = &[
     target("address", names::address),
+    target("channel", strait::kit::session),
     target("control", message::control),
     target("grammar", command::grammar),
     target("handle", message::handle),
+    target("hello", strait::kit::hello),
     target("inherited", kernel::inherited),
     target("line", command::line),
     target("message", message::message),
     target("name", names::name),
     target("namespace", namespace::namespace),
     target("proc", kernel::proc),
+    target("records", strait::kit::records),
     target("siginfo", kernel::siginfo),
     target("sockaddr", kernel::sockaddr),
 ];

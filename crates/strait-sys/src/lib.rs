@@ -12,7 +12,8 @@
 //!   [`spawn`].
 //! - Mechanisms of the kernel: [`mqueue`], [`sysv`], [`sysv_msg`], [`sysv_sem`], [`sysv_shm`],
 //!   [`vmsplice`].
-//! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`ofd_lock`], [`fork`].
+//! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`identity`],
+//!   [`ofd_lock`], [`fork`].
 //! - Files: [`umask`].
 //! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
 //!   `interrupt`.
@@ -30,6 +31,7 @@ pub mod cpu;
 pub mod eventfd;
 pub mod fork;
 pub mod futex;
+pub mod identity;
 #[cfg(feature = "test-kit")]
 pub mod interrupt;
 pub mod kill;

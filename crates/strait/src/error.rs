@@ -52,6 +52,10 @@ pub enum ErrorKind {
     TimedOut,
     /// The object was removed for everybody, perhaps while this call waited for it.
     Removed,
+    /// Its state does not allow this now: a pipe without a client, for one.
+    WrongState,
+    /// It was cancelled before it had happened.
+    Cancelled,
     /// A message is longer than the room for it; nothing was lost.
     TooLong,
     /// Any other answer of the kernel: see [`Error::errno`].
@@ -201,6 +205,8 @@ impl ErrorKind {
             Self::Refused => "refused",
             Self::TimedOut => "the time ran out",
             Self::Removed => "it was removed",
+            Self::WrongState => "not in this state",
+            Self::Cancelled => "cancelled",
             Self::TooLong => "too long",
             Self::Kernel => "refused by the kernel",
         }

@@ -3,6 +3,7 @@
 pub(crate) mod crowd;
 mod event;
 mod event_pair;
+mod lpc;
 mod mutant;
 mod names;
 mod quick;
@@ -31,6 +32,9 @@ pub const TABLE: &[Entry] = &[
     entry::<names::Create>(),
     entry::<quick::Quick>(),
     entry::<quick::Blocking>(),
+    entry::<lpc::Message>(),
+    entry::<lpc::View>(),
+    entry::<lpc::Crowd>(),
 ];
 
 /// A blocking round trip costs at most 1.15 times a futex's, where that says something: both on

@@ -4,6 +4,8 @@ pub(crate) mod bytes;
 pub(crate) mod event;
 pub(crate) mod event_pair;
 pub(crate) mod mutant;
+pub(crate) mod pipe;
+pub(crate) mod port;
 pub(crate) mod section;
 pub(crate) mod semaphore;
 pub(crate) mod timer;

@@ -18,6 +18,7 @@ use strait_sys::{Errno, futex, kill, memfd};
 
 use crate::channel::layout::{APART, PAGE};
 use crate::channel::memory;
+use crate::object::flaw;
 
 /// Sessions behind one door.
 pub(crate) const BITS: u32 = GROUPS * GROUP;
@@ -28,7 +29,7 @@ const LEN: usize = PAGE;
 
 /// u32: rung when the server sleeps.
 const BELL: usize = 0;
-/// u32: how many of the server's threads sleep, or are about to.
+/// u32: who of the server's threads sleep, or are about to, each as a [`Sleeper`].
 const SLEEPS: usize = APART;
 /// u64: the groups of the bitmap in which there are bits.
 const SUMMARY: usize = 2 * APART;
@@ -36,6 +37,50 @@ const SUMMARY: usize = 2 * APART;
 const STAMP: usize = 3 * APART;
 /// u64 each: a bit for each session.
 const BITMAP: usize = 4 * APART;
+
+/// A word of a door: mapped memory, or a model's.
+pub(crate) trait Bits: Copy {
+    fn set(self, bits: u64);
+    /// What was there before.
+    fn clear(self, bits: u64) -> u64;
+    fn look(self) -> u64;
+}
+
+impl Bits for Word<'_, u64> {
+    #[inline]
+    fn set(self, bits: u64) {
+        self.fetch_or(bits, Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn clear(self, bits: u64) -> u64 {
+        self.fetch_and(!bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn look(self) -> u64 {
+        self.load(Ordering::SeqCst)
+    }
+}
+
+/// What a thread that sleeps at a door does when it is woken.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Sleeper {
+    /// Serves whoever has knocked.
+    ServesAll = 1,
+    /// Looks for one session, or only tells somebody else.
+    ServesSome = 1 << 16,
+}
+
+/// How many of the threads that sleep a knock is to wake: one of those who serve all. While others
+/// sleep there too it might be one of them that is woken, and goes back to sleep: then everybody.
+pub(crate) fn woken(sleeps: u32) -> u32 {
+    if sleeps >= Sleeper::ServesSome as u32 && !flaw("knock: whoever it wakes") {
+        u32::MAX
+    } else {
+        sleeps.min(1)
+    }
+}
 
 /// How a client of a server with many knocks.
 #[derive(Clone, Debug)]
@@ -79,26 +124,26 @@ impl Knocker {
         self.stamp.word().store(time::ticks(), Ordering::Relaxed);
         self.mark();
         // After the bits: a server that was about to sleep sees them, or is seen here.
-        if self.sleeps.word().load(Ordering::SeqCst) != 0 {
-            ring(self.bell.word(), 1);
+        let count = woken(self.sleeps.word().load(Ordering::SeqCst));
+        if count != 0 {
+            ring(self.bell.word(), count);
         }
     }
 
     /// Says it to a server that is awake.
     pub(crate) fn mark(&self) {
-        // In this order: the server clears them in the opposite one.
-        self.bits.word().fetch_or(self.bit, Ordering::SeqCst);
-        kill::point("door.bit");
-        self.summary.word().fetch_or(self.group, Ordering::SeqCst);
-        kill::point("door.summary");
+        mark(
+            (self.bits.word(), self.bit),
+            (self.summary.word(), self.group),
+        );
     }
 
     /// Takes the bit back: whoever set it is about to be served.
     pub(crate) fn unmark(&self) {
-        let before = self.bits.word().fetch_and(!self.bit, Ordering::SeqCst);
-        if before == self.bit {
-            settle(self.bits.word(), self.summary.word(), self.group);
-        }
+        unmark(
+            (self.bits.word(), self.bit),
+            (self.summary.word(), self.group),
+        );
     }
 
     /// Whether the bit is set.
@@ -118,12 +163,80 @@ fn ring(bell: Word<'_, u32>, count: u32) {
     let _ = futex::wake(bell, count);
 }
 
-/// A group was found empty: takes it from the summary, unless somebody has come meanwhile.
-fn settle(bits: Word<'_, u64>, summary: Word<'_, u64>, group: u64) {
-    summary.fetch_and(!group, Ordering::SeqCst);
-    if bits.load(Ordering::SeqCst) != 0 {
-        summary.fetch_or(group, Ordering::SeqCst);
+/// Sets a bit, and its group's.
+pub(crate) fn mark<B: Bits>((bits, bit): (B, u64), (summary, group): (B, u64)) {
+    if flaw("mark: the group first") {
+        summary.set(group);
     }
+    // In this order: the server clears them in the opposite one.
+    bits.set(bit);
+    kill::point("door.bit");
+    if !flaw("mark: the group first") {
+        summary.set(group);
+    }
+    kill::point("door.summary");
+}
+
+pub(crate) fn unmark<B: Bits>((bits, bit): (B, u64), (summary, group): (B, u64)) {
+    if bits.clear(bit) == bit {
+        settle(bits, summary, group);
+    }
+}
+
+/// A group was found empty: takes it from the summary, unless somebody has come meanwhile.
+fn settle<B: Bits>(bits: B, summary: B, group: u64) {
+    summary.clear(group);
+    if bits.look() != 0 && !flaw("settle: no second look") {
+        summary.set(group);
+    }
+}
+
+/// Takes a bit that is set, the first from `from` on, around the end.
+pub(crate) fn take<B: Bits>(summary: B, bits: impl Fn(u32) -> Option<B>, from: u32) -> Option<u32> {
+    let found = summary.look();
+    if found == 0 {
+        return None;
+    }
+    let of = |group, mask| take_of((bits(group)?, mask), summary, group);
+    let (first, within) = (from / GROUP % GROUPS, from % GROUP);
+    let upper = u64::MAX << within;
+    if let Some(bit) = of(first, upper) {
+        return Some(bit);
+    }
+    // The groups after the first, in order.
+    let mut rest = found.rotate_right(first) & !1;
+    while rest != 0 {
+        let group = (first + rest.trailing_zeros()) % GROUPS;
+        if let Some(bit) = of(group, u64::MAX) {
+            return Some(bit);
+        }
+        rest &= rest - 1;
+    }
+    of(first, !upper)
+}
+
+/// Takes the lowest bit of a group that is among those of `mask`.
+fn take_of<B: Bits>((bits, mask): (B, u64), summary: B, group: u32) -> Option<u32> {
+    // Other threads may be faster, as often as there are bits.
+    for _ in 0..GROUP {
+        let found = bits.look();
+        let chosen = found & mask;
+        if chosen == 0 {
+            if found == 0 {
+                settle(bits, summary, 1 << group);
+            }
+            return None;
+        }
+        let bit = chosen & chosen.wrapping_neg();
+        let before = bits.clear(bit);
+        if before & !bit == 0 {
+            settle(bits, summary, 1 << group);
+        }
+        if before & bit != 0 {
+            return Some(group * GROUP + bit.trailing_zeros());
+        }
+    }
+    None
 }
 
 /// The server's side of a door.
@@ -186,12 +299,16 @@ impl Door {
     }
 
     /// One more thread sleeps, or is about to.
-    pub(crate) fn sleeps(&self) {
-        self.sleeps.word().fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn sleeps(&self, sleeper: Sleeper) {
+        self.sleeps
+            .word()
+            .fetch_add(sleeper as u32, Ordering::SeqCst);
     }
 
-    pub(crate) fn wakes(&self) {
-        self.sleeps.word().fetch_sub(1, Ordering::SeqCst);
+    pub(crate) fn wakes(&self, sleeper: Sleeper) {
+        self.sleeps
+            .word()
+            .fetch_sub(sleeper as u32, Ordering::SeqCst);
     }
 
     /// Wakes so many of the threads that sleep here.
@@ -201,51 +318,11 @@ impl Door {
 
     /// Takes a bit that is set, the first from `from` on, around the end.
     pub(crate) fn take(&self, from: u32) -> Option<u32> {
-        let summary = self.summary();
-        if summary == 0 {
-            return None;
-        }
-        let (first, within) = (from / GROUP % GROUPS, from % GROUP);
-        let upper = u64::MAX << within;
-        if let Some(bit) = self.take_of(first, upper) {
-            return Some(bit);
-        }
-        // The groups after the first, in order.
-        let mut rest = summary.rotate_right(first) & !1;
-        while rest != 0 {
-            let group = (first + rest.trailing_zeros()) % GROUPS;
-            if let Some(bit) = self.take_of(group, u64::MAX) {
-                return Some(bit);
-            }
-            rest &= rest - 1;
-        }
-        self.take_of(first, !upper)
-    }
-
-    /// Takes the lowest bit of a group that is among those of `mask`.
-    fn take_of(&self, group: u32, mask: u64) -> Option<u32> {
-        let at = BITMAP + group as usize * size_of::<u64>();
-        let bits = self.map.word::<u64>(at)?;
-        // Other threads may be faster, as often as there are bits.
-        for _ in 0..GROUP {
-            let found = bits.load(Ordering::SeqCst);
-            let chosen = found & mask;
-            if chosen == 0 {
-                if found == 0 {
-                    settle(bits, self.summary.word(), 1 << group);
-                }
-                return None;
-            }
-            let bit = chosen & chosen.wrapping_neg();
-            let before = bits.fetch_and(!bit, Ordering::SeqCst);
-            if before & !bit == 0 {
-                settle(bits, self.summary.word(), 1 << group);
-            }
-            if before & bit != 0 {
-                return Some(group * GROUP + bit.trailing_zeros());
-            }
-        }
-        None
+        let bits = |group| {
+            let at = BITMAP + group as usize * size_of::<u64>();
+            self.map.word::<u64>(at)
+        };
+        take(self.summary.word(), bits, from)
     }
 }
 

@@ -162,8 +162,8 @@ impl Rest<'_> {
 }
 
 /// For fuzzing: whatever is understood is what its own bytes say.
-#[doc(hidden)]
-pub fn fuzz_hello(bytes: &[u8]) {
+#[cfg(any(test, feature = "test-kit"))]
+pub(crate) fn fuzz_hello(bytes: &[u8]) {
     if let Ok(hello) = Hello::decode(bytes) {
         let again = Hello::decode(&hello.encode());
         assert!(again.as_ref() == Ok(&hello) || matches!(hello.verb, Verb::Refusal(_)));

@@ -21,7 +21,7 @@ pub(crate) const SENDER: usize = 2 * APART;
 pub(crate) const RECEIVER: usize = 3 * APART;
 /// u32: the processor that this side was seen on last.
 pub(crate) const CPU: usize = 4 * APART;
-/// u32: [`CLOSED`] and [`DEAF`].
+/// u32: [`CLOSED`], [`DEAF`] and [`CUT`].
 pub(crate) const STATE: usize = 5 * APART;
 /// u32, for the holders of this end alone: it may be held by more than one process.
 pub(crate) const SHARED: usize = 6 * APART;
@@ -29,6 +29,12 @@ pub(crate) const SHARED: usize = 6 * APART;
 pub(crate) const OFFSET: usize = 6 * APART + 8;
 /// u64, likewise: where the next record to be read lies. [`TAIL`] may lag behind.
 pub(crate) const POSITION: usize = 6 * APART + 16;
+/// u64, for the holders of this end alone: bytes of messages sent so far.
+pub(crate) const WRITTEN: usize = 6 * APART + 24;
+/// u64: bytes of the other side's messages that were read so far; where quotas are kept.
+pub(crate) const READ: usize = TAIL + 8;
+/// u64: one more than the bytes that a reader who waits has room for; 0 while none waits.
+pub(crate) const WANTS: usize = TAIL + 16;
 /// u32 for each block of the other side: how often it was given back.
 pub(crate) const RETURNS: usize = 8 * APART;
 /// Blocks that a side can lend at most.
@@ -42,6 +48,8 @@ const _: () = assert!(LENT + 4 * BLOCKS_MAX as usize <= PAGE);
 pub(crate) const CLOSED: u32 = 1;
 /// It reads no more.
 pub(crate) const DEAF: u32 = 2;
+/// It has cut the session off: what is under way in either direction is void.
+pub(crate) const CUT: u32 = 4;
 
 // Within a waiting place.
 /// u32: how often somebody there has gone to sleep.

@@ -8,11 +8,13 @@ use rustix::net::Shutdown;
 use strait_sys::cell::{ReadOnly, ReadWrite};
 use strait_sys::map::{Fixed, Map};
 use strait_sys::time::{self, Deadline};
-use strait_sys::{futex, membarrier};
+use strait_sys::{futex, kill, membarrier};
 
 use crate::channel::door::Knocker;
 use crate::channel::hello::Shape;
-use crate::channel::layout::{CPU, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell};
+use crate::channel::layout::{
+    CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell,
+};
 use crate::channel::memory::Files;
 use crate::channel::park::Park;
 use crate::channel::watch;
@@ -123,9 +125,14 @@ impl Link {
         self.sleepers.load(Ordering::SeqCst) == 0
     }
 
-    fn wake_own(&self) {
+    /// Wakes the threads of this side that sleep, so that they look again.
+    pub(crate) fn wake_own(&self) {
+        self.wake(self.accepting);
+    }
+
+    fn wake(&self, accepting: bool) {
         for sender in [false, true] {
-            if let Some(bell) = self.bells.word::<u32>(bell(self.accepting, sender)) {
+            if let Some(bell) = self.bells.word::<u32>(bell(accepting, sender)) {
                 bell.fetch_add(1, Ordering::SeqCst);
                 let _ = futex::wake(bell, u32::MAX);
             }
@@ -139,6 +146,19 @@ impl Link {
     pub(crate) fn leave(&self) {
         self.gone.store(true, Ordering::SeqCst);
         self.wake_own();
+    }
+
+    /// Ends the session for both sides: what is under way is void, and whoever waits is woken.
+    pub(crate) fn cut(&self) {
+        self.say(CLOSED | DEAF | CUT);
+        self.wake(true);
+        self.wake(false);
+    }
+
+    /// Whether this side has set the bit in its state.
+    pub(crate) fn says(&self, bit: u32) -> bool {
+        let state = self.own.word::<u32>(STATE);
+        state.is_some_and(|state| state.load(Ordering::SeqCst) & bit != 0)
     }
 
     /// The peer broke the protocol: the session ends here.
@@ -221,6 +241,7 @@ impl Ringer {
             Self::Bell(bell) => {
                 let bell = bell.word();
                 bell.fetch_add(1, Ordering::SeqCst);
+                kill::point("channel.bell");
                 let _ = futex::wake(bell, u32::MAX);
             }
             Self::Door(knocker) => knocker.knock(),
@@ -309,12 +330,8 @@ impl Park for Place {
         self.own_lean.word().store(lean.into(), Ordering::Release);
     }
 
-    fn say_sleeps(&self, sleeps: u32) {
-        self.own_sleeps.word().store(sleeps, Ordering::SeqCst);
-    }
-
-    fn sleeps(&self) -> u32 {
-        self.own_sleeps.word().load(Ordering::Relaxed)
+    fn count_sleep(&self) {
+        self.own_sleeps.word().fetch_add(1, Ordering::SeqCst);
     }
 
     fn peer_is_lean(&self) -> bool {
@@ -336,6 +353,7 @@ impl Park for Place {
         if self.link.is_gone() {
             return false;
         }
+        kill::point("channel.sleep");
         futex::wait(self.own_bell.word(), bell, until).is_ok()
     }
 

@@ -49,23 +49,25 @@
 
 pub(crate) mod connect;
 mod door;
-mod hello;
+pub(crate) mod flow;
+pub(crate) mod hello;
 pub(crate) mod hub;
-mod layout;
-mod link;
+pub(crate) mod layout;
+pub(crate) mod link;
 mod listener;
 pub(crate) mod mailbox;
 mod memory;
 mod park;
 mod receiver;
-mod ring;
+pub(crate) mod ring;
 pub(crate) mod sender;
 mod wait;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use self::connect::{establish_accepting, establish_connecting};
-#[doc(hidden)]
-pub use self::hello::fuzz_hello;
 pub use self::link::Peer;
 pub use self::listener::Listener;
 pub use self::park::Spin;
@@ -205,16 +207,21 @@ impl Channel {
     /// [`ErrorKind::InvalidInput`] for options out of range; [`ErrorKind::Exhausted`] without
     /// descriptors or memory.
     pub fn pair(options: &Options) -> Result<(Self, Self)> {
-        let (near, far) = socketpair(
+        Self::pair_of(options, options, PLAIN)
+    }
+
+    /// [`pair`](Self::pair), with options for each side.
+    pub(crate) fn pair_of(near: &Options, far: &Options, role: u32) -> Result<(Self, Self)> {
+        let (near_socket, far_socket) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
             SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             None,
         )
         .map_err(|errno| Error::kernel(errno, "make channel", ""))?;
-        let greeting = connect::greet(&near, options, PLAIN, &[])?;
-        let (far, _) = establish_accepting(far, options, PLAIN, |_| Ok(Vec::new()))?;
-        let (near, _) = establish_connecting(near, options, greeting, None)?;
+        let greeting = connect::greet(&near_socket, near, role, &[])?;
+        let (far, _) = establish_accepting(far_socket, far, role, |_| Ok(Vec::new()))?;
+        let (near, _) = establish_connecting(near_socket, near, greeting, None)?;
         Ok((near, far))
     }
 

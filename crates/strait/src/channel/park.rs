@@ -18,8 +18,12 @@
 use strait_sys::time::{self, Deadline};
 use strait_sys::{cpu, kill};
 
+use crate::object::flaw;
+
 /// What a waiting place shares with the peer: mapped memory and futexes, or a model's.
 pub(crate) trait Park {
+    /// Publications in a row that found the peer awake until fences are left out.
+    const LEAN_AFTER: u32 = 32;
     /// Everything stored before is seen by others before anything loaded after is taken.
     fn full_fence(&self);
     /// The same against the compiler alone.
@@ -32,10 +36,9 @@ pub(crate) trait Park {
     fn may_be_lean(&self) -> bool;
     /// Says whether this side publishes without fences.
     fn say_lean(&self, lean: bool);
-    /// Says that this side goes to sleep for the `sleeps`th time.
-    fn say_sleeps(&self, sleeps: u32);
-    /// How often this side has gone to sleep so far: another holder of the end may have.
-    fn sleeps(&self) -> u32;
+    /// Counts one more sleep of this side, in one step: others may sleep at the same place, and a
+    /// count that went back could be one that the peer has rung for.
+    fn count_sleep(&self);
     /// Whether the peer publishes without fences.
     fn peer_is_lean(&self) -> bool;
     /// A full fence of every running thread of the peer.
@@ -75,19 +78,16 @@ pub enum Spin {
     Never,
 }
 
-/// Publications in a row that found the peer awake until fences are left out.
-const LEAN_AFTER: u32 = 32;
-
 /// One side of a waiting place.
 #[derive(Debug)]
 pub(crate) struct Waiter<P> {
     pub(crate) park: P,
     /// The peer's sleep that was rung for last.
-    rung: u32,
-    lean: bool,
-    streak: u32,
-    cpu: u32,
-    policy: Policy,
+    pub(super) rung: u32,
+    pub(super) lean: bool,
+    pub(super) streak: u32,
+    pub(super) cpu: u32,
+    pub(super) policy: Policy,
 }
 
 impl<P: Park> Waiter<P> {
@@ -98,7 +98,9 @@ impl<P: Park> Waiter<P> {
         park.say_lean(false);
         Self {
             // One that is sleeping now is rung for.
-            rung: park.peer_sleeps().wrapping_sub(1),
+            rung: park
+                .peer_sleeps()
+                .wrapping_sub(u32::from(!flaw("heir: as if it had rung"))),
             park,
             lean: false,
             streak: 0,
@@ -110,14 +112,14 @@ impl<P: Park> Waiter<P> {
     /// Something was published: wakes the peer if it sleeps.
     #[inline]
     pub(crate) fn published(&mut self) {
-        if self.lean {
+        if self.lean || flaw("publish: no fence") {
             self.park.light_fence();
         } else {
             self.park.full_fence();
         }
         self.note_cpu();
         let sleeps = self.park.peer_sleeps();
-        if sleeps != self.rung {
+        if sleeps != self.rung && !(flaw("ring: for a greater count") && sleeps < self.rung) {
             self.ring(sleeps);
         } else if !self.lean {
             self.count_awake();
@@ -131,16 +133,18 @@ impl<P: Park> Waiter<P> {
         self.rung = sleeps;
         self.streak = 0;
         if self.lean {
-            self.lean = false;
+            self.lean = flaw("ring: goes on without fences");
             self.park.say_lean(false);
+            kill::point("channel.fenced");
         }
         self.park.ring();
+        kill::point("channel.rang");
     }
 
     #[inline]
     fn count_awake(&mut self) {
         self.streak += 1;
-        if self.streak >= LEAN_AFTER {
+        if self.streak >= P::LEAN_AFTER {
             self.go_lean();
         }
     }
@@ -151,8 +155,11 @@ impl<P: Park> Waiter<P> {
         self.streak = 0;
         if self.park.may_be_lean() {
             self.park.say_lean(true);
+            kill::point("channel.lean");
             // Seen before anything is published without one.
-            self.park.full_fence();
+            if !flaw("go lean: no fence") {
+                self.park.full_fence();
+            }
             self.lean = true;
         }
     }
@@ -199,12 +206,12 @@ impl<P: Park> Waiter<P> {
         let mut woken = false;
         loop {
             let bell = arm(&self.park);
-            if is_ready() {
+            if is_ready() && !flaw("sleep: no look") {
                 break;
             }
             // In this order: what the peer published before it went is still to be had.
             if is_over() {
-                return if is_ready() {
+                return if is_ready() && !flaw("over: no second look") {
                     Waited::Ready
                 } else {
                     Waited::Over
@@ -229,18 +236,25 @@ impl<P: Park> Waiter<P> {
 /// nothing was published until now.
 pub(crate) fn arm(park: &impl Park) -> u32 {
     let bell = park.bell();
-    park.say_sleeps(park.sleeps().wrapping_add(1));
+    kill::point("channel.arm");
+    park.count_sleep();
     kill::point("channel.armed");
-    park.full_fence();
+    if !flaw("arm: no fence") {
+        park.full_fence();
+    }
     if park.peer_is_lean() {
         park.heavy_fence();
+        kill::point("channel.heavy");
+    }
+    if flaw("arm: the bell last") {
+        return park.bell();
     }
     bell
 }
 
 /// When to spin and for how long: learned from what past waits would have needed.
 #[derive(Debug)]
-struct Policy {
+pub(super) struct Policy {
     spin: Spin,
     /// There is one processor for all.
     is_alone: bool,
@@ -275,7 +289,7 @@ const BACKOFF_MAX: u32 = 1 << 20;
 const YIELD_US: u64 = 100;
 
 impl Policy {
-    fn new(spin: Spin) -> Self {
+    pub(super) fn new(spin: Spin) -> Self {
         let scale = time::ticks_per_us();
         Self {
             spin,

@@ -25,7 +25,7 @@ use crate::object::wait::source::Source;
 pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
-    head: Fixed<u64, ReadOnly>,
+    pub(super) head: Fixed<u64, ReadOnly>,
     tail: Fixed<u64>,
     position: Fixed<u64>,
 }
@@ -87,11 +87,11 @@ pub struct Part {
 /// The receiving end of a channel.
 #[derive(Debug)]
 pub struct Receiver {
-    input: Reader<In>,
+    pub(super) input: Reader<In>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// Bytes of the first record that were read already.
-    offset: u64,
+    pub(super) offset: u64,
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
@@ -194,6 +194,7 @@ impl Receiver {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
+            kill::point("channel.released");
             self.waiter.published();
         }
     }
@@ -202,18 +203,16 @@ impl Receiver {
     #[inline(never)]
     fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if matches!(patience, Patience::Look) && !self.is_ready() {
             return Ok(Found::TimedOut);
         }
-        let (head, seen) = (self.input.lane.head.clone(), self.input.position());
         let link = &self.link;
-        let waited = self.waiter.wait(
-            || head.word().load(Ordering::Acquire) != seen,
-            || link.is_over(CLOSED),
-            patience.deadline(),
-        );
+        let is_over = || link.is_over(CLOSED);
+        let until = patience.deadline();
+        let waited = self.input.await_record(&mut self.waiter, is_over, until);
         match waited {
             Waited::TimedOut => Ok(Found::TimedOut),
             Waited::Ready => match self.input.next() {
@@ -231,7 +230,8 @@ impl Receiver {
         if self.link.is_broken() {
             return Err(self.link.error(ErrorKind::Broken, RECV));
         }
-        if self.total.is_none() && self.link.peer_says(CLOSED) {
+        // What it gave up half way it has not sent.
+        if self.link.peer_says(CLOSED) {
             return Ok(Taken::End);
         }
         Err(self
@@ -255,6 +255,7 @@ impl Receiver {
         }
         let mut done = self.stash.len();
         buffer[..done].copy_from_slice(&self.stash);
+        let mut seen = self.input.position();
         loop {
             match self.piece(header, buffer, &mut done)? {
                 Piece::Whole => {
@@ -263,19 +264,29 @@ impl Receiver {
                 }
                 Piece::More => {}
             }
-            header = match self.input.next().map_err(|lie| self.lied(lie))? {
-                Some(header) => header,
-                None => match self.await_record(patience)? {
-                    Found::Record(header) => header,
-                    found => {
-                        self.stash.clear();
-                        self.stash.extend_from_slice(&buffer[..done]);
-                        return Ok(match found {
-                            Found::End => Taken::End,
-                            _ => Taken::TimedOut,
-                        });
-                    }
-                },
+            // A peer that goes on and on is heard for one ring before the time is looked at.
+            let read = self.input.position().wrapping_sub(seen);
+            let found = if read >= self.input.lane.capacity && patience.is_over() {
+                Found::TimedOut
+            } else {
+                match self.input.next().map_err(|lie| self.lied(lie))? {
+                    Some(header) => Found::Record(header),
+                    None => self.await_record(patience)?,
+                }
+            };
+            if read >= self.input.lane.capacity {
+                seen = self.input.position();
+            }
+            header = match found {
+                Found::Record(header) => header,
+                found => {
+                    self.stash.clear();
+                    self.stash.extend_from_slice(&buffer[..done]);
+                    return Ok(match found {
+                        Found::End => Taken::End,
+                        _ => Taken::TimedOut,
+                    });
+                }
             };
         }
     }
@@ -321,7 +332,7 @@ impl Receiver {
         };
         let end = *done as u64 + header.len();
         let is_last = !header.has(Header::MORE);
-        if end > total || is_last != (end == total) {
+        if header.len() == 0 || end > total || is_last != (end == total) {
             return Err(self.lied(Lie("a message is not as long as it said")));
         }
         self.input.copy(0, &mut buffer[*done..end as usize]);
@@ -425,6 +436,7 @@ impl Receiver {
     ) -> Result<Taken> {
         loop {
             match self.poll(buffer)? {
+                Taken::TimedOut if patience.is_over() => return Ok(Taken::TimedOut),
                 Taken::TimedOut => {}
                 taken => return Ok(taken),
             }
@@ -437,7 +449,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn grow(&self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
+    fn grow(&mut self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
         if len > self.message_max as u64 {
             return Err(self.lied(Lie("its message is longer than was agreed on")));
         }
@@ -447,6 +459,7 @@ impl Receiver {
 
     fn found_nothing(&mut self) -> Result<Taken> {
         if self.input.release() {
+            kill::point("channel.drained");
             self.waiter.published();
         }
         if !self.is_ready() || self.input.lane.head() != self.input.position() {
@@ -464,6 +477,7 @@ impl Receiver {
     fn gather(&mut self, mut header: Header, buffer: &mut Vec<u8>) -> Result<Taken> {
         let mut stash = std::mem::take(&mut self.stash);
         let mut done = stash.len();
+        let begin = self.input.position();
         loop {
             if header.has(Header::TOTAL) && self.total.is_none() {
                 // Its length is checked before it is believed; room is made as bytes come.
@@ -490,10 +504,19 @@ impl Receiver {
                 }
             }
             match self.input.next() {
-                Ok(Some(next)) => header = next,
-                Ok(None) => {
-                    self.stash = stash;
-                    return self.found_nothing();
+                Ok(next) => {
+                    // One that goes on and on is heard for one ring: others are waiting.
+                    let read = self.input.position().wrapping_sub(begin);
+                    match next {
+                        Some(next) if read < self.input.lane.capacity => header = next,
+                        found => {
+                            self.stash = stash;
+                            return match found {
+                                Some(_) => Ok(Taken::TimedOut),
+                                None => self.found_nothing(),
+                            };
+                        }
+                    }
                 }
                 Err(lie) => return Err(self.lied(lie)),
             }
@@ -508,7 +531,8 @@ impl Receiver {
     }
 
     #[cold]
-    fn lied(&self, lie: Lie) -> Error {
+    fn lied(&mut self, lie: Lie) -> Error {
+        let lie = self.input.distrust(lie);
         self.link.break_off(RECV, lie.0)
     }
 }

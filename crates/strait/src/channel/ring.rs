@@ -5,7 +5,11 @@
 //! looks at the other's word only when what it saw last does not suffice, checks what it finds, and
 //! then uses its copy: a peer that lies is found out or fools nobody but itself.
 
+use strait_sys::time::Deadline;
+
 use crate::channel::layout::{Header, UNIT, span};
+use crate::channel::park::{Park, Waited, Waiter};
+use crate::object::flaw;
 
 /// The peer's words contradict the protocol.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -38,10 +42,10 @@ pub(crate) trait ReadLane {
 pub(crate) struct Writer<L> {
     pub(crate) lane: L,
     /// Where the next record goes.
-    head: u64,
-    published: u64,
+    pub(super) head: u64,
+    pub(super) published: u64,
     /// The reader's tail as last seen.
-    tail: u64,
+    pub(super) tail: u64,
 }
 
 impl<L: WriteLane> Writer<L> {
@@ -85,11 +89,38 @@ impl<L: WriteLane> Writer<L> {
 
     fn look(&mut self) -> Result<(), Lie> {
         let tail = self.lane.tail();
-        if self.head.wrapping_sub(tail) > self.lane.capacity() || !tail.is_multiple_of(UNIT) {
+        // Nor does it take back what it has read: whoever waits for room would wait for ever.
+        if self.head.wrapping_sub(tail) > self.head.wrapping_sub(self.tail)
+            || !tail.is_multiple_of(UNIT)
+        {
             return Err(Lie("it says that it has read what was never sent"));
         }
         self.tail = tail;
         Ok(())
+    }
+
+    /// Waits until a record of that span fits, or `is_over`. What is pushed must be published.
+    pub(crate) fn await_room(
+        &mut self,
+        span: u64,
+        waiter: &mut Waiter<impl Park>,
+        is_over: impl Fn() -> bool,
+        until: Option<Deadline>,
+    ) -> Result<Waited, Lie> {
+        while !self.has_room(span)? {
+            // The tail that did not suffice: one that is read now may suffice, and be the last.
+            let lane = &self.lane;
+            let seen = if flaw("room: the tail of another look") {
+                lane.tail()
+            } else {
+                self.tail
+            };
+            match waiter.wait(|| lane.tail() != seen, &is_over, until) {
+                Waited::Ready => {}
+                ended => return Ok(ended),
+            }
+        }
+        Ok(Waited::Ready)
     }
 
     /// Adds a record for which there is room; it is not published yet.
@@ -127,10 +158,12 @@ impl<L: WriteLane> Writer<L> {
 pub(crate) struct Reader<L> {
     pub(crate) lane: L,
     /// Where the next record lies.
-    tail: u64,
-    released: u64,
+    pub(super) tail: u64,
+    pub(super) released: u64,
     /// The writer's head as last seen.
-    head: u64,
+    pub(super) head: u64,
+    /// What it was caught at: nothing is read from it any more.
+    pub(super) lie: Option<Lie>,
 }
 
 impl<L: ReadLane> Reader<L> {
@@ -141,6 +174,7 @@ impl<L: ReadLane> Reader<L> {
             tail,
             released: tail,
             head: tail,
+            lie: None,
         }
     }
 
@@ -156,13 +190,23 @@ impl<L: ReadLane> Reader<L> {
     }
 
     fn look(&mut self) -> Result<(), Lie> {
+        if let Some(lie) = self.lie {
+            return Err(lie);
+        }
         let head = self.lane.head();
         let unread = head.wrapping_sub(self.tail);
         if unread > self.lane.capacity() || !head.is_multiple_of(UNIT) {
-            return Err(Lie("it has published more than its ring holds"));
+            return Err(self.distrust(Lie("it has published more than its ring holds")));
         }
         self.head = head;
         Ok(())
+    }
+
+    /// The writer was caught at that: the reader stays where it is, for good.
+    #[cold]
+    pub(crate) fn distrust(&mut self, lie: Lie) -> Lie {
+        self.head = self.tail;
+        *self.lie.get_or_insert(lie)
     }
 
     /// The header of the next record, if there is one.
@@ -174,17 +218,48 @@ impl<L: ReadLane> Reader<L> {
                 return Ok(None);
             }
         }
-        let header = Header(self.lane.get(self.tail));
-        if !header.is_known() || header.span() > self.head.wrapping_sub(self.tail) {
+        match self.header_at(self.tail) {
+            Err(lie) => Err(self.distrust(lie)),
+            found => found,
+        }
+    }
+
+    /// The header of the record at `at`, between the next one and all that was published as of the
+    /// last look.
+    #[inline]
+    pub(crate) fn header_at(&self, at: u64) -> Result<Option<Header>, Lie> {
+        if at == self.head {
+            return Ok(None);
+        }
+        let header = Header(self.lane.get(at));
+        if !header.is_known() || header.span() > self.head.wrapping_sub(at) {
             return Err(Lie("a record is longer than what it has published"));
         }
         Ok(Some(header))
     }
 
+    /// Waits for a record after [`Reader::next`] found none, or `is_over`. What was consumed must
+    /// be released.
+    #[inline]
+    pub(crate) fn await_record(
+        &self,
+        waiter: &mut Waiter<impl Park>,
+        is_over: impl Fn() -> bool,
+        until: Option<Deadline>,
+    ) -> Waited {
+        waiter.wait(|| self.lane.head() != self.tail, is_over, until)
+    }
+
     /// Copies bytes of the record that [`Reader::next`] has found, from `offset` in it.
     #[inline]
     pub(crate) fn copy(&self, offset: u64, bytes: &mut [u8]) {
-        let at = self.tail.wrapping_add(UNIT + offset);
+        self.copy_at(self.tail, offset, bytes);
+    }
+
+    /// Copies bytes of the record at `at`, from `offset` in it.
+    #[inline]
+    pub(crate) fn copy_at(&self, at: u64, offset: u64, bytes: &mut [u8]) {
+        let at = at.wrapping_add(UNIT + offset);
         let odd = (at % UNIT) as usize;
         if odd == 0 {
             return self.lane.read(at, bytes);

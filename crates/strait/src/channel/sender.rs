@@ -25,7 +25,7 @@ pub(crate) struct Out {
     ring: Window,
     capacity: u64,
     head: Fixed<u64>,
-    tail: Fixed<u64, ReadOnly>,
+    pub(super) tail: Fixed<u64, ReadOnly>,
 }
 
 impl Out {
@@ -111,13 +111,13 @@ impl Patience {
 /// of one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
-    out: Writer<Out>,
+    pub(super) out: Writer<Out>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 const SEND: &str = "send";
@@ -178,6 +178,7 @@ impl Sender {
     #[inline]
     pub fn flush(&mut self) {
         if self.out.publish() {
+            kill::point("channel.published");
             self.waiter.published();
         }
     }
@@ -240,25 +241,18 @@ impl Sender {
     fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
         // What is there to be read makes room.
         self.flush();
-        loop {
-            if self.out.has_room(span).map_err(|lie| self.lied(lie))? {
-                return Ok(true);
-            }
-            if matches!(patience, Patience::Look) {
-                return Ok(false);
-            }
-            let (tail, seen) = (self.out.lane.tail.clone(), self.out.lane.tail());
-            let link = &self.link;
-            let waited = self.waiter.wait(
-                || tail.word().load(Ordering::Acquire) != seen,
-                || link.is_over(DEAF),
-                patience.deadline(),
-            );
-            match waited {
-                Waited::Ready => {}
-                Waited::TimedOut => return Ok(false),
-                Waited::Over => return Err(self.gone(SEND)),
-            }
+        if matches!(patience, Patience::Look) {
+            let has_room = self.out.has_room(span);
+            return has_room.map_err(|lie| self.lied(lie));
+        }
+        let link = &self.link;
+        let is_over = || link.is_over(DEAF);
+        let until = patience.deadline();
+        match self.out.await_room(span, &mut self.waiter, is_over, until) {
+            Ok(Waited::Ready) => Ok(true),
+            Ok(Waited::TimedOut) => Ok(false),
+            Ok(Waited::Over) => Err(self.gone(SEND)),
+            Err(lie) => Err(self.lied(lie)),
         }
     }
 
@@ -310,8 +304,8 @@ impl Sender {
         }
     }
 
-    /// For a server of many: sends as much of a message as there is room for, never waits. `done` is
-    /// `None` before its beginning is out, and then how many bytes are. True: all of it is out.
+    /// For a server of many: sends as much of a message as there is room for, never waits. `done`
+    /// is `None` before its beginning is out, and then how many bytes are. True: all of it is out.
     ///
     /// False also announces a sleeper: the reader rings when it has made room.
     pub(crate) fn send_some(&mut self, message: &[u8], done: &mut Option<usize>) -> Result<bool> {

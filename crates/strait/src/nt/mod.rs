@@ -139,6 +139,7 @@ pub mod event;
 pub mod event_pair;
 pub mod lpc;
 pub mod mutant;
+pub mod pipe;
 pub mod section;
 pub mod semaphore;
 pub mod status;

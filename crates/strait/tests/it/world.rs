@@ -111,6 +111,7 @@ pub(crate) fn alone(test: &str, body: fn()) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{test}: {}\n{said}", output.status);
     assert!(said.contains("@alone"), "no test is called {test}");
+    println!("{said}");
 }
 
 /// Waits until `condition` holds.

@@ -1,5 +1,7 @@
 //! The verbs of events, event pairs, semaphores, mutants and timers.
 
+mod pipe;
+mod port;
 mod section;
 
 use serde_json::json;

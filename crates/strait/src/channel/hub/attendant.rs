@@ -11,6 +11,7 @@ use strait_sys::{Errno, cpu};
 
 use crate::channel::Receiver;
 use crate::channel::connect::Asked;
+use crate::channel::door::Sleeper;
 use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
 use crate::channel::park::{Park, Waited, Waiter};
 use crate::channel::receiver::Taken;
@@ -63,7 +64,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if shared.attendants.fetch_add(1, Ordering::SeqCst) > 0 {
             shared.changed();
         }
-        let calm = shared.notes.load(Ordering::SeqCst) & !NEWS;
+        // One that is closed is to be noticed.
+        let calm = shared.notes.load(Ordering::SeqCst) & !(NEWS | CLOSED);
         let halls = shared.halls();
         let post = Arc::new(Post {
             shared: shared.clone(),
@@ -76,6 +78,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             held: None,
             last: None,
             bells: RefCell::new(Vec::new()),
+            sleeper: Sleeper::ServesAll,
             is_asleep: Cell::new(false),
         };
         Self {
@@ -166,8 +169,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             if patience.is_over() && !is_ready() {
                 return None;
             }
+            self.waiter.park.sleeper = Sleeper::ServesSome;
             let waited = self.waiter.wait(is_ready, || false, patience.deadline());
             self.waiter.park.awake();
+            self.waiter.park.sleeper = Sleeper::ServesAll;
             session.knocker.unmark();
             if waited != Waited::Ready {
                 return None;
@@ -270,6 +275,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
     fn end(&mut self, why: Option<Error>) -> Event {
         if let Some((session, receiver)) = &mut self.current {
             drop(receiver.take());
+            session.retire();
             if let Some(&(hall, bit)) = session.place.get()
                 && let Some(hall) = self.halls.get(hall)
             {
@@ -277,7 +283,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             }
         }
         self.waiter.park.hold(None);
-        Event::Ended(why)
+        let is_ours = matches!(&self.current, Some((session, _)) if session.is_closed());
+        Event::Ended(why.filter(|_| !is_ours))
     }
 
     /// Whether anybody but the session in hand has knocked.
@@ -422,7 +429,7 @@ impl<T> Post<T> {
             session.arm();
         }
         for hall in halls.iter() {
-            hall.door.sleeps();
+            hall.door.sleeps(Sleeper::ServesSome);
         }
         fence(Ordering::SeqCst);
         !self.is_there(halls)
@@ -448,7 +455,7 @@ impl<T: Send + Sync + 'static> Source for Post<T> {
             let _ = sleep(&halls, &bells, None);
         }
         for hall in halls.iter() {
-            hall.door.wakes();
+            hall.door.wakes(Sleeper::ServesSome);
         }
         if self.is_there(&halls) {
             Ok(())
@@ -497,6 +504,7 @@ struct Doorway<T> {
     /// Whoever was served last: where the next one to come is likely to run.
     last: Option<Arc<Session<T>>>,
     bells: RefCell<Vec<u32>>,
+    sleeper: Sleeper,
     is_asleep: Cell<bool>,
 }
 
@@ -513,7 +521,7 @@ impl<T> Doorway<T> {
     fn awake(&self) {
         if self.is_asleep.take() {
             for hall in self.halls.iter() {
-                hall.door.wakes();
+                hall.door.wakes(self.sleeper);
             }
         }
     }
@@ -541,20 +549,16 @@ impl<T> Park for Doorway<T> {
 
     fn say_lean(&self, _: bool) {}
 
-    fn say_sleeps(&self, _: u32) {
+    fn count_sleep(&self) {
         if let Some(session) = &self.held {
             // Whether something has come is looked at after this.
             session.arm();
         }
         if !self.is_asleep.replace(true) {
             for hall in self.halls.iter() {
-                hall.door.sleeps();
+                hall.door.sleeps(self.sleeper);
             }
         }
-    }
-
-    fn sleeps(&self) -> u32 {
-        0
     }
 
     /// Each session's own place has seen to that.
@@ -580,11 +584,8 @@ impl<T> Park for Doorway<T> {
     }
 
     fn rang_at(&self) -> u64 {
-        self.halls
-            .iter()
-            .map(|hall| hall.door.rang_at())
-            .max()
-            .unwrap_or(0)
+        let stamps = self.halls.iter().map(|hall| hall.door.rang_at());
+        stamps.max().unwrap_or(0)
     }
 
     /// Clients are told by what is sent to them.

@@ -29,6 +29,8 @@ pub(crate) struct Session<T> {
     outbox: Mutex<Outbox>,
     /// The client has to make room before anything is received from it.
     is_blocked: AtomicBool,
+    /// This side has ended it.
+    is_closed: AtomicBool,
     /// Where it sits, for its end.
     pub(crate) place: OnceLock<(usize, u32)>,
 }
@@ -75,6 +77,7 @@ impl<T> Session<T> {
                 len_max,
             }),
             is_blocked: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             place: OnceLock::new(),
         })
     }
@@ -187,7 +190,17 @@ impl<T> Session<T> {
 
     /// Ends it from this side: the client is told, and an attendant as well.
     pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         let _ = rustix::net::shutdown(&self.link.socket, Shutdown::Both);
+        self.link.leave();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Nothing more comes, and nothing more is sent.
+    pub(crate) fn retire(&self) {
         self.link.leave();
     }
 

@@ -11,6 +11,7 @@ use rustix::net::{
 
 use super::*;
 use crate::channel::connect::{establish_connecting, greet};
+use crate::channel::door::Sleeper;
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
 use crate::channel::{Channel, Spin};
@@ -276,8 +277,8 @@ fn a_door_that_is_scribbled_on_costs_time_only() {
                 wrong.knock();
                 // What a client has said is taken back, and that the server sleeps is denied.
                 while hall.door.take(0).is_some() {}
-                hall.door.wakes();
-                hall.door.sleeps();
+                hall.door.wakes(Sleeper::ServesAll);
+                hall.door.sleeps(Sleeper::ServesAll);
                 std::thread::yield_now();
             }
         });

@@ -145,7 +145,7 @@ impl Connection {
         self.0.post([&head.encode(), message]).map_err(of_port)
     }
 
-    /// Ends the connection; a [`Message::Died`] follows.
+    /// Ends the connection; a [`Message::Closed`] follows.
     pub fn close(&self) {
         self.0.close();
     }
@@ -175,7 +175,7 @@ pub enum Message<'a> {
     Datagram(Call<'a>),
     /// A client's reply to a [request](Connection::request) of the server.
     Reply(Reply<'a>),
-    /// A client has closed its port (LPC_PORT_CLOSED).
+    /// A client has closed its port (LPC_PORT_CLOSED), or the server its connection.
     Closed(Connection),
     /// A client's process is gone (LPC_CLIENT_DIED), or has lost its connection; why.
     Died(Connection, Error),

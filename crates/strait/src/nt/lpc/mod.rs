@@ -83,11 +83,22 @@ pub use self::wire::fuzz_message;
 
 use crate::error::{Error, ErrorKind};
 use crate::nt::status::NtStatus;
+use crate::object::Namespace;
+use crate::object::space::socket::{self, Calling};
 
 /// Most bytes that go with a connection, a welcome or a refusal.
 pub const DATA_MAX: usize = 4096 - wire::TERMS_LEN;
 /// What the sessions of ports are for.
 const ROLE: u32 = u32::from_be_bytes(*b"LPC1");
+
+/// The names in a namespace under which somebody serves a port. One that is too long to be told is
+/// a `#` and a hash.
+///
+/// # Errors
+/// What the kernel answers when the directory is read.
+pub fn names(space: &Namespace) -> crate::error::Result<Vec<String>> {
+    socket::names(space, Calling::Port)
+}
 
 /// The same failure, with the status that a port gives for it.
 fn of_port(error: Error) -> Error {

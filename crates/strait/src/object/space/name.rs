@@ -90,6 +90,16 @@ impl Name {
         Ok(Self(bytes.to_vec()))
     }
 
+    /// The name of a pipe: a backslash is a character like others there.
+    pub(crate) fn of_pipe(bytes: &[u8]) -> Result<Self> {
+        let others: Vec<u8> = bytes
+            .iter()
+            .map(|byte| if *byte == b'\\' { b'/' } else { *byte })
+            .collect();
+        Self::plain(&others)?;
+        Ok(Self(bytes.to_vec()))
+    }
+
     /// The name found in an object's header.
     pub(crate) fn from_header(bytes: &[u8]) -> Option<Self> {
         Self::plain(bytes).ok()

@@ -82,7 +82,7 @@ fn fold(name: &Name) -> Name {
         Ok(text) => text.to_uppercase().to_lowercase().into_bytes(),
         Err(_) => name.as_bytes().to_ascii_lowercase(),
     };
-    Name::from_header(&folded).unwrap_or_else(|| name.clone())
+    Name::of_pipe(&folded).unwrap_or_else(|_| name.clone())
 }
 
 /// A name that this process listens under.
@@ -101,7 +101,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.space.path().join(self.calling.key(self.name))
     }
 

@@ -1,5 +1,9 @@
 //! Channels between two processes: whole messages, ends, deaths, waits.
 
+pub(crate) mod lies;
+pub(crate) mod storm;
+pub(crate) mod stranger;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,7 +84,7 @@ fn check(message: &[u8], number: u64) {
 struct Met {
     channel: Channel,
     peer: Peer,
-    _place: tempdir::Place,
+    place: tempdir::Place,
 }
 
 /// A channel to a peer in that role.
@@ -100,17 +104,17 @@ fn meet(role: &str, capacity: usize, more: &[&str]) -> Met {
     Met {
         channel,
         peer,
-        _place: place,
+        place,
     }
 }
 
 mod tempdir {
     //! A directory that goes with the test.
 
-    pub(super) struct Place(pub(super) super::PathBuf);
+    pub(crate) struct Place(pub(crate) super::PathBuf);
 
     impl Place {
-        pub(super) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let mut path = std::env::temp_dir();
             let unique = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec;
             path.push(format!("strait-channel-{}-{unique}", std::process::id()));

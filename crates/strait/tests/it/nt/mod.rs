@@ -1,6 +1,8 @@
 //! NT at its edges: previous states, limits, abandonment, and the codes of what is refused.
 
+pub(crate) mod lpc;
 mod mutant;
+pub(crate) mod pipe;
 pub(crate) mod quick;
 mod section;
 

@@ -44,9 +44,11 @@ pub(crate) trait World: Clone + Hash + PartialEq {
     fn share(&self, op: &Self::Op) -> Share;
     /// Does it. `Ok(None)`: not possible now, nothing changed. The error is a broken promise.
     fn apply(&mut self, who: usize, op: &Self::Op) -> Result<Option<u64>, String>;
-    /// What happens without a participant: a store of `who` that lingered becomes visible to the
-    /// others. False: nothing does.
-    fn drift(&mut self, _who: usize) -> Result<bool, String> {
+    /// How many different things may happen to a participant without its doing.
+    const DRIFTS: usize = 1;
+    /// The `nth` of them: a store of `who` that lingered becomes visible to the others. False: it
+    /// cannot happen now.
+    fn drift(&mut self, _who: usize, _nth: usize) -> Result<bool, String> {
         Ok(false)
     }
     /// What a death does to the world.
@@ -148,7 +150,7 @@ enum Event {
     Start,
     Step { who: usize, node: u32, result: u64 },
     Death { who: usize },
-    Drift { who: usize },
+    Drift { who: usize, nth: usize },
 }
 
 /// Two lanes of multiply and rotate: wide enough that no two states of a run share a print.
@@ -330,7 +332,7 @@ impl<'m, W: World> Explorer<'m, W> {
             let turn = frame.next;
             frame.next += 1;
             let count = self.model.actors.len();
-            if turn >= 3 * count {
+            if turn >= (2 + W::DRIFTS) * count {
                 self.leave(path)?;
                 continue;
             }
@@ -350,11 +352,12 @@ impl<'m, W: World> Explorer<'m, W> {
                 }
             } else {
                 let mut state = frame.state.clone();
-                if !state.world.drift(who)? {
+                let nth = turn / count - 2;
+                if !state.world.drift(who, nth)? {
                     continue;
                 }
                 frame.moved = true;
-                (state, Event::Drift { who })
+                (state, Event::Drift { who, nth })
             };
             self.report.steps += 1;
             let print = state.print();
@@ -535,7 +538,8 @@ impl<'m, W: World> Explorer<'m, W> {
             match frame.event {
                 Event::Start => {}
                 Event::Death { who } => told += &format!("  {who}: dies\n"),
-                Event::Drift { who } => told += &format!("  {who}: its store is seen\n"),
+                Event::Drift { who, nth: 0 } => told += &format!("  {who}: its store is seen\n"),
+                Event::Drift { who, nth } => told += &format!("  {who}: drifts, by way {nth}\n"),
                 Event::Step { who, node, result } => {
                     if let Next::Perform(op) = &self.memoirs[who].nodes[node as usize].next {
                         told += &format!("  {who}: {op:?} -> {result:#x}\n");

@@ -434,7 +434,7 @@ impl World for Domain {
             _ => false,
         };
         if !passes && self.share(op) == Share::Step {
-            self.drift(who)?;
+            self.drift(who, 0)?;
         }
         let before = self.contents();
         let committed = self.committed();
@@ -458,7 +458,7 @@ impl World for Domain {
         Ok(result)
     }
 
-    fn drift(&mut self, who: usize) -> Result<bool, String> {
+    fn drift(&mut self, who: usize, _: usize) -> Result<bool, String> {
         let Some((at, value)) = self.lingering[who].take() else {
             return Ok(false);
         };

@@ -1,7 +1,11 @@
-//! Readers that are private otherwise, for the fuzz targets. Nothing here is promised to anybody.
+//! What is private otherwise, for tests and fuzz targets. Nothing here is promised to anybody.
 //!
 //! What is read of other processes comes through the kernel, whose files and records no test can
 //! fill with any bytes; these take the bytes themselves.
+
+mod channel;
+
+pub use self::channel::{Calls, hello, records, session};
 
 use std::path::PathBuf;
 

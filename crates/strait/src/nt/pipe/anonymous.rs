@@ -1,0 +1,195 @@
+//! Anonymous pipes: bytes from a writer to a reader.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::channel::{Channel, Options};
+use crate::error::Result;
+use crate::nt::pipe::completion::{Completions, Immediate, Port};
+use crate::nt::pipe::end::{End, Facts, Mode, Peeked};
+use crate::nt::pipe::fault::fault;
+use crate::nt::pipe::greeting::{ROLE, capacity};
+use crate::nt::pipe::operation::Operation;
+use crate::nt::pipe::{QUOTA, QUOTA_MAX, is_over};
+use crate::nt::status::NtStatus;
+use crate::object::wait::{Member, Waitable};
+
+/// A pipe without a name: its two ends. `quota`: bytes that may lie unread until writes wait; 4,096
+/// for 0.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for more than [`QUOTA_MAX`];
+/// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted).
+#[doc(alias = "CreatePipe")]
+pub fn anonymous(quota: usize) -> Result<(Reader, Writer)> {
+    const CREATE: &str = "create pipe";
+    let quota = if quota == 0 { QUOTA } else { quota as u64 };
+    if quota > QUOTA_MAX {
+        return Err(fault(NtStatus::INVALID_PARAMETER, CREATE, "")
+            .because(format!("a quota is at most {QUOTA_MAX} bytes")));
+    }
+    let there = Options::new().capacity(capacity(quota));
+    // Nothing goes back.
+    let back = Options::new().capacity(4096);
+    let (writer, reader) = Channel::pair_of(&there, &back, ROLE)?;
+    let end = |channel, reads| {
+        let facts = Facts {
+            message: false,
+            reads,
+            writes: !reads,
+            quota,
+            // The read end is the server's.
+            server: reads,
+        };
+        End::new(
+            channel,
+            facts,
+            Arc::new(Mode::default()),
+            "(anonymous)".into(),
+        )
+    };
+    Ok((
+        Reader {
+            end: end(reader, true)?,
+        },
+        Writer {
+            end: end(writer, false)?,
+        },
+    ))
+}
+
+/// The reading end of an anonymous pipe.
+#[derive(Debug)]
+pub struct Reader {
+    end: Arc<End>,
+}
+
+/// The writing end of an anonymous pipe.
+#[derive(Debug)]
+pub struct Writer {
+    end: Arc<End>,
+}
+
+impl Reader {
+    /// Reads what is there, up to the length of `buffer`; waits while there is nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) (109) once the writer is closed and
+    /// everything it wrote has been read. By [`std::io::Read`] that is an end, 0 bytes.
+    #[inline]
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        Ok(self.end.read(buffer)?.len)
+    }
+
+    /// Looks at what is there, and takes nothing.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<Peeked> {
+        self.end.peek(buffer)
+    }
+
+    /// [`read`](Self::read) into `buffer` as an operation.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_overlapped(&self, buffer: Vec<u8>) -> Result<Operation> {
+        self.end.read_overlapped(buffer)
+    }
+
+    /// Has the ends of operations told to a queue.
+    pub fn associate(&self, queue: &Completions, key: usize, immediate: Immediate) {
+        self.end.mode.set_port(Port::new(queue, key, immediate));
+    }
+}
+
+impl Writer {
+    /// Writes everything; waits while more than the quota lies unread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) if the reader is closed: 232, or 109 if
+    /// that happened while the call waited.
+    #[inline]
+    pub fn write(&self, data: &[u8]) -> Result<usize> {
+        self.end.write(data)
+    }
+
+    /// Waits until everything has been read.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn flush(&self) -> Result<()> {
+        self.end.flush_until(&|| false)
+    }
+
+    /// [`write`](Self::write) as an operation.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_overlapped(&self, data: Vec<u8>) -> Result<Operation> {
+        self.end.write_overlapped(data)
+    }
+
+    /// Has the ends of operations told to a queue.
+    pub fn associate(&self, queue: &Completions, key: usize, immediate: Immediate) {
+        self.end.mode.set_port(Port::new(queue, key, immediate));
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.end.close();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end.close();
+    }
+}
+
+/// Ready when a read would not wait. Nothing is taken.
+impl Waitable for Reader {
+    fn member(&self) -> Member<'_> {
+        Member::source(&self.end.arrivals)
+    }
+}
+
+impl io::Read for &Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        match Reader::read(self, buffer) {
+            Err(error) if is_over(&error) => Ok(0),
+            read => Ok(read?),
+        }
+    }
+}
+
+impl io::Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut &*self, buffer)
+    }
+}
+
+impl io::Write for &Writer {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        Ok(Writer::write(self, data)?)
+    }
+
+    /// Does nothing: what was written is there to be read. [`Writer::flush`] waits for the reader.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Write for Writer {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        Ok(Writer::write(self, data)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

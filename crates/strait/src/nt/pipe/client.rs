@@ -1,0 +1,351 @@
+//! The client of a named pipe.
+
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use strait_sys::Errno;
+use strait_sys::time::Deadline;
+
+use crate::channel::connect::{Answer, answered, greet};
+use crate::channel::{Channel, Options, Part};
+use crate::error::{Error, ErrorKind, Result};
+use crate::nt::pipe::end::{End, Facts, Mode, ReadMode};
+use crate::nt::pipe::fault::fault;
+use crate::nt::pipe::greeting::{
+    Access, Asked, Heard, Nature, PipeName, ROLE, WAIT, WAIT_DEFAULT, asked_to_grow, capacity,
+};
+use crate::nt::pipe::identity::Identity;
+use crate::nt::status::NtStatus;
+use crate::object::Namespace;
+
+const OPEN: &str = "open pipe";
+const WAITING: &str = "wait for pipe";
+/// How long a server may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How a client opens a pipe.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientOptions {
+    name: String,
+    space: Option<Namespace>,
+    access: Access,
+    impersonation: bool,
+}
+
+impl ClientOptions {
+    /// What the client does, in the server's terms: [`Access::Inbound`] to write only,
+    /// [`Access::Outbound`] to read only; both unless said otherwise.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// The server may know who the client is, but not act as the client (SECURITY_IDENTIFICATION).
+    pub fn identification(mut self) -> Self {
+        self.impersonation = false;
+        self
+    }
+
+    /// The namespace of the name; the user's own by default.
+    pub fn namespace(mut self, namespace: &Namespace) -> Self {
+        self.space = Some(namespace.clone());
+        self
+    }
+
+    /// Opens the pipe. It is read as bytes until
+    /// [`set_read_mode`](Client::set_read_mode) says otherwise, also if it carries messages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] (2) if there is no pipe of that name; [`ErrorKind::Busy`] (231) if no
+    /// instance listens: [`wait_for`] one; [`ErrorKind::Denied`] (5) if it does not go that way, or
+    /// is another user's; [`ErrorKind::InvalidName`] (123).
+    pub fn open(self) -> Result<Client> {
+        let name = PipeName::parse(&self.name, self.space.as_ref(), OPEN)?;
+        // Nothing is sent by who only reads.
+        let mut bytes = if self.access.server_reads() {
+            capacity(0)
+        } else {
+            4096
+        };
+        // The server says once how large a ring its quota needs.
+        for _ in 0..2 {
+            match self.ask(&name, bytes)? {
+                Asking::Open(client) => return Ok(client),
+                Asking::Grow(wanted) => bytes = wanted,
+            }
+        }
+        Err(Error::new(ErrorKind::Broken, OPEN, &*name.shown)
+            .because("the server does not know what it wants"))
+    }
+
+    fn ask(&self, name: &PipeName, bytes: usize) -> Result<Asking> {
+        let socket = connect(name, OPEN)?;
+        let options = Options::new().capacity(bytes);
+        let asked = Asked {
+            access: self.access,
+            impersonation: self.impersonation,
+            capacity: bytes as u64,
+        };
+        let gone = |error: Error| match error.kind() {
+            ErrorKind::PeerGone => no_pipe(name, OPEN),
+            _ => error.during(OPEN, &*name.shown),
+        };
+        let greeting = greet(&socket, &options, ROLE, &asked.encode()).map_err(gone)?;
+        let until = Some(Deadline::after(ANSWER));
+        match answered(socket, &options, greeting, until).map_err(gone)? {
+            Answer::Welcome(channel, payload, _) => {
+                let nature = Nature::decode(&payload).ok_or_else(|| {
+                    Error::new(ErrorKind::Broken, OPEN, &*name.shown)
+                        .because("the server does not say what the pipe is")
+                })?;
+                let client = Client::over(channel, nature, self.access, name)?;
+                Ok(Asking::Open(client))
+            }
+            Answer::Refusal(code, _) => match asked_to_grow(code) {
+                Some(wanted) => Ok(Asking::Grow(wanted)),
+                None => Err(fault(NtStatus(code), OPEN, &name.shown)),
+            },
+        }
+    }
+}
+
+enum Asking {
+    Open(Client),
+    Grow(usize),
+}
+
+fn no_pipe(name: &PipeName, verb: &'static str) -> Error {
+    fault(NtStatus::OBJECT_NAME_NOT_FOUND, verb, &name.shown)
+}
+
+fn connect(name: &PipeName, verb: &'static str) -> Result<OwnedFd> {
+    name.place().connect().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => no_pipe(name, verb),
+        _ => error.during(verb, &*name.shown),
+    })
+}
+
+/// An open named pipe.
+#[derive(Debug)]
+pub struct Client {
+    end: Arc<End>,
+    nature: Nature,
+}
+
+impl Client {
+    /// Options to open the pipe of that name with.
+    pub fn options(name: impl Into<String>) -> ClientOptions {
+        ClientOptions {
+            name: name.into(),
+            space: None,
+            access: Access::Duplex,
+            impersonation: true,
+        }
+    }
+
+    /// Opens the pipe of that name to read and write.
+    ///
+    /// # Errors
+    /// As for [`ClientOptions::open`].
+    pub fn open(name: impl Into<String>) -> Result<Self> {
+        Self::options(name).open()
+    }
+
+    fn over(channel: Channel, nature: Nature, access: Access, name: &PipeName) -> Result<Self> {
+        let facts = Facts {
+            message: nature.message,
+            reads: access.server_writes(),
+            writes: access.server_reads(),
+            quota: nature.quota_in,
+            server: false,
+        };
+        let end = End::new(
+            channel,
+            facts,
+            Arc::new(Mode::default()),
+            name.shown.clone(),
+        )?;
+        Ok(Self { end, nature })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "a session may have none")]
+    #[inline]
+    fn end(&self, _verb: &'static str) -> Result<impl Deref<Target = Arc<End>>> {
+        Ok(&self.end)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "a session may have none")]
+    fn end_to_peek(&self) -> Result<impl Deref<Target = Arc<End>>> {
+        Ok(&self.end)
+    }
+
+    fn mode(&self) -> &Mode {
+        &self.end.mode
+    }
+
+    /// Who the server is, as the kernel said when it made the pipe.
+    #[doc(alias = "GetNamedPipeServerProcessId")]
+    #[must_use]
+    pub fn server(&self) -> Identity {
+        Identity::of(&self.end)
+    }
+
+    /// Whether each write is a message.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.nature.message
+    }
+
+    /// Instances that the pipe may have.
+    #[must_use]
+    pub fn instances_max(&self) -> u32 {
+        self.nature.max.into()
+    }
+
+    /// The name of the pipe, as it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.end.name
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end.close();
+    }
+}
+
+end_methods!(Client);
+
+/// How long to wait for an instance.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Timeout {
+    /// As long as the server thinks right: [`ServerOptions::timeout`].
+    ///
+    /// [`ServerOptions::timeout`]: crate::nt::pipe::ServerOptions::timeout
+    Default,
+    /// At most so long.
+    For(Duration),
+    /// For good.
+    Forever,
+}
+
+impl From<Duration> for Timeout {
+    fn from(timeout: Duration) -> Self {
+        Self::For(timeout)
+    }
+}
+
+/// Waits until an instance of the pipe listens. None is reserved: another client may be faster.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] (2) if there is no such pipe, or no more; [`ErrorKind::TimedOut`] (121).
+#[doc(alias = "WaitNamedPipe")]
+pub fn wait_for(name: &str, timeout: impl Into<Timeout>) -> Result<()> {
+    wait_in(name, None, timeout.into())
+}
+
+/// [`wait_for`] in a namespace.
+///
+/// # Errors
+/// As for [`wait_for`].
+pub fn wait_for_in(space: &Namespace, name: &str, timeout: impl Into<Timeout>) -> Result<()> {
+    wait_in(name, Some(space), timeout.into())
+}
+
+fn wait_in(name: &str, space: Option<&Namespace>, timeout: Timeout) -> Result<()> {
+    let name = PipeName::parse(name, space, WAITING)?;
+    let began = Instant::now();
+    let until = match ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(ANSWER)))? {
+        Heard::Listens => return Ok(()),
+        Heard::WaitFor(default) => match timeout {
+            Timeout::Forever => None,
+            Timeout::For(time) => Some(time.saturating_sub(began.elapsed())),
+            Timeout::Default => Some(default),
+        },
+    };
+    let until = until.map(Deadline::after);
+    match ask_wait(&name, WAIT, until)? {
+        Heard::Listens => Ok(()),
+        Heard::WaitFor(_) => Err(Error::new(ErrorKind::Broken, WAITING, &*name.shown)
+            .because("the server answers what was not asked")),
+    }
+}
+
+fn ask_wait(name: &PipeName, question: &[u8; 8], until: Option<Deadline>) -> Result<Heard> {
+    let fail = |errno| Error::kernel(errno, WAITING, &*name.shown);
+    let socket = connect(name, WAITING)?;
+    match send(&socket, question, SendFlags::NOSIGNAL) {
+        Ok(_) => {}
+        Err(Errno::PIPE | Errno::CONNRESET) => return Err(no_pipe(name, WAITING)),
+        Err(errno) => return Err(fail(errno)),
+    }
+    let mut answer = [0; 8];
+    loop {
+        match recv(&socket, &mut answer, RecvFlags::DONTWAIT) {
+            Ok((8, 8)) => return Ok(Heard::decode(answer)),
+            Ok(_) | Err(Errno::CONNRESET) => return Err(no_pipe(name, WAITING)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let left = until.map(|until| {
+                    let left = until.left();
+                    Timespec {
+                        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                        tv_nsec: i64::from(left.subsec_nanos()),
+                    }
+                });
+                let mut fds = [rustix::event::PollFd::new(&socket, PollFlags::IN)];
+                match poll(&mut fds, left.as_ref()) {
+                    Ok(0) => return Err(fault(NtStatus::IO_TIMEOUT, WAITING, &name.shown)),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(fail(errno)),
+                }
+            }
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+}
+
+/// Opens the message pipe of that name, sends a request, reads the reply, and closes. Waits for an
+/// instance for at most `timeout`.
+///
+/// # Errors
+/// As for [`wait_for`], [`Client::open`] and [`Client::transact`].
+#[doc(alias = "CallNamedPipe")]
+pub fn call(
+    name: &str,
+    request: &[u8],
+    reply: &mut [u8],
+    timeout: impl Into<Timeout>,
+) -> Result<Part> {
+    Client::options(name).call(request, reply, timeout.into())
+}
+
+impl ClientOptions {
+    /// [`call`] with these options.
+    ///
+    /// # Errors
+    /// As for [`call`].
+    pub fn call(self, request: &[u8], reply: &mut [u8], timeout: Timeout) -> Result<Part> {
+        let began = Instant::now();
+        let left = |timeout| match timeout {
+            Timeout::For(time) => Timeout::For(time.saturating_sub(began.elapsed())),
+            timeout => timeout,
+        };
+        let client = loop {
+            match self.clone().open() {
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    wait_in(&self.name, self.space.as_ref(), left(timeout))?;
+                }
+                opened => break opened?,
+            }
+        };
+        client.set_read_mode(ReadMode::Message)?;
+        client.transact(request, reply)
+    }
+}

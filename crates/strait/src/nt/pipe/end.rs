@@ -1,0 +1,453 @@
+//! One end of a connection: what server, client, reader and writer have in common.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::channel::Channel;
+use crate::channel::flow::{Ended, Inflow, Outflow, Pace, Unit};
+use crate::channel::layout::{CLOSED, WANTS};
+use crate::channel::link::Link;
+use crate::channel::{Part, Peer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::nt::pipe::completion::Port;
+use crate::nt::pipe::fault::{fault, unreadable, unwritable};
+use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Run, Workers};
+use crate::nt::status::NtStatus;
+use crate::object::wait::source::Source;
+
+/// How reads see the pipe.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum ReadMode {
+    /// A stream of bytes, also where they were written as messages.
+    Bytes,
+    /// A message at a time; message pipes only.
+    Message,
+}
+
+/// Read mode, blocking and completion queue of a handle; they outlive a connection.
+#[derive(Debug, Default)]
+pub(super) struct Mode {
+    bits: AtomicU8,
+    port: Mutex<Option<Port>>,
+}
+
+const MESSAGE: u8 = 1;
+const NOWAIT: u8 = 2;
+
+impl Mode {
+    pub(super) fn read(&self) -> ReadMode {
+        if self.bits.load(Ordering::Relaxed) & MESSAGE != 0 {
+            ReadMode::Message
+        } else {
+            ReadMode::Bytes
+        }
+    }
+
+    fn unit(&self) -> Unit {
+        match self.read() {
+            ReadMode::Bytes => Unit::Bytes,
+            ReadMode::Message => Unit::Message,
+        }
+    }
+
+    pub(super) fn is_nowait(&self) -> bool {
+        self.bits.load(Ordering::Relaxed) & NOWAIT != 0
+    }
+
+    pub(super) fn set_read(&self, mode: ReadMode) {
+        self.set(MESSAGE, mode == ReadMode::Message);
+    }
+
+    pub(super) fn set_nowait(&self, nowait: bool) {
+        self.set(NOWAIT, nowait);
+    }
+
+    pub(super) fn port(&self) -> Option<Port> {
+        let port = self.port.lock().unwrap_or_else(PoisonError::into_inner);
+        port.clone()
+    }
+
+    pub(super) fn set_port(&self, port: Port) {
+        *self.port.lock().unwrap_or_else(PoisonError::into_inner) = Some(port);
+    }
+
+    fn set(&self, bit: u8, on: bool) {
+        if on {
+            self.bits.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.bits.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is agreed on when an end begins.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Facts {
+    /// Each write is a message.
+    pub(super) message: bool,
+    pub(super) reads: bool,
+    pub(super) writes: bool,
+    /// Bytes that may lie unread of what is written here.
+    pub(super) quota: u64,
+    /// It is the server's.
+    pub(super) server: bool,
+}
+
+/// What a look at a pipe found. NT: PeekNamedPipe.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Peeked {
+    /// Bytes copied.
+    pub len: usize,
+    /// Bytes to be read in all. Of a message that is longer than the ring those that have arrived.
+    pub available: u64,
+    /// Bytes of the first message beyond those copied; 0 where bytes are read.
+    pub left: u64,
+}
+
+/// One end of a connection.
+///
+/// An end that goes to another process goes as its link's files and socket and these facts: the
+/// words that a new holder goes on from (position, offset, sums) are in the link's own memory.
+#[derive(Debug)]
+pub(super) struct End {
+    input: Mutex<Inflow>,
+    out: Mutex<Outflow>,
+    /// A write waits, with the lock on what is sent.
+    writing: Arc<AtomicBool>,
+    pub(super) arrivals: Arc<dyn Source>,
+    pub(super) link: Arc<Link>,
+    pub(super) facts: Facts,
+    pub(super) mode: Arc<Mode>,
+    pub(super) name: Arc<str>,
+    /// The handle is gone: what others wait for with it ends.
+    closed: AtomicBool,
+    /// Something was read.
+    has_read: AtomicBool,
+    pub(super) workers: Workers,
+}
+
+const READ: &str = "read from pipe";
+const WRITE: &str = "write to pipe";
+const PEEK: &str = "look into pipe";
+const TRANSACT: &str = "transact on pipe";
+
+impl End {
+    pub(super) fn new(
+        channel: Channel,
+        facts: Facts,
+        mode: Arc<Mode>,
+        name: Arc<str>,
+    ) -> Result<Arc<Self>> {
+        let (sender, receiver) = channel.split();
+        let arrivals = receiver.arrivals.clone();
+        let made = Outflow::new(sender, facts.quota).zip(Inflow::new(receiver));
+        let Some((out, input)) = made else {
+            return Err(Error::new(ErrorKind::Broken, "open pipe", &*name)
+                .because("its memory has no room for the protocol"));
+        };
+        Ok(Arc::new(Self {
+            writing: out.waiting(),
+            link: input.link().clone(),
+            input: Mutex::new(input),
+            out: Mutex::new(out),
+            arrivals,
+            facts,
+            mode,
+            name,
+            closed: AtomicBool::new(false),
+            has_read: AtomicBool::new(false),
+            workers: Workers::default(),
+        }))
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.link.peer
+    }
+
+    pub(super) fn fault(&self, status: NtStatus, verb: &'static str) -> Error {
+        fault(status, verb, &self.name)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Runs with the pace of a call on this handle: `stop` ends it, and so does the handle's end.
+    fn paced<T>(&self, now: bool, stop: &dyn Fn() -> bool, run: impl FnOnce(Pace<'_>) -> T) -> T {
+        let stop = || self.is_closed() || stop();
+        run(Pace { now, stop: &stop })
+    }
+
+    /// What is received; `None` where the caller does not wait, and somebody else waits for it.
+    #[inline]
+    fn input(&self, now: bool) -> Option<MutexGuard<'_, Inflow>> {
+        if !now {
+            return Some(self.input.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        try_lock(&self.input, || {
+            let wants = self.link.own.look::<u64>(WANTS);
+            wants.is_some_and(|wants| wants.load(Ordering::SeqCst) != 0)
+        })
+    }
+
+    #[inline]
+    fn out(&self, now: bool) -> Option<MutexGuard<'_, Outflow>> {
+        if !now {
+            return Some(self.out.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        try_lock(&self.out, || self.writing.load(Ordering::SeqCst))
+    }
+
+    #[inline]
+    pub(super) fn read(&self, buffer: &mut [u8]) -> Result<Part> {
+        if !self.facts.reads {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, READ));
+        }
+        let now = self.mode.is_nowait();
+        self.read_until(buffer, now, &|| false)?
+            .ok_or_else(|| self.fault(NtStatus::PIPE_EMPTY, READ))
+    }
+
+    /// Reads; `None` if there is nothing and the caller does not wait.
+    #[inline]
+    pub(super) fn read_until(
+        &self,
+        buffer: &mut [u8],
+        now: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Part>> {
+        let Some(mut input) = self.input(now) else {
+            return Ok(None);
+        };
+        let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
+        drop(input);
+        if !self.has_read() && matches!(read, Ok(Some(_))) {
+            self.has_read.store(true, Ordering::Relaxed);
+        }
+        read.map_err(|ended| unreadable(ended, READ, &self.name))
+    }
+
+    /// Whether something was read.
+    #[inline]
+    pub(super) fn has_read(&self) -> bool {
+        self.has_read.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn write(&self, data: &[u8]) -> Result<usize> {
+        if !self.facts.writes {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, WRITE));
+        }
+        self.write_until(data, self.mode.is_nowait(), &|| false)
+    }
+
+    #[inline]
+    pub(super) fn write_until(
+        &self,
+        data: &[u8],
+        now: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<usize> {
+        let unit = if self.facts.message {
+            Unit::Message
+        } else {
+            Unit::Bytes
+        };
+        let Some(mut out) = self.out(now) else {
+            return Ok(0);
+        };
+        self.paced(now, stop, |pace| out.write(data, unit, pace))
+            .map_err(|ended| unwritable(ended, WRITE, &self.name))
+    }
+
+    pub(super) fn peek(&self, buffer: &mut [u8]) -> Result<Peeked> {
+        if !self.facts.reads {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, PEEK));
+        }
+        let fail = |ended| match ended {
+            // The server is told that the state is wrong, the client that nobody is there.
+            Ended::Cut if self.facts.server => self.fault(NtStatus::INVALID_PIPE_STATE, PEEK),
+            ended => unreadable(ended, PEEK, &self.name),
+        };
+        let Some(mut input) = self.input(true) else {
+            return Ok(Peeked::default());
+        };
+        let unit = self.mode.unit();
+        let mut seen = input.peek(buffer, unit).map_err(fail)?;
+        if seen.available == 0 && input.is_empty().map_err(fail)? {
+            if let Some(ended) = input.ended(false) {
+                // What was sent before the end.
+                seen = input.peek(buffer, unit).map_err(fail)?;
+                if seen.available == 0 && input.is_empty().map_err(fail)? {
+                    return Err(fail(ended));
+                }
+            }
+        }
+        Ok(Peeked {
+            len: seen.len,
+            available: seen.available,
+            left: if unit == Unit::Message { seen.left } else { 0 },
+        })
+    }
+
+    /// Writes a request and reads its reply; nobody else reads in between.
+    pub(super) fn transact(&self, request: &[u8], reply: &mut [u8]) -> Result<Part> {
+        if self.mode.read() != ReadMode::Message || !self.facts.reads || !self.facts.writes {
+            return Err(self.fault(NtStatus::INVALID_READ_MODE, TRANSACT));
+        }
+        let Some(mut input) = self.input(true) else {
+            return Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT));
+        };
+        let fail = |ended| unreadable(ended, TRANSACT, &self.name);
+        if !input.is_empty().map_err(fail)? {
+            return Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT));
+        }
+        self.write_until(request, false, &|| false)
+            .map_err(|error| error.during(TRANSACT, &*self.name))?;
+        let part = self.paced(false, &|| false, |pace| {
+            input.read(reply, Unit::Message, pace)
+        });
+        part.map_err(fail)?
+            .ok_or_else(|| self.fault(NtStatus::PIPE_EMPTY, TRANSACT))
+    }
+
+    pub(super) fn flush_until(&self, stop: &dyn Fn() -> bool) -> Result<()> {
+        const FLUSH: &str = "flush pipe";
+        if !self.facts.writes {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, FLUSH));
+        }
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        self.paced(false, stop, |pace| out.drain(pace))
+            .map_err(|ended| unreadable(ended, FLUSH, &self.name))
+    }
+
+    fn begin(self: &Arc<Self>, lane: &Arc<Lane>, reader: bool, run: Run) -> Result<Operation> {
+        lane.begin(self.operation(reader), run)
+    }
+
+    fn operation(self: &Arc<Self>, reader: bool) -> Begin {
+        let link = self.link.clone();
+        Begin {
+            port: self.mode.port(),
+            wake: Box::new(move || link.wake_own()),
+            reader: reader.then(|| Arc::downgrade(self)),
+            name: self.name.clone(),
+        }
+    }
+
+    pub(super) fn read_overlapped(self: &Arc<Self>, mut buffer: Vec<u8>) -> Result<Operation> {
+        if !self.facts.reads {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, READ));
+        }
+        let lane = &self.workers.reads;
+        if !lane.is_busy()
+            && let Some(part) = self.read_until(&mut buffer, true, &|| false)?
+        {
+            return self.operation(true).done(completed(buffer, part));
+        }
+        if self.mode.is_nowait() {
+            return Err(self.fault(NtStatus::PIPE_EMPTY, READ));
+        }
+        let end = self.clone();
+        let run: Run = Box::new(move |stop| {
+            let part = end.read_until(&mut buffer, false, stop)?;
+            let part = part.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ))?;
+            Ok(completed(buffer, part))
+        });
+        self.begin(lane, true, run)
+    }
+
+    pub(super) fn write_overlapped(self: &Arc<Self>, data: Vec<u8>) -> Result<Operation> {
+        if !self.facts.writes {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, WRITE));
+        }
+        let lane = &self.workers.writes;
+        let written = |data, len| Completed {
+            buffer: data,
+            len,
+            more: false,
+        };
+        let now = self.mode.is_nowait();
+        let fits = now || !lane.is_busy() && data.len() as u64 <= self.writable();
+        if fits {
+            let len = self.write_until(&data, true, &|| false)?;
+            if now || len == data.len() {
+                return self.operation(false).done(written(data, len));
+            }
+        }
+        let end = self.clone();
+        let run: Run = Box::new(move |stop| {
+            let len = end.write_until(&data, false, stop)?;
+            Ok(written(data, len))
+        });
+        self.begin(lane, false, run)
+    }
+
+    pub(super) fn flush_overlapped(self: &Arc<Self>) -> Result<Operation> {
+        let end = self.clone();
+        let run: Run = Box::new(move |stop| end.flush_until(stop).map(|()| Completed::default()));
+        self.begin(&self.workers.writes, false, run)
+    }
+
+    pub(super) fn cancel_all(&self) -> Result<usize> {
+        match self.workers.cancel_all() {
+            0 => Err(self.fault(NtStatus::NOT_FOUND, "cancel pipe operations")),
+            count => Ok(count),
+        }
+    }
+
+    /// Bytes that can be written without waiting.
+    pub(super) fn writable(&self) -> u64 {
+        self.out(true).map_or(0, |mut out| out.free())
+    }
+
+    pub(super) fn set_read_mode(&self, mode: ReadMode) -> Result<()> {
+        if mode == ReadMode::Message && !self.facts.message {
+            return Err(self
+                .fault(NtStatus::INVALID_PARAMETER, "set read mode of pipe")
+                .because("a pipe of bytes has no messages to read"));
+        }
+        self.mode.set_read(mode);
+        Ok(())
+    }
+
+    /// Hands back what a read got and nobody wants: the next read gets it.
+    pub(super) fn give_back(&self, bytes: Vec<u8>, more: bool) {
+        if let Some(mut input) = self.input(false) {
+            input.give_back(bytes, more);
+        }
+    }
+
+    /// Whether the other side has closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.link.is_over(CLOSED)
+    }
+
+    /// The handle is going: whatever is pending with it ends.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.workers.cancel_all();
+        self.link.wake_own();
+    }
+}
+
+fn completed(buffer: Vec<u8>, part: Part) -> Completed {
+    Completed {
+        buffer,
+        len: part.len,
+        more: part.more,
+    }
+}
+
+/// The lock, unless `waits` says that its holder waits for the other side.
+fn try_lock<T>(lock: &Mutex<T>, waits: impl Fn() -> bool) -> Option<MutexGuard<'_, T>> {
+    loop {
+        match lock.try_lock() {
+            Ok(held) => return Some(held),
+            Err(TryLockError::Poisoned(held)) => return Some(held.into_inner()),
+            Err(TryLockError::WouldBlock) if waits() => return None,
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One who speaks the channel's protocol by hand, and says in it what he likes.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use strait::channel::{Channel, Options};
+use strait_sys::map::{Access, Map};
+use strait_sys::{Errno, memfd, pass};
+
+// Where things lie in a side's memory.
+pub(in crate::channel) const HEAD: usize = 0;
+pub(in crate::channel) const TAIL: usize = 128;
+pub(in crate::channel) const STATE: usize = 640;
+pub(in crate::channel) const RING: usize = 4096;
+pub(in crate::channel) const PAGE: usize = 4096;
+
+// What a record's header says.
+pub(in crate::channel) const MORE: u64 = 1 << 32;
+pub(in crate::channel) const TOTAL: u64 = 1 << 33;
+pub(in crate::channel) const LOAN: u64 = 1 << 34;
+pub(in crate::channel) const TORN: u64 = 1 << 35;
+
+/// The ring that a liar brings.
+pub(in crate::channel) const CAPACITY: u64 = 64 << 10;
+
+/// A message of the handshake, field by field.
+#[derive(Clone, Debug)]
+pub(in crate::channel) struct Greeting {
+    pub(in crate::channel) magic: [u8; 8],
+    pub(in crate::channel) version: u16,
+    pub(in crate::channel) verb: u16,
+    pub(in crate::channel) flags: u32,
+    pub(in crate::channel) role: u32,
+    pub(in crate::channel) code: u32,
+    pub(in crate::channel) capacity: u64,
+    pub(in crate::channel) block_len: u64,
+    pub(in crate::channel) blocks: u32,
+    pub(in crate::channel) door: u32,
+    pub(in crate::channel) len: u32,
+    pub(in crate::channel) end: [u8; 12],
+    pub(in crate::channel) payload: Vec<u8>,
+}
+
+impl Greeting {
+    pub(in crate::channel) const fn hello() -> Self {
+        Self {
+            magic: *b"STRAITCH",
+            version: 1,
+            verb: 0,
+            flags: 0,
+            role: 0,
+            code: 0,
+            capacity: CAPACITY,
+            block_len: 0,
+            blocks: 0,
+            door: 0,
+            len: 0,
+            end: [0; 12],
+            payload: Vec::new(),
+        }
+    }
+
+    pub(in crate::channel) const fn welcome() -> Self {
+        let mut greeting = Self::hello();
+        greeting.verb = 1;
+        greeting
+    }
+
+    pub(in crate::channel) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.magic.to_vec();
+        bytes.extend(self.version.to_le_bytes());
+        bytes.extend(self.verb.to_le_bytes());
+        bytes.extend(self.flags.to_le_bytes());
+        bytes.extend(self.role.to_le_bytes());
+        bytes.extend(self.code.to_le_bytes());
+        bytes.extend(self.capacity.to_le_bytes());
+        bytes.extend(self.block_len.to_le_bytes());
+        bytes.extend(self.blocks.to_le_bytes());
+        bytes.extend(self.door.to_le_bytes());
+        bytes.extend(self.len.to_le_bytes());
+        bytes.extend(self.end);
+        bytes.extend(&self.payload);
+        bytes
+    }
+}
+
+/// Sealed memory of that many bytes, as a peer brings it.
+pub(in crate::channel) fn memory(len: u64) -> OwnedFd {
+    memfd::create_sparse(c"liar", len, 0, Mode::RUSR | Mode::WUSR).unwrap()
+}
+
+/// Memory for a ring of [`CAPACITY`].
+pub(in crate::channel) fn proper() -> OwnedFd {
+    memory(PAGE as u64 + CAPACITY)
+}
+
+pub(in crate::channel) fn pair() -> (OwnedFd, OwnedFd) {
+    let flags = SocketFlags::CLOEXEC;
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+}
+
+/// A socket that is connected there.
+pub(in crate::channel) fn connected(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// A socket to which others connect.
+pub(in crate::channel) fn listening(path: &Path) -> OwnedFd {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    rustix::net::listen(&socket, 8).unwrap();
+    socket
+}
+
+/// Sends a greeting with any descriptors.
+pub(in crate::channel) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) {
+    let flags = rustix::net::SendFlags::DONTWAIT;
+    let sent = pass::send_message(socket.as_fd(), bytes, (files, None), None, flags);
+    // One who was dropped by then is of no interest.
+    let dropped = [Errno::PIPE, Errno::CONNRESET, Errno::AGAIN];
+    assert!(sent.is_ok() || dropped.contains(&sent.unwrap_err()));
+}
+
+/// The connecting side of a session that began as it should.
+pub(in crate::channel) struct Liar {
+    pub(in crate::channel) socket: OwnedFd,
+    pub(in crate::channel) file: OwnedFd,
+    pub(in crate::channel) own: Map,
+    pub(in crate::channel) theirs: Map,
+    pub(in crate::channel) bells_file: OwnedFd,
+    pub(in crate::channel) bells: Map,
+    /// Where the next record goes.
+    pub(in crate::channel) at: u64,
+}
+
+impl Liar {
+    /// A session with a victim of this process.
+    pub(in crate::channel) fn meet(options: &Options) -> (Self, Channel) {
+        let (near, far) = pair();
+        let file = Self::ask(&near);
+        let victim = Channel::accept(far, options).unwrap();
+        (Self::begin(near, file).unwrap(), victim)
+    }
+
+    /// A session with whoever listens there.
+    pub(in crate::channel) fn connect(path: &Path) -> Option<Self> {
+        let socket = connected(path).ok()?;
+        let file = Self::ask(&socket);
+        Self::begin(socket, file)
+    }
+
+    fn ask(socket: &OwnedFd) -> OwnedFd {
+        let file = proper();
+        let looks = memfd::reopen_read_only(file.as_fd()).unwrap();
+        greet(socket, &Greeting::hello().bytes(), &[looks.as_fd()]);
+        file
+    }
+
+    fn begin(socket: OwnedFd, file: OwnedFd) -> Option<Self> {
+        let (_, files) = pass::recv(socket.as_fd(), &mut [0; 8192], 3).ok()?;
+        let [theirs, bells_file] = <[OwnedFd; 2]>::try_from(files).ok()?;
+        let map = |file: &OwnedFd, access| {
+            let len = rustix::fs::fstat(file).unwrap().st_size;
+            Map::shared(file.as_fd(), 0, usize::try_from(len).unwrap(), access).unwrap()
+        };
+        Some(Self {
+            own: map(&file, Access::Write),
+            theirs: map(&theirs, Access::Read),
+            bells: map(&bells_file, Access::Write),
+            socket,
+            file,
+            bells_file,
+            at: 0,
+        })
+    }
+
+    pub(in crate::channel) fn put(&self, at: usize, value: u64) {
+        let word = self.own.word::<u64>(at).unwrap();
+        word.store(value, Ordering::Release);
+    }
+
+    /// How far the victim says that it has read.
+    pub(in crate::channel) fn read_so_far(&self) -> u64 {
+        let word = self.theirs.look::<u64>(TAIL).unwrap();
+        word.load(Ordering::Acquire)
+    }
+
+    /// Where in the memory a position of the ring is.
+    pub(in crate::channel) const fn place(at: u64) -> usize {
+        RING + (at % CAPACITY) as usize
+    }
+
+    /// A record that nobody sees yet. Its bytes may be fewer than its header says.
+    pub(in crate::channel) fn record(&mut self, header: u64, bytes: &[u8]) {
+        self.put(Self::place(self.at), header);
+        let at = Self::place(self.at + 8);
+        let (first, rest) = bytes.split_at(bytes.len().min(RING + CAPACITY as usize - at));
+        assert!(self.own.write(at, first) && self.own.write(RING, rest));
+        self.at += 8 + (bytes.len() as u64).next_multiple_of(8);
+    }
+
+    pub(in crate::channel) fn publish(&self) {
+        self.put(HEAD, self.at);
+    }
+
+    /// A message as it should be.
+    pub(in crate::channel) fn message(&mut self, bytes: &[u8]) {
+        self.record(bytes.len() as u64, bytes);
+        self.publish();
+    }
+}
+
+/// What is no memory of a peer's: each with what it is.
+pub(in crate::channel) fn impostors() -> Vec<(&'static str, OwnedFd)> {
+    let len = PAGE as u64 + CAPACITY;
+    let unsealed = rustix::fs::memfd_create(c"unsealed", rustix::fs::MemfdFlags::ALLOW_SEALING);
+    let unsealed = unsealed.unwrap();
+    rustix::fs::ftruncate(&unsealed, len).unwrap();
+    let half = unsealed.try_clone().unwrap();
+    let (pipe, _) = rustix::pipe::pipe().unwrap();
+    let path = std::env::temp_dir().join(format!("strait-impostor-{}", std::process::id()));
+    let file = File::create(&path).unwrap();
+    file.set_len(len).unwrap();
+    std::fs::remove_file(path).unwrap();
+    let open = |path| OwnedFd::from(File::open(path).unwrap());
+    let by_path = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let named = rustix::fs::open("/dev/shm", by_path, Mode::empty()).unwrap();
+    vec![
+        ("unsealed memory", unsealed),
+        ("memory without any seal", half),
+        ("a pipe", pipe),
+        ("a directory", open("/")),
+        ("/dev/null", open("/dev/null")),
+        ("/dev/zero", open("/dev/zero")),
+        ("a file of the kernel's", open("/proc/self/mem")),
+        ("a file", file.into()),
+        ("a socket", pair().0),
+        ("a name only", named),
+    ]
+}

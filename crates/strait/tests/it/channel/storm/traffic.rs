@@ -1,0 +1,252 @@
+//! What both sides of a storm's session do: messages of all lengths, in every way of sending and
+//! of receiving, both ways at once, until the other side is gone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use strait::channel::{Channel, Receiver, Sender, Taken};
+use strait::kit::Calls;
+use strait::{Error, ErrorKind, wait};
+
+use crate::channel::numbered;
+use crate::world::Random;
+
+/// The longest message that flows through a ring of that capacity: some are larger than the ring.
+pub(super) const fn longest(capacity: usize) -> usize {
+    2 * capacity + capacity / 2
+}
+
+/// Most are short, some go in pieces, a few do not fit into the ring.
+fn length(random: &mut Random, capacity: usize) -> usize {
+    match random.below(16) {
+        0..=8 => random.below(64),
+        9..=12 => random.below(capacity / 4),
+        13 | 14 => random.below(capacity),
+        _ => random.below(longest(capacity)),
+    }
+}
+
+/// How far a sender has come: it is told before a message is begun and when one was sent.
+pub(super) trait Journal {
+    /// So many messages have been begun.
+    fn begun(&self, count: u64);
+    /// So many were sent, and must arrive whatever becomes of the sender.
+    fn sent(&self, count: u64);
+}
+
+/// Sends numbered messages until that fails.
+pub(super) fn pour(
+    sender: &mut Sender,
+    random: &mut Random,
+    capacity: usize,
+    journal: &impl Journal,
+) -> Error {
+    let mut number = 0;
+    loop {
+        let message = numbered(number, length(random, capacity));
+        journal.begun(number + 1);
+        let brief = Duration::from_micros(random.below(200) as u64);
+        let (result, is_pushed) = match random.below(8) {
+            0 | 1 => (sender.push(&message).map(|()| true), true),
+            2 => (sender.send_for(&message, brief), false),
+            3 => (sender.try_send(&message), false),
+            _ => (sender.send(&message).map(|()| true), false),
+        };
+        match result {
+            // What was not sent leaves nothing: its number is the next message's.
+            Ok(false) => continue,
+            Ok(true) => number += 1,
+            Err(error) => return error,
+        }
+        if !is_pushed {
+            journal.sent(number);
+        } else if random.below(4) == 0 {
+            sender.flush();
+            journal.sent(number);
+        }
+    }
+}
+
+/// How a receiver's part ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The sender closed in order.
+    Closed,
+    Failed(Error),
+    /// Not the message that was due.
+    Wrong(String),
+}
+
+/// Receives in all ways and counts, until the end.
+pub(super) fn drain(
+    receiver: &mut Receiver,
+    random: &mut Random,
+    capacity: usize,
+    count: &AtomicU64,
+) -> End {
+    let mut bytes = vec![0; longest(capacity) + 8];
+    loop {
+        let number = count.load(Ordering::Relaxed);
+        let brief = Duration::from_micros(random.below(200) as u64);
+        let taken = match random.below(8) {
+            0 => receiver.recv_for(&mut bytes, brief),
+            1 => receiver.try_recv(&mut bytes),
+            2 => match wait::any_for(&[&*receiver], brief) {
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            },
+            3 => match receiver.recv_for(&mut bytes[..40], brief) {
+                Err(error) if error.kind() == ErrorKind::TooLong => continue,
+                taken => taken,
+            },
+            4 => receiver.recv_vec(&mut bytes).map(|len| {
+                bytes.resize(longest(capacity) + 8, 0);
+                len.map_or(Taken::End, Taken::Message)
+            }),
+            _ => receiver
+                .recv(&mut bytes)
+                .map(|len| len.map_or(Taken::End, Taken::Message)),
+        };
+        let len = match taken {
+            Ok(Taken::Message(len)) => len,
+            Ok(Taken::TimedOut) => continue,
+            Ok(Taken::End) => return End::Closed,
+            Err(error) => return End::Failed(error),
+        };
+        if len < 8 || bytes[..len] != numbered(number, len - 8) {
+            let head = bytes.first_chunk().map(|head| u64::from_le_bytes(*head));
+            return End::Wrong(format!("{len} bytes of {head:?} in place of {number}"));
+        }
+        count.store(number + 1, Ordering::Release);
+    }
+}
+
+/// Calls in turn, by the mailbox: `first` says whether this side begins.
+pub(super) fn call(
+    channel: Channel,
+    first: bool,
+    random: &mut Random,
+    journal: &impl Journal,
+    count: &AtomicU64,
+) -> End {
+    let mut calls = Calls::over(channel).expect("a mailbox");
+    let mut bytes = vec![0; 600];
+    let mut is_turn = first;
+    for number in 0.. {
+        for _ in 0..2 {
+            if is_turn {
+                // The longer ones go through the ring.
+                let message = numbered(number, random.below(150));
+                journal.begun(number + 1);
+                if let Err(error) = calls.post(&message) {
+                    return End::Failed(error);
+                }
+                journal.sent(number + 1);
+                is_turn = false;
+                continue;
+            }
+            let len = loop {
+                let brief = Duration::from_micros(random.below(400) as u64);
+                match calls.take(&mut bytes, brief) {
+                    Ok(Taken::Message(len)) => break len,
+                    Ok(Taken::TimedOut) => {}
+                    Ok(Taken::End) => return End::Closed,
+                    Err(error) => return End::Failed(error),
+                }
+            };
+            if len < 8 || bytes[..len] != numbered(number, len - 8) {
+                return End::Wrong(format!("{len} bytes in place of call {number}"));
+            }
+            count.store(number + 1, Ordering::Release);
+            is_turn = true;
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+/// Nobody asks how far this sender came.
+pub(super) struct Unwritten;
+
+impl Journal for Unwritten {
+    fn begun(&self, _: u64) {}
+    fn sent(&self, _: u64) {}
+}
+
+/// The survivor's side of a session: a thread for each end.
+pub(super) struct Flow {
+    pub(super) received: std::sync::Arc<AtomicU64>,
+    sender: mpsc::Receiver<(ErrorKind, Instant)>,
+    receiver: mpsc::Receiver<(End, Instant)>,
+}
+
+impl Flow {
+    pub(super) fn start(channel: Channel, seed: u64, capacity: usize) -> Self {
+        let (mut sender, mut receiver) = channel.split();
+        let received = std::sync::Arc::new(AtomicU64::new(0));
+        let (told_sent, hears_sent) = mpsc::channel();
+        let (told_received, hears_received) = mpsc::channel();
+        let count = received.clone();
+        std::thread::spawn(move || {
+            let mut random = Random::of_seed(seed);
+            let error = pour(&mut sender, &mut random, capacity, &Unwritten);
+            // Nobody hears it who has given up on this session.
+            let _ = told_sent.send((error.kind(), Instant::now()));
+        });
+        std::thread::spawn(move || {
+            let mut random = Random::of_seed(seed ^ 1);
+            let end = drain(&mut receiver, &mut random, capacity, &count);
+            let _ = told_received.send((end, Instant::now()));
+        });
+        Self {
+            received,
+            sender: hears_sent,
+            receiver: hears_received,
+        }
+    }
+
+    /// One that answers calls.
+    pub(super) fn answer(channel: Channel, seed: u64) -> Self {
+        let received = std::sync::Arc::new(AtomicU64::new(0));
+        let (told_sent, hears_sent) = mpsc::channel();
+        let (told_received, hears_received) = mpsc::channel();
+        let count = received.clone();
+        std::thread::spawn(move || {
+            let mut random = Random::of_seed(seed);
+            let end = call(channel, false, &mut random, &Unwritten, &count);
+            let now = Instant::now();
+            // There is one end, which does both.
+            let again = match &end {
+                End::Failed(error) => error.kind(),
+                _ => ErrorKind::Broken,
+            };
+            let _ = told_received.send((end, now));
+            let _ = told_sent.send((again, now));
+        });
+        Self {
+            received,
+            sender: hears_sent,
+            receiver: hears_received,
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
+    }
+
+    /// Both ends must hear of the death: when the later one did.
+    pub(super) fn mourned(&self, limit: Duration) -> Result<Instant, String> {
+        let heard = self.receiver.recv_timeout(limit);
+        let (end, first) = heard.map_err(|_| "the receiver is stuck, or panicked")?;
+        match end {
+            End::Failed(error) if error.kind() == ErrorKind::PeerGone => {}
+            other => return Err(format!("the receiver is told {other:?}")),
+        }
+        let heard = self.sender.recv_timeout(limit);
+        let (kind, second) = heard.map_err(|_| "the sender is stuck, or panicked")?;
+        if kind != ErrorKind::PeerGone {
+            return Err(format!("the sender is told {kind:?}"));
+        }
+        Ok(first.max(second))
+    }
+}

@@ -1,0 +1,204 @@
+//! LPC: either side killed or stopped at any moment, and clients that lie.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use strait::nt::lpc::{Client, Message, Port};
+use strait::nt::status::NtStatus;
+use strait::{ErrorKind, Namespace};
+
+use super::{accept, client as options, reply_reversed};
+use crate::peer::{Peer, say, told};
+use crate::world::{GUARD, Random, refused, until};
+
+/// Calls as often as it is told to, and checks the replies.
+pub(super) fn client(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let mut client = options(&space).connect("port").unwrap();
+    say("ready");
+    while let Some(count) = told() {
+        for number in 0..count.parse::<u64>().unwrap() {
+            let request = [&number.to_le_bytes()[..], &[7; 200]].concat();
+            let reply = client.call(&request).unwrap();
+            assert!(reply.iter().eq(request.iter().rev()));
+        }
+        say("done");
+    }
+}
+
+/// A server that never decides about who connects.
+pub(super) fn undecided(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    let mut inbox = port.inbox();
+    say("ready");
+    let request = inbox.receive().unwrap();
+    say("asked");
+    told();
+    drop(request);
+}
+
+/// Connects, and sends until it is held up, without ever reading what it is sent.
+pub(super) fn silent(args: &[String]) {
+    static SENT: AtomicU64 = AtomicU64::new(0);
+    let space = Namespace::directory(&args[0]).unwrap();
+    let mut client = options(&space).connect("port").unwrap();
+    thread::spawn(move || {
+        while client.datagram(&[7; 4000]).is_ok() {
+            SENT.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut seen = (0, 0);
+    until("it is held up", || {
+        let now = SENT.load(Ordering::Relaxed);
+        seen = (now, if now == seen.0 { seen.1 + 1 } else { 0 });
+        now > 0 && seen.1 > 50
+    });
+    say("flooded");
+    told();
+}
+
+#[test]
+fn a_client_that_is_killed_is_told_of_and_the_others_are_served() {
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    let mut inbox = port.inbox();
+    let mut victim = Peer::start("lpc.client", &[&path]);
+    accept(&mut inbox);
+    assert_eq!(victim.hear().as_deref(), Some("ready"));
+    let pid = victim.child.id();
+    victim.tell("1000000");
+    let mut connection = None;
+    for _ in 0..1000 {
+        let Message::Request(mut call) = inbox.receive().unwrap() else {
+            panic!("it calls");
+        };
+        connection = Some(call.connection());
+        reply_reversed(&mut call).unwrap();
+    }
+    victim.kill();
+    let connection = connection.unwrap();
+    loop {
+        match inbox.receive_for(GUARD).unwrap().expect("its end is told") {
+            // What it had said before.
+            Message::Request(mut call) => {
+                let _ = call.reply(b"");
+            }
+            Message::Died(died, why) => {
+                assert!(died.is_same(&connection) && !connection.is_open());
+                assert_eq!(died.client().pid, pid);
+                assert_eq!(why.nt_status(), NtStatus::PORT_DISCONNECTED);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(port.connections(), 0);
+    let error = refused(connection.datagram(b""), ErrorKind::PeerGone);
+    assert_eq!(error.nt_status(), NtStatus::PORT_DISCONNECTED);
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_nobody_waiting() {
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let mut random = Random::of_test("a_server_that_is_killed_leaves_nobody_waiting");
+    for _ in 0..20 {
+        let mut server = Peer::start("lpc.server", &[&path]);
+        assert_eq!(server.hear().as_deref(), Some("ready"));
+        let calls = random.below(2000);
+        let ends: Vec<_> = (0..3)
+            .map(|_| {
+                let mut client = options(&space).connect("port").unwrap();
+                let mut left = calls;
+                thread::spawn(move || {
+                    loop {
+                        match client.call(b"abc") {
+                            Ok(reply) => assert_eq!(reply, b"cba"),
+                            Err(error) => break error,
+                        }
+                        left = left.saturating_sub(1);
+                        if left == 0 {
+                            thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        // sleep: for a moment that the calls do not choose
+        thread::sleep(Duration::from_micros(random.below(3000) as u64));
+        server.kill();
+        for end in ends {
+            let error = end.join().unwrap();
+            assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}");
+            assert_eq!(error.nt_status(), NtStatus::PORT_DISCONNECTED);
+        }
+        // The name is free at once.
+        refused(options(&space).connect("port"), ErrorKind::NotFound);
+    }
+}
+
+#[test]
+fn a_server_that_dies_before_it_decides_has_refused() {
+    let space = Namespace::temporary().unwrap();
+    let mut server = Peer::start("lpc.undecided", &[space.path().to_str().unwrap()]);
+    assert_eq!(server.hear().as_deref(), Some("ready"));
+    let asking = thread::spawn(move || options(&space).connect("port").map(drop));
+    assert_eq!(server.hear().as_deref(), Some("asked"));
+    server.kill();
+    let error = refused(asking.join().unwrap(), ErrorKind::Refused);
+    assert_eq!(error.nt_status(), NtStatus::PORT_CONNECTION_REFUSED);
+}
+
+#[test]
+fn clients_that_are_killed_at_random_disturb_nobody() {
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let mut random = Random::of_test("clients_that_are_killed_at_random_disturb_nobody");
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| port.serve(reply_reversed).unwrap());
+        let mut steady = Client::options().namespace(&space).connect("port").unwrap();
+        for _ in 0..30 {
+            let mut victim = Peer::start("lpc.client", &[&path]);
+            assert_eq!(victim.hear().as_deref(), Some("ready"));
+            victim.tell("1000000");
+            for _ in 0..random.below(300) {
+                assert_eq!(steady.call(b"ab").unwrap(), b"ba");
+            }
+            victim.kill();
+            assert_eq!(steady.call(b"ab").unwrap(), b"ba");
+        }
+        until("the dead have left", || port.connections() == 1);
+        port.close();
+    });
+}
+
+#[test]
+fn a_stopped_client_and_one_that_never_reads_hold_nobody_up() {
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            port.serve(|call| match call.wants_reply() {
+                true => call.reply(&[9; 5000]),
+                false => call.connection().datagram(&[9; 5000]),
+            })
+            .unwrap();
+        });
+        let mut steady = options(&space).connect("port").unwrap();
+        let mut silent = Peer::start("lpc.silent", &[&path]);
+        assert_eq!(silent.hear().as_deref(), Some("flooded"));
+        let pid = rustix::process::Pid::from_child(&silent.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        for _ in 0..200 {
+            assert_eq!(steady.call(b"?").unwrap().len(), 5000);
+        }
+        silent.kill();
+        until("it has left", || port.connections() == 1);
+        port.close();
+    });
+}

@@ -1,0 +1,196 @@
+//! Operations: pending, done, cancelled, dropped, and told of.
+
+use strait::nt::pipe::{Completions, Immediate, Waiting};
+use strait::nt::status::NtStatus;
+use strait::wait;
+
+use super::*;
+
+#[test]
+fn a_pending_read_ends_with_what_comes() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    let mut read = session.read_overlapped(vec![0; 4]).unwrap();
+    assert_eq!(read.status(), NtStatus::PENDING);
+    assert_eq!(read.try_result().unwrap(), None);
+    let later = session.read_overlapped(vec![0; 64]).unwrap();
+    assert_ne!(read.id(), later.id());
+    client.write(b"longer").unwrap();
+    let won = wait::any_for(&[&read], GUARD).unwrap();
+    assert_eq!(won.unwrap().index, 0);
+    assert_eq!(read.status(), NtStatus::BUFFER_OVERFLOW);
+    let done = read.try_result().unwrap().unwrap();
+    assert_eq!(
+        (&done.buffer[..], done.len, done.more),
+        (&b"long"[..], 4, true)
+    );
+    assert_eq!(code(read.try_result()), 230, "once");
+    // In the order in which they began.
+    let done = later.wait().unwrap();
+    assert_eq!((&done.buffer[..done.len], done.more), (&b"er"[..], false));
+    // What can be done at once is, and says so in the same way.
+    client.write(b"now").unwrap();
+    let at_once = session.read_overlapped(vec![0; 64]).unwrap();
+    assert_eq!(at_once.status(), NtStatus::SUCCESS);
+    assert!(wait::any_for(&[&at_once], ZERO).unwrap().is_some());
+    assert_eq!(at_once.wait().unwrap().len, 3);
+    let written = client.write_overlapped(b"x".to_vec()).unwrap();
+    assert_eq!(written.status(), NtStatus::SUCCESS);
+    drop(client);
+    until_closing(&session);
+    session.read(&mut [0; 9]).unwrap();
+    is_code(session.read_overlapped(vec![0]), ErrorKind::PeerGone, 109);
+}
+
+#[test]
+fn an_operation_is_cancelled_once() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).quotas(4, 4));
+    let running = session.read_overlapped(vec![0; 9]).unwrap();
+    let queued = session.read_overlapped(vec![0; 9]).unwrap();
+    queued.cancel().unwrap();
+    is_code(queued.cancel(), ErrorKind::NotFound, 1168);
+    is_code(queued.wait(), ErrorKind::Cancelled, 995);
+    running.cancel().unwrap();
+    is_code(running.cancel(), ErrorKind::NotFound, 1168);
+    is_code(running.wait(), ErrorKind::Cancelled, 995);
+    is_code(session.cancel_all(), ErrorKind::NotFound, 1168);
+    let _reads = [(); 3].map(|()| session.read_overlapped(vec![0; 9]).unwrap());
+    assert_eq!(session.cancel_all().unwrap(), 3);
+    // A write that is given up leaves what it has written.
+    let write = client.write_overlapped(vec![1; 9]).unwrap();
+    until("it is there", || {
+        session.peek(&mut []).unwrap().available == 9
+    });
+    write.cancel().unwrap();
+    is_code(write.wait(), ErrorKind::Cancelled, 995);
+    assert_eq!(session.read(&mut [0; 99]).unwrap().len, 9);
+}
+
+#[test]
+fn what_a_dropped_read_had_got_goes_to_the_next() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    client.write(b"one").unwrap();
+    client.write(b"two").unwrap();
+    drop(session.read_overlapped(vec![0; 2]).unwrap());
+    let mut buffer = [0; 9];
+    assert_eq!(session.peek(&mut buffer).unwrap().len, 3);
+    assert_eq!(&buffer[..3], b"one");
+    let part = session.read(&mut buffer).unwrap();
+    assert_eq!((&buffer[..part.len], part.more), (&b"on"[..], true));
+    assert_eq!(session.read(&mut buffer).unwrap().len, 1);
+    // One that waits is cancelled.
+    session.read(&mut buffer).unwrap();
+    drop(session.read_overlapped(vec![0; 9]).unwrap());
+    client.write(b"three").unwrap();
+    let part = session.read(&mut buffer).unwrap();
+    assert_eq!(&buffer[..part.len], b"three");
+}
+
+#[test]
+fn a_connection_is_an_operation_too() {
+    let space = space();
+    let server = server(&space).create().unwrap();
+    let session = server.instance().unwrap();
+    let mut connect = session.connect_overlapped().unwrap();
+    assert!(connect.try_result().unwrap().is_none());
+    let _client = client(&space).open().unwrap();
+    assert!(connect.wait_for(GUARD).unwrap().is_some());
+    is_code(session.connect_overlapped(), ErrorKind::WrongState, 535);
+    session.disconnect().unwrap();
+    let connect = session.connect_overlapped().unwrap();
+    connect.cancel().unwrap();
+    is_code(connect.wait(), ErrorKind::Cancelled, 995);
+    // With its session an operation ends.
+    let connect = session.connect_overlapped().unwrap();
+    drop(session);
+    let error = connect.wait().unwrap_err();
+    assert!([995, 233].contains(&error.win32()), "{error}");
+    let space = super::space();
+    let (session, client) = joined(&space, super::server(&space));
+    let read = session.read_overlapped(vec![0; 9]).unwrap();
+    drop(session);
+    is_code(read.wait(), ErrorKind::Cancelled, 995);
+    until("the client sees the end", || {
+        client.read(&mut [0; 9]).is_err()
+    });
+}
+
+#[test]
+fn a_disconnect_ends_what_is_pending() {
+    let space = space();
+    let (session, _client) = joined(&space, server(&space));
+    let read = session.read_overlapped(vec![0; 9]).unwrap();
+    session.disconnect().unwrap();
+    is_code(read.wait(), ErrorKind::PeerGone, 233);
+    is_code(
+        session.read_overlapped(vec![0; 9]),
+        ErrorKind::PeerGone,
+        233,
+    );
+}
+
+#[test]
+fn a_queue_tells_which_operations_have_ended() {
+    let queue = Completions::new().unwrap();
+    assert_eq!(queue.try_next(), None);
+    assert_eq!(queue.next_for(ZERO).unwrap(), None);
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    session.associate(&queue, 7, Immediate::Post);
+    client.associate(&queue, 8, Immediate::Skip);
+    let read = session.read_overlapped(vec![0; 9]).unwrap();
+    let write = client.write_overlapped(b"skipped".to_vec()).unwrap();
+    let told = queue.next_for(GUARD).unwrap().unwrap();
+    assert_eq!((told.key, told.id), (7, read.id()));
+    assert_eq!(read.wait().unwrap().len, 7);
+    assert_eq!(write.wait().unwrap().len, 7);
+    client.write(b"x").unwrap();
+    let at_once = session.read_overlapped(vec![0; 9]).unwrap();
+    assert!(wait::any_for(&[&queue], ZERO).unwrap().is_some());
+    assert_eq!(queue.next().unwrap().id, at_once.id());
+    let pending = client.read_overlapped(vec![0; 9]).unwrap();
+    pending.cancel().unwrap();
+    let told = queue.next_for(GUARD).unwrap().unwrap();
+    assert_eq!((told.key, told.id), (8, pending.id()));
+    queue.post(1, 2);
+    let told = queue.next().unwrap();
+    assert_eq!((told.key, told.id), (1, 2));
+    assert!(wait::any_for(&[&queue], ZERO).unwrap().is_none());
+}
+
+#[test]
+fn operations_are_told_when_calls_do_not_wait() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).quotas(4, 4));
+    session.set_waiting(Waiting::Never);
+    is_code(
+        session.read_overlapped(vec![0; 9]),
+        ErrorKind::TimedOut,
+        232,
+    );
+    client.set_waiting(Waiting::Never);
+    let written = client.write_overlapped(vec![0; 9]).unwrap();
+    assert_eq!(written.wait().unwrap().len, 0);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn an_operation_is_a_future() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let read = session.read_overlapped(vec![0; 9]).unwrap();
+        client.write(b"await").unwrap();
+        let done = read.await.unwrap();
+        assert_eq!(&done.buffer[..done.len], b"await");
+        let dropped = session.read_overlapped(vec![0; 9]).unwrap();
+        drop(dropped.into_future());
+        client.write(b"kept").unwrap();
+        let read = session.read_overlapped(vec![0; 9]).unwrap();
+        assert_eq!(read.await.unwrap().len, 4);
+    });
+}
