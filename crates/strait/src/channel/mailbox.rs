@@ -5,8 +5,8 @@
 //! the mailbox only says so. Its first word, written last, says whose turn it is by a number that
 //! both sides count: odd while a request is there, even while a reply is.
 //!
-//! A peer that scribbles there garbles its own call: what is read is copied out once, and its length
-//! checked.
+//! A peer that scribbles there garbles its own call: what is read is copied out once, and its
+//! length checked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ impl Post {
 
     #[inline]
     const fn number(self) -> u32 {
-        self.0 as u32
+        (self.0 & 0xffff_ffff) as u32
     }
 
     #[inline]
