@@ -5,8 +5,8 @@
 //! the mailbox only says so. Its first word, written last, says whose turn it is by a number that
 //! both sides count: odd while a request is there, even while a reply is.
 //!
-//! A peer that scribbles there garbles its own call: what is read is copied out once, and its length
-//! checked.
+//! A peer that scribbles there garbles its own call: what is read is copied out once, and its
+//! length checked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ impl Post {
 
     #[inline]
     const fn number(self) -> u32 {
-        self.0 as u32
+        (self.0 & 0xffff_ffff) as u32
     }
 
     #[inline]
@@ -112,7 +112,8 @@ impl Mailbox {
     }
 
     /// Hands over a message of two parts, the first of a length that is a multiple of 8. It must be
-    /// this side's turn. False: the time was up, and nothing was sent.
+    /// this side's turn. False: the time was up, and nothing was sent; or the other side had begun
+    /// to receive, and the session is over.
     #[inline]
     pub(crate) fn post(
         &mut self,
@@ -120,29 +121,50 @@ impl Mailbox {
         parts: [&[u8]; 2],
         patience: Patience,
     ) -> Result<bool> {
-        let sender = &mut self.channel.sender;
-        if sender.is_deaf() {
-            return Err(sender.gone(CALL));
+        if self.channel.sender.is_deaf() {
+            return Err(self.channel.sender.gone(CALL));
         }
         let len = parts[0].len() + parts[1].len();
-        let what = if len <= POST_MAX {
-            if !parts[0].is_empty() {
-                self.lines.write(HEAD as u64, parts[0]);
+        if len > POST_MAX {
+            return self.post_in_ring(flags, parts, patience);
+        }
+        if !parts[0].is_empty() {
+            self.lines.write(HEAD as u64, parts[0]);
+        }
+        self.lines.write((HEAD + parts[0].len()) as u64, parts[1]);
+        self.say((len as u64) << 32 | flags);
+        Ok(true)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn post_in_ring(&mut self, flags: u64, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
+        let sender = &mut self.channel.sender;
+        if parts[0].len() + parts[1].len() <= sender.piece_max() {
+            if !sender.deliver(parts, patience, false)? {
+                return Ok(false);
             }
-            self.lines.write((HEAD + parts[0].len()) as u64, parts[1]);
-            (len as u64) << 32
-        } else if sender.deliver(parts, patience, false)? {
             sender.show();
-            Post::IN_RING
-        } else {
-            return Ok(false);
-        };
+            self.say(Post::IN_RING | flags);
+            return Ok(true);
+        }
+        // The other side must read while this one writes.
+        self.say(Post::IN_RING | flags);
+        let sent = self.channel.sender.deliver(parts, patience, true)?;
+        if !sent {
+            self.stop().stop();
+        }
+        Ok(sent)
+    }
+
+    /// Passes the turn to the other side.
+    #[inline]
+    fn say(&mut self, what: u64) {
         self.number = self.number.wrapping_add(1);
         kill::point("mailbox.written");
-        let word = u64::from(self.number) | what | flags;
+        let word = u64::from(self.number) | what;
         self.lines.word(0).store(word, Ordering::Release);
-        sender.waiter.published();
-        Ok(true)
+        self.channel.sender.waiter.published();
     }
 
     /// Waits until the other side has posted. What it posted is taken by [`copy`](Self::copy) or

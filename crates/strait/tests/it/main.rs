@@ -29,6 +29,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     death::storm::ROLES,
     names::ROLES,
     nt::ROLES,
+    nt::quick::ROLES,
     nt::lpc::ROLES,
     nt::pipe::ROLES,
     transfer::ROLES,

@@ -3,6 +3,7 @@
 pub(crate) mod lpc;
 mod mutant;
 pub(crate) mod pipe;
+pub(crate) mod quick;
 mod section;
 
 use std::fs;

@@ -124,7 +124,9 @@ impl Quick {
     }
 
     /// [`call`](Self::call) for at most `timeout`. `None`: there was no reply in time. As the
-    /// server's thread is busy with it, the next call first waits for that reply, and drops it.
+    /// server's thread is busy with it, the next call first waits for that reply, and drops it. A
+    /// request of more than a quarter of the ring that the server has not read in time ends the
+    /// connection.
     ///
     /// # Errors
     /// As [`call`](Self::call).

@@ -25,7 +25,8 @@ impl Port {
     /// A server of both forms has the explicit loop: see [`ConnectRequest::accept_quick`].
     ///
     /// # Errors
-    /// What the handler fails with, unless that is a client's end or fault; the port is closed then.
+    /// What the handler fails with, unless that is a client's end or fault; the port is then
+    /// closed.
     ///
     /// # Panics
     /// If the handler does; the port is closed then.
