@@ -74,7 +74,8 @@ impl Words<'_> {
     }
 }
 
-const CAPACITY: u64 = 4096;
+const ROOM: usize = 4096;
+const CAPACITY: u64 = ROOM as u64;
 
 /// A ring whose words are what the input says, each time anew: they change between two looks.
 struct Strange<'a> {
@@ -126,7 +127,7 @@ impl ReadLane for Strange<'_> {
         let len = u64::from(u16::from_le_bytes(self.words.take()));
         match self.words.byte() {
             255 => u64::from_le_bytes(self.words.take()),
-            flags => len % 600 | u64::from(flags & 15) << 32,
+            flags => (len % 600) | (u64::from(flags & 15) << 32),
         }
     }
 }
@@ -159,14 +160,14 @@ pub fn records(bytes: &[u8]) {
         head: Cell::new(start),
     };
     let mut reader = Reader::at(lane, start);
-    let mut buffer = [0; CAPACITY as usize];
+    let mut buffer = [0; ROOM];
     while !reader.lane.words.is_over() {
         let at = reader.position();
         match reader.next() {
             Ok(None) => drop(reader.release()),
             Ok(Some(header)) => {
                 assert!(header.is_known());
-                let len = header.len() as usize;
+                let len = usize::try_from(header.len()).expect("within the ring");
                 let offset = usize::from(reader.lane.words.byte()).min(len);
                 reader.copy(offset as u64, &mut buffer[offset..len]);
                 reader.consume(header);
@@ -191,7 +192,7 @@ const MESSAGE_MAX: usize = 10_000;
 /// # Panics
 /// Where that is not so.
 pub fn session(bytes: &[u8]) {
-    let options = Options::new().capacity(CAPACITY as usize);
+    let options = Options::new().capacity(ROOM);
     let options = options.message_max(MESSAGE_MAX).shareable(false);
     // Without descriptors or memory nothing is learned.
     let Ok((mut liar, mut victim)) = Channel::pair(&options) else {
@@ -245,7 +246,8 @@ fn hold(error: &Error, caught: &mut Option<ErrorKind>) {
 fn lie(liar: &mut Channel, step: u8, words: &Words<'_>, at: &mut u64) {
     let memory = &liar.sender().link.own;
     let put = |offset: u64, value: u64| {
-        if let Some(word) = memory.word::<u64>(offset as usize & !7) {
+        let offset = usize::try_from(offset & !7).expect("a few pages");
+        if let Some(word) = memory.word::<u64>(offset) {
             word.store(value, Ordering::Release);
         }
     };

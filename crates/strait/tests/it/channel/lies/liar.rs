@@ -203,7 +203,8 @@ impl Liar {
     pub(in crate::channel) fn record(&mut self, header: u64, bytes: &[u8]) {
         self.put(Self::place(self.at), header);
         let at = Self::place(self.at + 8);
-        let (first, rest) = bytes.split_at(bytes.len().min(RING + CAPACITY as usize - at));
+        let end = RING + usize::try_from(CAPACITY).unwrap();
+        let (first, rest) = bytes.split_at(bytes.len().min(end - at));
         assert!(self.own.write(at, first) && self.own.write(RING, rest));
         self.at += 8 + (bytes.len() as u64).next_multiple_of(8);
     }

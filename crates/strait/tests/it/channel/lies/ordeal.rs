@@ -162,7 +162,7 @@ fn heads(liar: &mut Liar, random: &mut Random) {
         .load(Ordering::Acquire);
     let unread = random.below(4096) as u64 & !7;
     liar.put(TAIL, head.wrapping_sub(unread));
-    let more = random.below(CAPACITY as usize) as u64 & !7;
+    let more = (random.next() % CAPACITY) & !7;
     liar.put(HEAD, liar.read_so_far() + more);
 }
 
@@ -180,7 +180,10 @@ fn torn(liar: &mut Liar, _: &mut Random) {
 fn bells(liar: &mut Liar, random: &mut Random) {
     for bell in 0..4 {
         let word = liar.bells.word::<u32>(bell * 128).unwrap();
-        word.store(random.next() as u32, Ordering::SeqCst);
+        word.store(
+            u32::try_from(random.next() >> 32).unwrap(),
+            Ordering::SeqCst,
+        );
         let _ = futex::wake(word, u32::MAX);
     }
 }
@@ -246,7 +249,7 @@ fn greetings(path: &Path, random: &mut Random, held: &mut Vec<std::os::fd::Owned
         2 => {
             let mut bytes = greeting.bytes();
             let at = random.below(bytes.len());
-            bytes[at] = random.next() as u8;
+            bytes[at] = random.next().to_le_bytes()[0];
             greet(&socket, &bytes, &[good.as_fd()]);
         }
         // All that may be brought, of which no page is there.
@@ -359,8 +362,8 @@ fn round_trips(channel: &mut Channel, until: Instant) -> (Duration, Duration) {
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let words = line.unwrap().split_whitespace();
-    words.skip(1).next().unwrap().parse::<u64>().unwrap() * 1024
+    let mut words = line.unwrap().split_whitespace();
+    words.nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 #[test]
