@@ -3,7 +3,7 @@
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::AsFd;
 
-use strait::channel::{Channel, Options};
+use strait::channel::{Channel, Lent, Message as Received, Options};
 
 use crate::mechanism::{Entry, entry};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The rows.
-pub const TABLE: &[Entry] = &[entry::<Message>(), entry::<Batch>()];
+pub const TABLE: &[Entry] = &[entry::<Message>(), entry::<Batch>(), entry::<Loan>()];
 
 /// A ring for bulk: smaller ones do not reach the speed of the memory.
 const BULK: usize = 4 << 20;
@@ -23,6 +23,10 @@ fn open(site: &mut Site<'_>) -> Outcome<Channel> {
     if site.job().measure != Measure::Rtt {
         options = options.capacity(BULK);
     }
+    open_with(site, options)
+}
+
+fn open_with(site: &mut Site<'_>, options: Options) -> Outcome<Channel> {
     if site.side() == Side::Far {
         let [socket] = site.take()?;
         return Ok(Channel::accept(socket, &options)?);
@@ -136,5 +140,86 @@ impl Mechanism for Batch {
         self.pending = 0;
         self.channel.sender().flush();
         Ok(())
+    }
+}
+
+/// Messages written into blocks and read where they lie.
+struct Loan {
+    channel: Channel,
+    message: Vec<u8>,
+}
+
+/// Blocks: one that is read, one that is written, and one between.
+const BLOCKS: u32 = 3;
+const LOAN: Job = Job::sized(Measure::Bandwidth, 1 << 20);
+/// Bytes that are copied at a time while a message is read in place: they stay in the first cache.
+const GULP: usize = 8 << 10;
+
+impl Loan {
+    /// What all words of the message sum to: its number, as all but the first are zero sums.
+    fn sum(lent: &Lent) -> Outcome<u64> {
+        let mut bytes = [0; GULP];
+        let mut total = 0u64;
+        for at in (0..lent.len()).step_by(GULP) {
+            let part = &mut bytes[..GULP.min(lent.len() - at)];
+            lent.read(at, part)?;
+            total = total.wrapping_add(sum(part));
+        }
+        Ok(total)
+    }
+}
+
+/// The sum of the words.
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.as_chunks().0.iter().copied().map(u64::from_le_bytes);
+    words.fold(0, u64::wrapping_add)
+}
+
+/// A message whose words sum to 0.
+pub(crate) fn balanced(len: usize) -> Vec<u8> {
+    let words = (0..len as u64 / 8).map(|word| match word % 2 {
+        0 => word,
+        _ => (word - 1).wrapping_neg(),
+    });
+    words.flat_map(u64::to_le_bytes).collect()
+}
+
+impl Mechanism for Loan {
+    const ID: &'static str = "channel.loan";
+    const ABOUT: &'static str = "channel, copied into a block and summed in place";
+    const CARRIES: Carries = Carries::Value;
+    const MEASURES: &'static [Job] = &[LOAN];
+    const GOALS: &'static [Goal] = &[Goal {
+        job: LOAN,
+        placement: Some(Placement::Split),
+        against: Against::Row("rival.iceoryx2.loan"),
+        limit: Limit::AtLeast(1.8),
+    }];
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        let len = site.job().size;
+        Ok(Self {
+            channel: open_with(site, Options::new().blocks(BLOCKS, len))?,
+            message: balanced(len),
+        })
+    }
+
+    fn send(&mut self, message: &[u8]) -> Outcome<()> {
+        self.message[..8].copy_from_slice(message);
+        let sender = self.channel.sender();
+        let mut loan = sender.loan(self.message.len())?;
+        loan.write(0, &self.message)?;
+        Ok(sender.send_loan(loan, self.message.len())?)
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        match self.channel.receiver().recv_message(buffer)? {
+            Some(Received::Lent(lent)) => {
+                buffer.copy_from_slice(&Self::sum(&lent)?.to_le_bytes());
+                Ok(buffer.len())
+            }
+            Some(Received::Copied(_)) => Err(Failure::check("it was not lent")),
+            None => Err(Failure::gone("the other side closed")),
+        }
     }
 }

@@ -6,6 +6,7 @@ mod event_pair;
 mod lpc;
 mod mutant;
 mod names;
+mod pipe;
 mod quick;
 mod section;
 mod semaphore;
@@ -28,13 +29,16 @@ pub const TABLE: &[Entry] = &[
     entry::<wait::Any>(),
     entry::<wait::All>(),
     entry::<wait::Mixed>(),
+    entry::<pipe::Anonymous>(),
+    entry::<pipe::Bytes>(),
+    entry::<pipe::Messages>(),
     entry::<names::Open>(),
     entry::<names::Create>(),
-    entry::<quick::Quick>(),
-    entry::<quick::Blocking>(),
     entry::<lpc::Message>(),
     entry::<lpc::View>(),
     entry::<lpc::Crowd>(),
+    entry::<quick::Quick>(),
+    entry::<quick::Blocking>(),
 ];
 
 /// A blocking round trip costs at most 1.15 times a futex's, where that says something: both on

@@ -15,8 +15,9 @@ use iceoryx2::prelude::{
 };
 use strait_sys::map::Map;
 
+use crate::channel::{balanced, sum};
 use crate::raw::{PAGE, number, offsets, put_number, word};
-use crate::{Carries, Failure, Job, Mechanism, Outcome, Side, Site, Waits};
+use crate::{Carries, Failure, Job, Measure, Mechanism, Outcome, Side, Site, Waits};
 
 /// A payload: what small messages are in all rows.
 type Message = [u8; 64];
@@ -302,6 +303,45 @@ impl Mechanism for Publish {
         loop {
             if let Some(sample) = subscriber.receive()? {
                 return put(sample.payload(), buffer);
+            }
+            spin_loop();
+        }
+    }
+}
+
+/// The same with the message read where it lies.
+pub(super) struct Loan {
+    publish: Publish,
+    message: Vec<u8>,
+}
+
+impl Mechanism for Loan {
+    const ID: &'static str = "rival.iceoryx2.loan";
+    const ABOUT: &'static str = "iceoryx2, copied into a sample and summed in place, polling";
+    const CARRIES: Carries = Carries::Value;
+    const MEASURES: &'static [Job] = &[Job::sized(Measure::Bandwidth, 1 << 20)];
+    const WAITS: Waits = Waits::Polls;
+    const YARDSTICK: bool = true;
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        let message = balanced(site.job().size);
+        Ok(Self {
+            publish: Publish::open(site)?,
+            message,
+        })
+    }
+
+    fn send(&mut self, message: &[u8]) -> Outcome<()> {
+        self.message[..8].copy_from_slice(message);
+        self.publish.send(&self.message)
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        let subscriber = self.publish.subscriber.as_ref();
+        let subscriber = subscriber.ok_or_else(|| Failure::new(NO_PORT))?;
+        loop {
+            if let Some(sample) = subscriber.receive()? {
+                return put(&sum(sample.payload()).to_le_bytes(), buffer);
             }
             spin_loop();
         }

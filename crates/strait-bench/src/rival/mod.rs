@@ -18,6 +18,7 @@ pub const TABLE: &[Entry] = &[
     entry::<iceoryx2::Request>(),
     entry::<iceoryx2::Blocking>(),
     entry::<iceoryx2::Publish>(),
+    entry::<iceoryx2::Loan>(),
     entry::<ipc_channel::Channel>(),
     entry::<interprocess::LocalSocket>(),
 ];

@@ -89,7 +89,7 @@ pub(crate) fn greet_with(
 }
 
 /// `keep`: whether the process itself is kept, which costs a descriptor.
-fn peer_of(socket: &OwnedFd, verb: &'static str, keep: bool) -> Result<Peer> {
+pub(crate) fn peer_of(socket: &OwnedFd, verb: &'static str, keep: bool) -> Result<Peer> {
     let found = sockopt::peer_credentials(socket.as_fd()).map_err(failed(verb))?;
     Ok(Peer {
         pid: found.pid,
@@ -170,6 +170,7 @@ fn await_readable(socket: &OwnedFd, verb: &'static str, until: Option<Deadline>)
 
 /// What came of a hello.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
 pub(crate) enum Answer {
     Welcome(Channel, Payload, Option<OwnedFd>),
     Refusal(u32, Payload),

@@ -124,9 +124,12 @@ impl Knocker {
         self.stamp.word().store(time::ticks(), Ordering::Relaxed);
         self.mark();
         // After the bits: a server that was about to sleep sees them, or is seen here.
-        let count = woken(self.sleeps.word().load(Ordering::SeqCst));
-        if count != 0 {
-            ring(self.bell.word(), count);
+        let sleepers = || self.sleeps.word().load(Ordering::SeqCst);
+        if sleepers() != 0 {
+            self.bell.word().fetch_add(1, Ordering::SeqCst);
+            kill::point("door.bell");
+            // Asked again: whoever sleeps on what the bell was before has been counted by now.
+            let _ = futex::wake(self.bell.word(), woken(sleepers()));
         }
     }
 

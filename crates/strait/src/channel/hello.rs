@@ -35,7 +35,7 @@ impl Shape {
         PAGE as u64 + self.capacity + u64::from(self.blocks) * self.block_len
     }
 
-    fn is_valid(self) -> bool {
+    pub(crate) fn is_valid(self) -> bool {
         let page = PAGE as u64;
         (CAPACITY_MIN..=CAPACITY_MAX).contains(&self.capacity)
             && self.capacity.is_power_of_two()

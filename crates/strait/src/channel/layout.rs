@@ -31,6 +31,12 @@ pub(crate) const OFFSET: usize = 6 * APART + 8;
 pub(crate) const POSITION: usize = 6 * APART + 16;
 /// u64, for the holders of this end alone: bytes of messages sent so far.
 pub(crate) const WRITTEN: usize = 6 * APART + 24;
+/// u64 each, likewise: from where to where in the other side's ring the rest of a message in pieces
+/// lies, whose beginning was received.
+pub(crate) const PIECES_FROM: usize = 6 * APART + 32;
+pub(crate) const PIECES_TO: usize = 6 * APART + 40;
+/// u32, likewise: the last message in this side's ring is in pieces and not whole.
+pub(crate) const OPEN: usize = 6 * APART + 48;
 /// u64: bytes of the other side's messages that were read so far; where quotas are kept.
 pub(crate) const READ: usize = TAIL + 8;
 /// u64: one more than the bytes that a reader who waits has room for; 0 while none waits.
@@ -58,6 +64,8 @@ pub(crate) const SLEEPS: usize = 0;
 pub(crate) const LEAN: usize = 8;
 /// u64: when it last rang the peer, in ticks.
 pub(crate) const STAMP: usize = 16;
+/// u32, of senders: it waits for a block to be given back.
+pub(crate) const BLOCK_WANTED: usize = 24;
 
 /// The ring follows the control page.
 pub(crate) const RING: usize = PAGE;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence, fence};
 
 use rustix::net::Shutdown;
 use strait_sys::cell::{ReadOnly, ReadWrite};
+use strait_sys::fork::{self, ChildClosed};
 use strait_sys::map::{Fixed, Map};
 use strait_sys::time::{self, Deadline};
 use strait_sys::{futex, kill, membarrier};
@@ -13,10 +14,11 @@ use strait_sys::{futex, kill, membarrier};
 use crate::channel::door::Knocker;
 use crate::channel::hello::Shape;
 use crate::channel::layout::{
-    CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SLEEPS, STAMP, STATE, bell,
+    CLOSED, CPU, CUT, DEAF, LEAN, RECEIVER, SENDER, SHARED, SLEEPS, STAMP, STATE, bell,
 };
 use crate::channel::memory::Files;
 use crate::channel::park::Park;
+use crate::channel::share::{End, Share};
 use crate::channel::watch;
 use crate::error::{Error, ErrorKind};
 
@@ -44,7 +46,9 @@ impl Peer {
 /// One side of a session.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) socket: OwnedFd,
+    /// A forked child does not keep it: the peer shall hear of the parent's end.
+    pub(crate) socket: ChildClosed,
+    pub(crate) share: Share,
     pub(crate) peer: Peer,
     pub(crate) own: Map,
     pub(crate) own_shape: Shape,
@@ -82,7 +86,8 @@ pub(crate) struct Made {
 impl Link {
     pub(crate) fn new(made: Made) -> crate::error::Result<Arc<Self>> {
         let link = Arc::new(Self {
-            socket: made.socket,
+            socket: fork::close_in_child(made.socket),
+            share: Share::new(),
             peer: made.peer,
             own: made.own.0,
             own_shape: made.own.1,
@@ -236,7 +241,7 @@ pub(crate) enum Ringer {
 }
 
 impl Ringer {
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         match self {
             Self::Bell(bell) => {
                 let bell = bell.word();
@@ -263,6 +268,8 @@ pub(crate) struct Place {
     peer_cpu: Fixed<u32, ReadOnly>,
     own_bell: Fixed<u32>,
     ringer: Ringer,
+    shared: Fixed<u32>,
+    end: End,
 }
 
 impl Place {
@@ -289,8 +296,21 @@ impl Place {
             peer_cpu: link.theirs.fixed_look(CPU)?,
             own_bell: bells.fixed(bell(link.accepting, sender))?,
             ringer,
+            shared: link.own.fixed(SHARED)?,
+            end: if sender { End::Sending } else { End::Receiving },
             link: link.clone(),
         })
+    }
+
+    /// Whether other processes may hold this end too.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.word().load(Ordering::Relaxed) & self.end.bit() != 0
+    }
+
+    /// How the peer's other end of this place is woken.
+    pub(crate) fn ringer(&self) -> Ringer {
+        self.ringer.clone()
     }
 
     /// This side's bell, for a wait over several things.
@@ -323,7 +343,8 @@ impl Park for Place {
     }
 
     fn may_be_lean(&self) -> bool {
-        self.link.fenceable
+        // The word that says so is one for all holders.
+        self.link.fenceable && !self.is_shared()
     }
 
     fn say_lean(&self, lean: bool) {

@@ -41,12 +41,25 @@
 //! comes [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone), or the orderly end if the sender was
 //! dropped.
 //!
+//! # In several processes
+//!
+//! A [`Sender`], a [`Receiver`] or both can be given to a child ([`Pass`](crate::Pass)) or sent
+//! ([`HandleSocket`](crate::HandleSocket), [`Sender::attach`]). The holders then work in turn, each
+//! message goes to one of them, and once all but one are gone that one works as if it had always
+//! been alone. A `Command` keeps what was passed to it: drop it once the child runs. An heir waits
+//! as by default, whatever [`Options::spin`] said. What a killed holder had begun is torn and
+//! dropped; a block that it had been lent is not given back. A message longer than a quarter of the
+//! ring is one holder's from its first byte to its last, and the others wait for it. A child of a
+//! plain fork must not use its parent's ends: every call says
+//! [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+//!
 //! # Limits
 //!
 //! A ring has 4 KiB to 1 GiB ([`Options::capacity`], 32 KiB unless said otherwise); messages have
 //! any length, those beyond a quarter of the ring go in pieces. A session costs both sides together
 //! two rings and three pages.
 
+mod attach;
 pub(crate) mod connect;
 mod door;
 pub(crate) mod flow;
@@ -55,12 +68,14 @@ pub(crate) mod hub;
 pub(crate) mod layout;
 pub(crate) mod link;
 mod listener;
+mod loan;
 pub(crate) mod mailbox;
 mod memory;
 mod park;
 mod receiver;
 pub(crate) mod ring;
 pub(crate) mod sender;
+mod share;
 mod wait;
 mod watch;
 
@@ -70,6 +85,7 @@ mod tests;
 use self::connect::{establish_accepting, establish_connecting};
 pub use self::link::Peer;
 pub use self::listener::Listener;
+pub use self::loan::{Lent, Loan, Message};
 pub use self::park::Spin;
 pub use self::receiver::{Part, Receiver, Taken};
 pub use self::sender::Sender;

@@ -126,6 +126,15 @@ impl<P: Park> Waiter<P> {
         }
     }
 
+    /// Others may publish at this place: with fences from here on.
+    pub(crate) fn share(&mut self) {
+        if self.lean {
+            self.lean = false;
+            self.park.say_lean(false);
+            self.park.full_fence();
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn ring(&mut self, sleeps: u32) {

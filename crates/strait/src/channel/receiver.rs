@@ -1,5 +1,7 @@
 //! The receiving end.
 
+mod pieces;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,12 +12,16 @@ use strait_sys::map::Fixed;
 use strait_sys::window::Window;
 
 use crate::channel::Options;
+use crate::channel::attach::Enclosed;
 use crate::channel::door::Knocker;
-use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, POSITION, RING, TAIL, UNIT};
+use crate::channel::layout::{
+    CLOSED, DEAF, HEAD, Header, PIECES_FROM, PIECES_TO, POSITION, RING, TAIL, UNIT,
+};
 use crate::channel::link::{Link, Peer, Place};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::ring::{Lie, ReadLane, Reader};
 use crate::channel::sender::Patience;
+use crate::channel::share::End;
 use crate::channel::wait::Arrivals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::wait::source::Source;
@@ -26,8 +32,10 @@ pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
     pub(super) head: Fixed<u64, ReadOnly>,
-    tail: Fixed<u64>,
-    position: Fixed<u64>,
+    pub(super) tail: Fixed<u64>,
+    pub(super) position: Fixed<u64>,
+    /// From where to where the rest of a message lies that a holder of this end has begun.
+    pieces: [Fixed<u64>; 2],
 }
 
 impl In {
@@ -39,7 +47,26 @@ impl In {
             head: link.theirs.fixed_look(HEAD)?,
             tail: link.own.fixed(TAIL)?,
             position: link.own.fixed(POSITION)?,
+            pieces: [link.own.fixed(PIECES_FROM)?, link.own.fixed(PIECES_TO)?],
         })
+    }
+
+    /// A message in pieces goes on at `from`. In this order: a holder that dies at any point of it
+    /// leaves what names no part of the ring, or this one.
+    fn begin_pieces(&self, from: u64) {
+        self.pieces[0].word().store(from, Ordering::SeqCst);
+        self.end_pieces(from.wrapping_add(u64::MAX / 4));
+    }
+
+    /// It ends there.
+    fn end_pieces(&self, to: u64) {
+        self.pieces[1].word().store(to, Ordering::SeqCst);
+    }
+
+    /// Whether the record there belongs to a message whose beginning was received.
+    pub(super) fn is_piece(&self, at: u64) -> bool {
+        let [from, to] = [0, 1].map(|index| self.pieces[index].word().load(Ordering::SeqCst));
+        at.wrapping_sub(from) < to.wrapping_sub(from)
     }
 }
 
@@ -95,13 +122,17 @@ pub struct Receiver {
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
-    stash: Vec<u8>,
+    pub(super) stash: Vec<u8>,
     /// How long that message is.
-    total: Option<u64>,
-    message_max: usize,
+    pub(super) total: Option<u64>,
+    pub(crate) message_max: usize,
+    /// This holder has the turn at a shared end.
+    pub(super) keeps_turn: bool,
+    /// What came with the last message.
+    pub(crate) enclosed: Enclosed,
 }
 
-const RECV: &str = "receive";
+pub(super) const RECV: &str = "receive";
 
 impl Receiver {
     pub(crate) fn new(link: &Arc<Link>, options: &Options, door: Option<Knocker>) -> Option<Self> {
@@ -116,6 +147,8 @@ impl Receiver {
             stash: Vec::new(),
             total: None,
             message_max: options.message_max,
+            keeps_turn: false,
+            enclosed: Enclosed::default(),
         })
     }
 
@@ -163,19 +196,26 @@ impl Receiver {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let lane = &self.input.lane;
-        lane.head() != self.input.position() || self.link.is_over(CLOSED)
+        lane.head() != lane.position.word().load(Ordering::Relaxed) || self.link.is_over(CLOSED)
     }
 
     #[inline]
     pub(crate) fn take(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
-        let header = match self.input.next() {
-            Ok(Some(header)) => header,
-            Ok(None) => match self.await_record(patience)? {
-                Found::Record(header) => header,
-                Found::End => return Ok(Taken::End),
-                Found::TimedOut => return Ok(Taken::TimedOut),
-            },
-            Err(lie) => return Err(self.lied(lie)),
+        if self.is_odd() {
+            return self.in_turn(patience, |receiver, patience| {
+                receiver.take_alone(buffer, patience)
+            });
+        }
+        self.take_alone(buffer, patience)
+    }
+
+    #[inline]
+    pub(super) fn take_alone(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
+        self.let_go();
+        let header = match self.find(patience)? {
+            Found::Record(header) => header,
+            Found::End => return Ok(Taken::End),
+            Found::TimedOut => return Ok(Taken::TimedOut),
         };
         if header.0 > 0xffff_ffff || self.total.is_some() || self.offset != 0 {
             return self.take_in_pieces(header, buffer, patience);
@@ -189,8 +229,47 @@ impl Receiver {
         Ok(Taken::Message(len))
     }
 
+    /// Whether other processes may hold this end, or this is not the process whose it is.
     #[inline]
-    fn consume(&mut self, header: Header) {
+    pub(super) fn is_odd(&self) -> bool {
+        self.waiter.park.is_shared() || self.link.is_foreign()
+    }
+
+    /// The record of that header is the last of its message.
+    pub(super) fn end_pieces(&self, header: Header) {
+        let after = self.input.position().wrapping_add(header.span());
+        self.input.lane.end_pieces(after);
+    }
+
+    /// Closes what came with the last message and was not taken.
+    #[inline]
+    pub(super) fn let_go(&mut self) {
+        if !self.enclosed.is_empty() && self.total.is_none() {
+            self.enclosed = Enclosed::default();
+        }
+    }
+
+    /// Consumes the record of that header and takes in what came with it.
+    pub(super) fn accept(&mut self, header: Header) -> Result<()> {
+        let position = self.input.position();
+        // In this order: handles of a record that nobody will see again are skipped.
+        self.consume(header);
+        self.enclosed = Enclosed::open(&self.link, header, position)?;
+        Ok(())
+    }
+
+    /// The next record, if it is there or comes in time.
+    #[inline]
+    pub(super) fn find(&mut self, patience: Patience) -> Result<Found> {
+        match self.input.next() {
+            Ok(Some(header)) => Ok(Found::Record(header)),
+            Ok(None) => self.await_record(patience),
+            Err(lie) => Err(self.lied(lie)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn consume(&mut self, header: Header) {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
@@ -201,7 +280,7 @@ impl Receiver {
 
     /// Waits for a record. Whoever is about to wait first gives back all room.
     #[inline(never)]
-    fn await_record(&mut self, patience: Patience) -> Result<Found> {
+    pub(super) fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
             kill::point("channel.drained");
             self.waiter.published();
@@ -240,107 +319,6 @@ impl Receiver {
             .because("its process went without closing"))
     }
 
-    /// A message of several records, or with something beside its bytes.
-    #[cold]
-    #[inline(never)]
-    fn take_in_pieces(
-        &mut self,
-        mut header: Header,
-        buffer: &mut [u8],
-        patience: Patience,
-    ) -> Result<Taken> {
-        if let Some(total) = self.total.filter(|total| *total > buffer.len() as u64) {
-            // The caller came back with a smaller buffer.
-            return Err(self.too_long(total, buffer.len()));
-        }
-        let mut done = self.stash.len();
-        buffer[..done].copy_from_slice(&self.stash);
-        let mut seen = self.input.position();
-        loop {
-            match self.piece(header, buffer, &mut done)? {
-                Piece::Whole => {
-                    self.forget();
-                    return Ok(Taken::Message(done));
-                }
-                Piece::More => {}
-            }
-            // A peer that goes on and on is heard for one ring before the time is looked at.
-            let read = self.input.position().wrapping_sub(seen);
-            let found = if read >= self.input.lane.capacity && patience.is_over() {
-                Found::TimedOut
-            } else {
-                match self.input.next().map_err(|lie| self.lied(lie))? {
-                    Some(header) => Found::Record(header),
-                    None => self.await_record(patience)?,
-                }
-            };
-            if read >= self.input.lane.capacity {
-                seen = self.input.position();
-            }
-            header = match found {
-                Found::Record(header) => header,
-                found => {
-                    self.stash.clear();
-                    self.stash.extend_from_slice(&buffer[..done]);
-                    return Ok(match found {
-                        Found::End => Taken::End,
-                        _ => Taken::TimedOut,
-                    });
-                }
-            };
-        }
-    }
-
-    /// Copies one record's share of a message to `buffer` and consumes it.
-    fn piece(&mut self, header: Header, buffer: &mut [u8], done: &mut usize) -> Result<Piece> {
-        if header.has(Header::TORN) {
-            self.consume(header);
-            self.forget();
-            *done = 0;
-            return Ok(Piece::More);
-        }
-        if header.has(Header::TOTAL) {
-            let mut total = [0; UNIT as usize];
-            if self.total.is_some() || header.len() != UNIT || !header.has(Header::MORE) {
-                return Err(self.lied(Lie("a message begins in another")));
-            }
-            self.input.copy(0, &mut total);
-            let total = u64::from_ne_bytes(total);
-            if total > buffer.len() as u64 {
-                return Err(self.too_long(total, buffer.len()));
-            }
-            self.total = Some(total);
-            self.consume(header);
-            return Ok(Piece::More);
-        }
-        if header.has(Header::LOAN) || header.handles() != 0 {
-            return Err(self.lied(Lie("it sends what was not agreed on")));
-        }
-        let Some(total) = self.total else {
-            if header.has(Header::MORE) || self.offset > header.len() {
-                return Err(self.lied(Lie("a message goes on that has not begun")));
-            }
-            // The rest of one that was read in part.
-            let rest = header.len() - self.offset;
-            let Some(bytes) = buffer.get_mut(..rest as usize) else {
-                return Err(self.too_long(rest, buffer.len()));
-            };
-            self.input.copy(self.offset, bytes);
-            self.consume(header);
-            *done = rest as usize;
-            return Ok(Piece::Whole);
-        };
-        let end = *done as u64 + header.len();
-        let is_last = !header.has(Header::MORE);
-        if header.len() == 0 || end > total || is_last != (end == total) {
-            return Err(self.lied(Lie("a message is not as long as it said")));
-        }
-        self.input.copy(0, &mut buffer[*done..end as usize]);
-        self.consume(header);
-        *done = end as usize;
-        Ok(if is_last { Piece::Whole } else { Piece::More })
-    }
-
     fn forget(&mut self) {
         self.total = None;
         self.stash.clear();
@@ -352,6 +330,20 @@ impl Receiver {
     /// # Errors
     /// [`ErrorKind::Broken`].
     pub fn next_len(&mut self) -> Result<Option<u64>> {
+        if !self.is_odd() {
+            return self.next_len_alone();
+        }
+        let found = self.in_turn(Patience::Look, |receiver, _| {
+            let len = receiver.next_len_alone()?;
+            Ok(len.map_or(Taken::TimedOut, Taken::Message))
+        })?;
+        Ok(match found {
+            Taken::Message(len) => Some(len),
+            _ => None,
+        })
+    }
+
+    fn next_len_alone(&mut self) -> Result<Option<u64>> {
         if let Some(total) = self.total {
             return Ok(Some(total));
         }
@@ -362,6 +354,9 @@ impl Receiver {
             let mut total = [0; UNIT as usize];
             self.input.copy(0, &mut total);
             return Ok(Some(u64::from_ne_bytes(total)));
+        }
+        if header.has(Header::LOAN) {
+            return Ok(Some(self.note(header)?.len));
         }
         Ok(Some(header.len().saturating_sub(self.offset)))
     }
@@ -375,150 +370,44 @@ impl Receiver {
     /// As for [`recv`](Self::recv).
     pub fn recv_vec(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         loop {
-            if self.next_len()?.is_none() {
-                match self.await_record(Patience::Forever)? {
+            let taken = if self.is_odd() {
+                self.in_turn(Patience::Forever, |receiver, patience| {
+                    receiver.take_vec(buffer, patience)
+                })?
+            } else {
+                self.take_vec(buffer, Patience::Forever)?
+            };
+            match taken {
+                Taken::Message(len) => return Ok(Some(len)),
+                Taken::End => return Ok(None),
+                Taken::TimedOut => {}
+            }
+        }
+    }
+
+    fn take_vec(&mut self, buffer: &mut Vec<u8>, patience: Patience) -> Result<Taken> {
+        loop {
+            if self.total.is_none() {
+                match self.find(patience)? {
                     Found::Record(_) => {}
-                    Found::End => return Ok(None),
-                    Found::TimedOut => continue,
+                    Found::End => return Ok(Taken::End),
+                    Found::TimedOut => return Ok(Taken::TimedOut),
                 }
             }
-            let len = self.next_len()?.unwrap_or(0);
+            let len = self.next_len_alone()?.unwrap_or(0);
             if len > self.message_max as u64 {
                 return Err(self.too_long(len, self.message_max));
             }
             buffer.resize(len as usize, 0);
-            match self.take(buffer, Patience::Forever) {
+            match self.take_alone(buffer, patience) {
                 Ok(Taken::Message(len)) => {
                     buffer.truncate(len);
-                    return Ok(Some(len));
+                    return Ok(Taken::Message(len));
                 }
-                Ok(Taken::End) => return Ok(None),
-                Ok(Taken::TimedOut) => {}
+                Ok(taken) => return Ok(taken),
                 // A torn one made way for one that is longer.
                 Err(error) if error.kind() == ErrorKind::TooLong => {}
                 Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// For a server of many: receives a message into `buffer`, which grows to its length, if one is
-    /// there. Never waits. What of a message of several records has come so far stays where it is.
-    ///
-    /// # Errors
-    /// As for [`recv`](Self::recv); the session is broken off for a message beyond the limit.
-    #[inline]
-    pub(crate) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Taken> {
-        match self.input.next() {
-            Ok(Some(header)) if header.0 <= 0xffff_ffff && self.total.is_none() => {
-                let len = header.len() as usize;
-                if buffer.len() < len {
-                    self.grow(buffer, header.len())?;
-                }
-                self.input.copy(0, &mut buffer[..len]);
-                self.consume(header);
-                Ok(Taken::Message(len))
-            }
-            Ok(Some(header)) => self.gather(header, buffer),
-            Ok(None) => self.found_nothing(),
-            Err(lie) => Err(self.lied(lie)),
-        }
-    }
-
-    /// [`poll`](Self::poll) that waits.
-    ///
-    /// # Errors
-    /// As there.
-    #[inline]
-    pub(crate) fn recv_growing(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        patience: Patience,
-    ) -> Result<Taken> {
-        loop {
-            match self.poll(buffer)? {
-                Taken::TimedOut if patience.is_over() => return Ok(Taken::TimedOut),
-                Taken::TimedOut => {}
-                taken => return Ok(taken),
-            }
-            match self.await_record(patience)? {
-                Found::Record(_) => {}
-                Found::End => return Ok(Taken::End),
-                Found::TimedOut => return Ok(Taken::TimedOut),
-            }
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self, buffer: &mut Vec<u8>, len: u64) -> Result<()> {
-        if len > self.message_max as u64 {
-            return Err(self.lied(Lie("its message is longer than was agreed on")));
-        }
-        buffer.resize((len as usize).next_power_of_two(), 0);
-        Ok(())
-    }
-
-    fn found_nothing(&mut self) -> Result<Taken> {
-        if self.input.release() {
-            kill::point("channel.drained");
-            self.waiter.published();
-        }
-        if !self.is_ready() || self.input.lane.head() != self.input.position() {
-            return Ok(Taken::TimedOut);
-        }
-        match self.await_record(Patience::Look)? {
-            Found::End => Ok(Taken::End),
-            _ => Ok(Taken::TimedOut),
-        }
-    }
-
-    /// Collects the records of a message in the stash, as far as they have come.
-    #[cold]
-    #[inline(never)]
-    fn gather(&mut self, mut header: Header, buffer: &mut Vec<u8>) -> Result<Taken> {
-        let mut stash = std::mem::take(&mut self.stash);
-        let mut done = stash.len();
-        let begin = self.input.position();
-        loop {
-            if header.has(Header::TOTAL) && self.total.is_none() {
-                // Its length is checked before it is believed; room is made as bytes come.
-                if header.len() != UNIT || !header.has(Header::MORE) {
-                    return Err(self.lied(Lie("a message begins that has no length")));
-                }
-                let total = self.next_len()?.unwrap_or(0);
-                if total > self.message_max as u64 {
-                    return Err(self.lied(Lie("its message is longer than was agreed on")));
-                }
-                self.total = Some(total);
-                self.consume(header);
-            } else {
-                let len = header.len().min(self.message_max as u64);
-                stash.resize(done + len as usize, 0);
-                match self.piece(header, &mut stash, &mut done)? {
-                    Piece::Whole => {
-                        self.forget();
-                        stash.truncate(done);
-                        *buffer = stash;
-                        return Ok(Taken::Message(done));
-                    }
-                    Piece::More => stash.truncate(done),
-                }
-            }
-            match self.input.next() {
-                Ok(next) => {
-                    // One that goes on and on is heard for one ring: others are waiting.
-                    let read = self.input.position().wrapping_sub(begin);
-                    match next {
-                        Some(next) if read < self.input.lane.capacity => header = next,
-                        found => {
-                            self.stash = stash;
-                            return match found {
-                                Some(_) => Ok(Taken::TimedOut),
-                                None => self.found_nothing(),
-                            };
-                        }
-                    }
-                }
-                Err(lie) => return Err(self.lied(lie)),
             }
         }
     }
@@ -531,7 +420,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn lied(&mut self, lie: Lie) -> Error {
+    pub(super) fn lied(&mut self, lie: Lie) -> Error {
         let lie = self.input.distrust(lie);
         self.link.break_off(RECV, lie.0)
     }
@@ -539,16 +428,26 @@ impl Receiver {
 
 /// What became of an attempt to receive.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Taken {
-    /// A message of that many bytes was received.
-    Message(usize),
+pub enum Taken<T = usize> {
+    /// A message was received, of that many bytes where nothing else is said.
+    Message(T),
     /// There was none in time; nothing was taken.
     TimedOut,
     /// The sender is closed, and everything it sent has been received.
     End,
 }
 
-enum Found {
+impl<T> Taken<T> {
+    pub(super) fn map<U>(self, made: impl FnOnce(T) -> U) -> Taken<U> {
+        match self {
+            Self::Message(message) => Taken::Message(made(message)),
+            Self::TimedOut => Taken::TimedOut,
+            Self::End => Taken::End,
+        }
+    }
+}
+
+pub(super) enum Found {
     Record(Header),
     End,
     TimedOut,
@@ -561,7 +460,15 @@ enum Piece {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.link.say(DEAF);
-        self.waiter.published();
+        if self.link.is_foreign() {
+            return;
+        }
+        if std::mem::take(&mut self.keeps_turn) {
+            self.link.unlock(End::Receiving);
+        }
+        if self.link.let_go(End::Receiving) {
+            self.link.say(DEAF);
+            self.waiter.published();
+        }
     }
 }

@@ -66,6 +66,12 @@ impl<L: WriteLane> Writer<L> {
         self.head
     }
 
+    /// Goes on at `head`, where another holder of this end has published.
+    pub(crate) fn go_on(&mut self, head: u64) {
+        (self.head, self.published) = (head, head);
+        self.tail = head.wrapping_sub(self.lane.capacity());
+    }
+
     /// Whether a record of that span fits now.
     #[inline]
     pub(crate) fn has_room(&mut self, span: u64) -> Result<bool, Lie> {
@@ -181,6 +187,12 @@ impl<L: ReadLane> Reader<L> {
     #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.tail
+    }
+
+    /// Goes on at `tail`, where another holder of this end has read; the writer knows of what was
+    /// before `released`.
+    pub(crate) fn go_on(&mut self, tail: u64, released: u64) {
+        (self.tail, self.head, self.released) = (tail, tail, released);
     }
 
     /// Bytes published and not consumed, as of now.

@@ -11,12 +11,15 @@ use strait_sys::time::Deadline;
 use strait_sys::window::Window;
 
 use crate::channel::door::Knocker;
-use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, RING, TAIL, UNIT, span};
+use crate::channel::layout::{CLOSED, DEAF, HEAD, Header, OPEN, RING, TAIL, UNIT, span};
 use crate::channel::link::{Link, Peer, Place};
+use crate::channel::loan::Lender;
 use crate::channel::park::{Spin, Waited, Waiter, arm};
 use crate::channel::ring::{Lie, WriteLane, Writer, piece};
+use crate::channel::share::End;
 use crate::channel::wait::Room;
 use crate::error::{ErrorKind, Result};
+use crate::object::transfer::Parcel;
 use crate::object::wait::source::Source;
 
 /// The ring that this side writes.
@@ -24,8 +27,10 @@ use crate::object::wait::source::Source;
 pub(crate) struct Out {
     ring: Window,
     capacity: u64,
-    head: Fixed<u64>,
+    pub(super) head: Fixed<u64>,
     pub(super) tail: Fixed<u64, ReadOnly>,
+    /// Says to other holders of this end that its last message is not whole.
+    pub(super) open: Fixed<u32>,
 }
 
 impl Out {
@@ -36,6 +41,7 @@ impl Out {
             capacity,
             head: link.own.fixed(HEAD)?,
             tail: link.theirs.fixed_look(TAIL)?,
+            open: link.own.fixed(OPEN)?,
         })
     }
 }
@@ -111,16 +117,19 @@ impl Patience {
 /// of one leaves nothing of it.
 #[derive(Debug)]
 pub struct Sender {
-    pub(super) out: Writer<Out>,
+    pub(crate) out: Writer<Out>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
+    pub(crate) lender: Arc<Lender>,
+    /// What goes with the next message.
+    pub(crate) attached: Vec<Parcel>,
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
     pub(super) torn: bool,
 }
 
-const SEND: &str = "send";
+pub(super) const SEND: &str = "send";
 
 impl Sender {
     pub(crate) fn new(link: &Arc<Link>, spin: Spin, door: Option<Knocker>) -> Option<Self> {
@@ -130,6 +139,8 @@ impl Sender {
             out: Writer::at(out, head),
             waiter: Waiter::new(Place::new(link, true, door)?, spin),
             room: Arc::new(Room::new(link)?),
+            lender: Lender::new(link)?,
+            attached: Vec::new(),
             link: link.clone(),
             torn: false,
         })
@@ -214,10 +225,24 @@ impl Sender {
         patience: Patience,
         publish: bool,
     ) -> Result<bool> {
+        if self.is_odd() {
+            return self.deliver_in_turn(parts, patience);
+        }
+        self.deliver_alone(parts, patience, publish)
+    }
+
+    #[inline]
+    pub(super) fn deliver_alone(
+        &mut self,
+        parts: [&[u8]; 2],
+        patience: Patience,
+        publish: bool,
+    ) -> Result<bool> {
         debug_assert!((parts[0].len() as u64).is_multiple_of(UNIT));
         let len = (parts[0].len() + parts[1].len()) as u64;
-        if len > piece(self.out.lane.capacity()) || self.torn {
-            return self.deliver_in_pieces(parts, patience);
+        let is_plain = len <= piece(self.out.lane.capacity());
+        if !is_plain || self.torn || !self.attached.is_empty() {
+            return self.deliver_specially(parts, patience, publish);
         }
         let header = Header::new(len as u32, 0);
         if self.link.is_over(DEAF) {
@@ -235,10 +260,16 @@ impl Sender {
         Ok(true)
     }
 
+    /// Whether other processes may hold this end, or this is not the process whose it is.
+    #[inline]
+    pub(crate) fn is_odd(&self) -> bool {
+        self.waiter.park.is_shared() || self.link.is_foreign()
+    }
+
     /// Waits for room. False: the time is up.
     #[cold]
     #[inline(never)]
-    fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
+    pub(crate) fn room(&mut self, span: u64, patience: Patience) -> Result<bool> {
         // What is there to be read makes room.
         self.flush();
         if matches!(patience, Patience::Look) {
@@ -256,31 +287,53 @@ impl Sender {
         }
     }
 
-    /// Sends a message that is larger than what goes in one piece: its length first.
+    /// Sends a message that is larger than what goes in one piece, or has handles with it.
     #[cold]
     #[inline(never)]
-    fn deliver_in_pieces(&mut self, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
+    fn deliver_specially(
+        &mut self,
+        parts: [&[u8]; 2],
+        patience: Patience,
+        publish: bool,
+    ) -> Result<bool> {
         if self.link.is_over(DEAF) {
             return Err(self.gone(SEND));
         }
-        if self.torn {
-            let header = Header::new(0, Header::TORN);
-            if !self.room(header.span(), patience)? {
-                return Ok(false);
-            }
-            self.out.push(header, [&[], &[]]);
-            self.torn = false;
+        if !self.settle(patience)? {
+            return Ok(false);
         }
         let total = (parts[0].len() + parts[1].len()) as u64;
         let largest = piece(self.out.lane.capacity());
         if total <= largest {
-            return self.deliver(parts, patience, true);
+            let header = Header::new(total as u32, 0);
+            if !self.room(header.span(), patience)? {
+                return Ok(false);
+            }
+            let handles = self.enclose()?;
+            self.out.push(header.with_handles(handles), parts);
+            if publish {
+                self.flush();
+            }
+            return Ok(true);
         }
         let first = Header::new(UNIT as u32, Header::TOTAL | Header::MORE);
         if !self.room(first.span() + span(UNIT), patience)? {
             return Ok(false);
         }
-        self.out.push(first, [&total.to_ne_bytes(), &[]]);
+        let handles = self.enclose()?;
+        let length = total.to_ne_bytes();
+        self.out.lane.open.word().store(1, Ordering::SeqCst);
+        self.out.push(first.with_handles(handles), [&length, &[]]);
+        self.deliver_pieces(parts, largest, patience)
+    }
+
+    /// Sends the bytes of a message whose length was sent.
+    fn deliver_pieces(
+        &mut self,
+        parts: [&[u8]; 2],
+        largest: u64,
+        patience: Patience,
+    ) -> Result<bool> {
         let mut left = parts;
         loop {
             // The first part goes whole, or in pieces that keep what follows aligned.
@@ -299,6 +352,7 @@ impl Sender {
             kill::point("channel.piece");
             self.flush();
             if is_last {
+                self.out.lane.open.word().store(0, Ordering::SeqCst);
                 return Ok(true);
             }
         }
@@ -375,6 +429,21 @@ impl Sender {
             .because("it reads no more")
     }
 
+    /// Has the receiver drop what there is of a message that was given up. False: no room.
+    pub(crate) fn settle(&mut self, patience: Patience) -> Result<bool> {
+        if self.torn {
+            let header = Header::new(0, Header::TORN);
+            if !self.room(header.span(), patience)? {
+                return Ok(false);
+            }
+            self.out.push(header, [&[], &[]]);
+            self.flush();
+            self.out.lane.open.word().store(0, Ordering::SeqCst);
+            self.torn = false;
+        }
+        Ok(true)
+    }
+
     #[cold]
     fn lied(&self, lie: Lie) -> crate::error::Error {
         self.link.break_off(SEND, lie.0)
@@ -383,8 +452,16 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.flush();
-        self.link.say(CLOSED);
-        self.waiter.published();
+        if self.link.is_foreign() {
+            return;
+        }
+        // Where it is shared there is nothing to be shown.
+        if !self.waiter.park.is_shared() {
+            self.flush();
+        }
+        if self.link.let_go(End::Sending) {
+            self.link.say(CLOSED);
+            self.waiter.published();
+        }
     }
 }

@@ -7,13 +7,11 @@ mod channel;
 
 pub use self::channel::{Calls, hello, records, session};
 
-use std::path::PathBuf;
-
 use rustix::net::SocketAddrAny;
 use strait_sys::siginfo::Info;
 
 use crate::error::Result;
-use crate::object::{Rights, transfer};
+use crate::object::transfer;
 use crate::unix::socket::Address;
 use crate::unix::{msg, signal};
 
@@ -41,7 +39,7 @@ pub fn address(raw: &SocketAddrAny) -> Option<Address> {
 ///
 /// # Errors
 /// As for [`inherited`](crate::inherited).
-pub fn passed(given: &str, name: &str) -> Result<(i32, Rights, PathBuf)> {
+pub fn passed(given: &str, name: &str) -> Result<transfer::Passed> {
     transfer::passed(given, name)
 }
 

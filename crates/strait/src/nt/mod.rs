@@ -109,14 +109,19 @@ macro_rules! handle_methods {
         }
 
         impl crate::Transferable for $type {
-            const KIND: crate::Kind = $kind;
-
-            fn raw(&self) -> crate::object::transfer::RawRef<'_> {
-                crate::object::transfer::RawRef(self.handle())
+            fn pack(&self, verb: &'static str) -> crate::Result<crate::object::transfer::Parcel> {
+                crate::object::transfer::Parcel::of_handle(self.handle(), verb)
             }
 
-            fn from_handle(raw: crate::object::transfer::Raw) -> crate::Result<Self> {
-                Self::over(raw.0)
+            fn raw(&self) -> Option<crate::object::transfer::RawRef<'_>> {
+                Some(crate::object::transfer::RawRef(self.handle()))
+            }
+
+            fn unpack(
+                parcel: crate::object::transfer::Parcel,
+                spaces: &[crate::Namespace],
+            ) -> crate::Result<Self> {
+                Self::over(parcel.into_handle($kind, spaces)?)
             }
         }
     };

@@ -19,47 +19,102 @@ use crate::object::space::{Namespace, name};
 const ENVIRONMENT: &str = "STRAIT_HANDLES";
 const MAGIC: &[u8; 8] = b"STRAITH1";
 
-/// A handle on its way between the kinds and transfer.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Raw(pub(crate) Handle);
+/// Most descriptors that one value goes by, and most bytes that say what they are.
+pub(crate) const FILES_MAX: usize = 6;
+pub(crate) const NOTE_MAX: usize = 96;
 
-/// A borrowed [`Raw`].
+/// What goes to another process for a value: descriptors, and a few bytes that say what they are.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Parcel {
+    pub(crate) files: Vec<OwnedFd>,
+    pub(crate) note: Vec<u8>,
+    /// Where the value belongs, for those who are told by their environment.
+    pub(crate) space: Option<PathBuf>,
+}
+
+/// A borrowed handle to an object.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct RawRef<'a>(pub(crate) &'a Handle);
 
-/// A typed handle that can go to another process. Implemented here only.
+/// A value that can go to another process: a handle, or the end of a channel. Implemented here
+/// only.
 pub trait Transferable: Sized {
-    /// Its kind.
-    const KIND: Kind;
-
     #[doc(hidden)]
-    fn raw(&self) -> RawRef<'_>;
+    fn pack(&self, verb: &'static str) -> Result<Parcel>;
 
+    /// The handle, where it is one to an object.
     #[doc(hidden)]
-    fn from_handle(raw: Raw) -> Result<Self>;
-}
-
-fn fresh<T: Transferable>(handle: &T, verb: &'static str) -> Result<OwnedFd> {
-    let raw = handle.raw().0;
-    raw.fresh_description(raw.rights)?.ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, verb, raw.full_name())
-            .because("a private object cannot leave its process: create it `.shared()`")
-    })
-}
-
-fn typed<T: Transferable>(handle: Handle, verb: &'static str) -> Result<T> {
-    if handle.kind != T::KIND {
-        return Err(
-            Error::new(ErrorKind::WrongKind, verb, handle.full_name()).because(format!(
-                "it is a handle to a {}, not to a {}",
-                handle.kind,
-                T::KIND
-            )),
-        );
+    fn raw(&self) -> Option<RawRef<'_>> {
+        None
     }
-    T::from_handle(Raw(handle))
+
+    #[doc(hidden)]
+    fn unpack(parcel: Parcel, spaces: &[Namespace]) -> Result<Self>;
+}
+
+impl Parcel {
+    /// A handle of its own to the same object.
+    pub(crate) fn of_handle(handle: &Handle, verb: &'static str) -> Result<Self> {
+        let file = handle.fresh_description(handle.rights)?;
+        let file = file.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, verb, handle.full_name())
+                .because("a private object cannot leave its process: create it `.shared()`")
+        })?;
+        let mut note = MAGIC.to_vec();
+        note.extend([handle.rights.bits(), 0, 0, 0, 0, 0, 0, 0]);
+        Ok(Self {
+            files: vec![file],
+            note,
+            space: handle.space().map(|space| space.path().to_owned()),
+        })
+    }
+
+    /// The handle to an object of that kind that a peer says this is.
+    pub(crate) fn into_handle(self, kind: Kind, spaces: &[Namespace]) -> Result<Handle> {
+        let wrong = |why: &str| Error::new(ErrorKind::Layout, "receive handle", "").because(why);
+        let Ok([file]) = <[OwnedFd; 1]>::try_from(self.files) else {
+            return Err(wrong("a handle comes as one descriptor"));
+        };
+        let rights = match self.note.strip_prefix(MAGIC) {
+            Some([rights, 0, 0, 0, 0, 0, 0, 0]) => Rights::from_bits(*rights),
+            _ => return Err(wrong("not the message of a handle")),
+        };
+        let rights = rights.ok_or_else(|| wrong("unknown rights"))?;
+        let handle = Handle::received(file, rights, spaces)?;
+        if handle.kind == kind {
+            return Ok(handle);
+        }
+        Err(
+            Error::new(ErrorKind::WrongKind, "receive handle", handle.full_name()).because(
+                format!("it is a handle to a {}, not to a {kind}", handle.kind),
+            ),
+        )
+    }
+}
+
+const FILE_MAGIC: &[u8; 8] = b"STRAITF1";
+
+/// Any descriptor: what it is, the receiver must find out.
+impl Transferable for OwnedFd {
+    fn pack(&self, verb: &'static str) -> Result<Parcel> {
+        let file = rustix::io::fcntl_dupfd_cloexec(self, 3)
+            .map_err(|errno| Error::kernel(errno, verb, ""))?;
+        Ok(Parcel {
+            files: vec![file],
+            note: FILE_MAGIC.to_vec(),
+            space: None,
+        })
+    }
+
+    fn unpack(parcel: Parcel, _: &[Namespace]) -> Result<Self> {
+        match <[OwnedFd; 1]>::try_from(parcel.files) {
+            Ok([file]) if parcel.note == FILE_MAGIC => Ok(file),
+            _ => Err(Error::new(ErrorKind::WrongKind, "receive descriptor", "")
+                .because("it is no plain descriptor")),
+        }
+    }
 }
 
 // ---- passed at creation --------------------------------------------------------------------
@@ -96,18 +151,27 @@ impl Pass for Command {
         {
             return fail("a handle of that name is passed already");
         }
-        let raw = handle.raw().0;
-        let file = fresh(handle, "pass handle")?;
-        let space = raw
-            .space()
-            .map_or_else(String::new, |space| name::escape_path(space.path()));
+        let parcel = handle.pack("pass handle")?;
+        let numbers: Vec<_> = parcel
+            .files
+            .iter()
+            .map(|file| file.as_raw_fd().to_string())
+            .collect();
+        let note: String = parcel
+            .note
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let space = parcel.space.as_deref().map(name::escape_path);
         given.push(format!(
-            "{escaped}={},{},{space}",
-            file.as_raw_fd(),
-            raw.rights.bits()
+            "{escaped}={},{note},{}",
+            numbers.join("+"),
+            space.unwrap_or_default()
         ));
-        spawn::keep_open(self, file)
-            .map_err(|errno| Error::kernel(errno, "pass handle", name.to_owned()))?;
+        for file in parcel.files {
+            spawn::keep_open(self, file)
+                .map_err(|errno| Error::kernel(errno, "pass handle", name.to_owned()))?;
+        }
         self.env(ENVIRONMENT, given.join(";"));
         Ok(self)
     }
@@ -121,20 +185,36 @@ impl Pass for Command {
 pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
     let verb = "take inherited handle";
     let given = std::env::var(ENVIRONMENT).unwrap_or_default();
-    let (fd, rights, path) = passed(&given, name)?;
-    let file = spawn::take_inherited(fd).map_err(|errno| match errno {
-        strait_sys::Errno::BADF => Error::new(ErrorKind::NotFound, verb, name.to_owned())
-            .because("it was taken, or is not open"),
-        errno => Error::kernel(errno, verb, name.to_owned()),
-    })?;
-    let spaces = [known_space(&path)?];
-    Handle::received(file, rights, &spaces)
-        .and_then(|handle| typed(handle, verb))
-        .map_err(|error| error.during(verb, name))
+    let passed = passed(&given, name)?;
+    let take = |number: &i32| {
+        spawn::take_inherited(*number).map_err(|errno| match errno {
+            strait_sys::Errno::BADF => Error::new(ErrorKind::NotFound, verb, name.to_owned())
+                .because("it was taken, or is not open"),
+            errno => Error::kernel(errno, verb, name.to_owned()),
+        })
+    };
+    let files = passed.numbers.iter().map(take).collect::<Result<_>>()?;
+    let space = passed.space.as_deref().map(known_space).transpose()?;
+    let parcel = Parcel {
+        files,
+        note: passed.note,
+        space: None,
+    };
+    T::unpack(parcel, space.as_slice()).map_err(|error| error.during(verb, name))
 }
 
-/// What the environment says was passed under that name: number, rights, and the namespace's path.
-pub(crate) fn passed(given: &str, name: &str) -> Result<(i32, Rights, PathBuf)> {
+/// What the environment says was passed under a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Passed {
+    /// The numbers of its descriptors.
+    pub numbers: Vec<i32>,
+    /// What they are.
+    pub note: Vec<u8>,
+    /// The directory of the namespace it belongs to.
+    pub space: Option<PathBuf>,
+}
+
+pub(crate) fn passed(given: &str, name: &str) -> Result<Passed> {
     let wrong = |kind, why: &str| {
         Err(Error::new(kind, "take inherited handle", name.to_owned()).because(why))
     };
@@ -145,19 +225,38 @@ pub(crate) fn passed(given: &str, name: &str) -> Result<(i32, Rights, PathBuf)> 
     let Some((_, entry)) = entry else {
         return wrong(ErrorKind::NotFound, "the parent passed none of that name");
     };
-    let read = || {
-        let mut fields = entry.splitn(3, ',');
-        let fd = fields.next()?.parse().ok()?;
-        let rights = Rights::from_bits(fields.next()?.parse().ok()?)?;
-        Some((fd, rights, name::unescape_path(fields.next()?)?))
-    };
-    match read() {
-        Some(read) => Ok(read),
+    match read_passed(entry) {
+        Some(passed) => Ok(passed),
         None => wrong(
             ErrorKind::Layout,
             "the environment's entry for it is malformed",
         ),
     }
+}
+
+fn read_passed(entry: &str) -> Option<Passed> {
+    let mut fields = entry.splitn(3, ',');
+    let numbers = fields.next()?.split('+').map(|number| number.parse().ok());
+    let numbers: Vec<i32> = numbers.collect::<Option<_>>()?;
+    let (pairs, []) = fields.next()?.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok();
+    let note: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
+    let space = fields.next()?;
+    if numbers.len() > FILES_MAX || note.len() > NOTE_MAX {
+        return None;
+    }
+    let space = (!space.is_empty()).then(|| name::unescape_path(space));
+    Some(Passed {
+        numbers,
+        note,
+        space: match space {
+            Some(space) => Some(space?),
+            None => None,
+        },
+    })
 }
 
 /// A duplicate of the descriptor that the parent left open under that number, such as a shell's
@@ -193,22 +292,21 @@ fn known_space(path: &std::path::Path) -> Result<Namespace> {
 
 /// Sending and receiving handles over a Unix socket.
 pub trait HandleSocket: AsFd {
-    /// Sends a handle of its own; this one stays. The message is 16 bytes and a descriptor.
+    /// Sends a handle of its own; this one stays. The message of one to an object is 16 bytes and a
+    /// descriptor.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for a private object; what sendmsg(2) answers.
     fn send_handle<T: Transferable>(&self, handle: &T) -> Result<()> {
-        let file = fresh(handle, "send handle")?;
-        let raw = handle.raw().0;
-        let mut message = [0; 16];
-        message[..8].copy_from_slice(MAGIC);
-        message[8] = raw.rights.bits();
-        let sent = pass::send(self.as_fd(), &message, &[file.as_fd()])
-            .map_err(|errno| Error::kernel(errno, "send handle", raw.full_name()))?;
-        if sent == message.len() {
+        let verb = "send handle";
+        let parcel = handle.pack(verb)?;
+        let files: Vec<_> = parcel.files.iter().map(AsFd::as_fd).collect();
+        let sent = pass::send(self.as_fd(), &parcel.note, &files)
+            .map_err(|errno| Error::kernel(errno, verb, ""))?;
+        if sent == parcel.note.len() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::PeerGone, "send handle", raw.full_name()).because("cut short"))
+        Err(Error::new(ErrorKind::PeerGone, verb, "").because("cut short"))
     }
 
     /// Receives a handle of that kind. It must belong to the user's own namespace, to the
@@ -221,36 +319,38 @@ pub trait HandleSocket: AsFd {
     fn receive_handle<T: Transferable>(&self, spaces: &[Namespace]) -> Result<T> {
         let verb = "receive handle";
         let wrong = |why: &str| Error::new(ErrorKind::Layout, verb, "").because(why);
-        let mut message = [0; 16];
+        let mut note = [0; NOTE_MAX];
         let (len, files) =
-            pass::recv(self.as_fd(), &mut message, 1).map_err(|errno| match errno {
+            pass::recv(self.as_fd(), &mut note, FILES_MAX).map_err(|errno| match errno {
                 strait_sys::Errno::MSGSIZE => wrong("more than the message of a handle"),
                 errno => Error::kernel(errno, verb, ""),
             })?;
         if len == 0 {
             return Err(Error::new(ErrorKind::PeerGone, verb, ""));
         }
-        let file = files
-            .into_iter()
-            .next()
-            .ok_or_else(|| wrong("no descriptor came with it"))?;
-        let rights = Rights::from_bits(message[8]).ok_or_else(|| wrong("unknown rights"))?;
-        if len != message.len() || &message[..8] != MAGIC || message[9..] != [0; 7] {
-            return Err(wrong("not the message of a handle"));
+        if files.is_empty() {
+            return Err(wrong("no descriptor came with it"));
         }
-        let mut known = spaces.to_vec();
-        known.extend(
-            [Namespace::local(), Namespace::global()]
-                .into_iter()
-                .flatten(),
-        );
-        Handle::received(file, rights, &known)
-            .and_then(|handle| typed(handle, verb))
-            .map_err(|error| {
-                let subject = error.subject().to_owned();
-                error.during(verb, subject)
-            })
+        let parcel = Parcel {
+            files,
+            note: note[..len].to_vec(),
+            space: None,
+        };
+        T::unpack(parcel, &with_own(spaces)).map_err(|error| {
+            let subject = error.subject().to_owned();
+            error.during(verb, subject)
+        })
     }
+}
+
+/// These namespaces, the user's own and the machine's.
+pub(crate) fn with_own(spaces: &[Namespace]) -> Vec<Namespace> {
+    let own = [Namespace::local(), Namespace::global()];
+    spaces
+        .iter()
+        .cloned()
+        .chain(own.into_iter().flatten())
+        .collect()
 }
 
 impl HandleSocket for std::os::unix::net::UnixStream {}

@@ -18,6 +18,9 @@ mod world;
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
     channel::ROLES,
+    channel::attach::ROLES,
+    channel::loan::ROLES,
+    channel::share::ROLES,
     channel::lies::ROLES,
     channel::storm::ROLES,
     channel::stranger::ROLES,

@@ -8,6 +8,7 @@
 //! each. Nobody is ever waited for: what a client does not read is kept for it, up to a limit.
 
 mod attendant;
+mod doorway;
 mod lobby;
 mod session;
 #[cfg(test)]

@@ -212,10 +212,9 @@ fn knock(hall: Hall, client: usize) {
     let look = || tape::perform(Op::Load(SLEEPS)) as u32;
     let early = flaw("knock: look, then mark").then(look);
     door::mark(bits, summary);
-    let count = door::woken(early.unwrap_or_else(look));
-    if count != 0 {
+    if early.unwrap_or_else(look) != 0 {
         tape::perform(Op::Add(BELL, 1));
-        tape::perform(Op::Wake(count));
+        tape::perform(Op::Wake(door::woken(look())));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::nt::status::NtStatus;
 use crate::object::kind::{Kind, Rights};
 use crate::object::layout::FLAG_FILE;
 use crate::object::space::life;
-use crate::object::transfer::Transferable;
+use crate::object::transfer::{RawRef, Transferable};
 use crate::object::view::{View, Write};
 
 /// Longest view, in bytes.
@@ -62,7 +62,10 @@ impl PortView {
     /// [`ErrorKind::WrongKind`] for another object; [`ErrorKind::Denied`] for a handle without
     /// [`Rights::MODIFY`]; [`ErrorKind::Unsupported`] for a section over a file.
     pub fn of<T: Transferable>(section: &T) -> Result<Self> {
-        let handle = section.raw().0;
+        let Some(RawRef(handle)) = section.raw() else {
+            let error = Error::new(ErrorKind::WrongKind, "create port view", "");
+            return Err(error.because("a view is memory: a section"));
+        };
         let fail = |kind, why: &str| {
             Err(Error::new(kind, "create port view", handle.full_name()).because(why))
         };

@@ -1,12 +1,17 @@
 //! Anonymous pipes: bytes from a writer to a reader.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
+use strait_sys::time::Deadline;
+
+use crate::channel::connect::{establish_accepting, establish_connecting, greet};
 use crate::channel::{Channel, Options};
 use crate::error::Result;
 use crate::nt::pipe::completion::{Completions, Immediate, Port};
-use crate::nt::pipe::end::{End, Facts, Mode, Peeked};
+use crate::nt::pipe::end::{End, Facts, Peeked};
 use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::{ROLE, capacity};
 use crate::nt::pipe::operation::Operation;
@@ -30,32 +35,24 @@ pub fn anonymous(quota: usize) -> Result<(Reader, Writer)> {
     }
     let there = Options::new().capacity(capacity(quota));
     // Nothing goes back.
-    let back = Options::new().capacity(4096);
+    let back = Options::new().capacity(BACK);
     let (writer, reader) = Channel::pair_of(&there, &back, ROLE)?;
-    let end = |channel, reads| {
-        let facts = Facts {
-            message: false,
-            reads,
-            writes: !reads,
-            quota,
-            // The read end is the server's.
-            server: reads,
-        };
-        End::new(
-            channel,
-            facts,
-            Arc::new(Mode::default()),
-            "(anonymous)".into(),
-        )
+    Ok((Reader::over(reader)?, Writer::over(writer, quota)?))
+}
+
+/// Bytes of the ring that nothing is sent through.
+const BACK: usize = 4096;
+
+fn end(channel: Channel, reads: bool, quota: u64) -> Result<Arc<End>> {
+    let facts = Facts {
+        message: false,
+        reads,
+        writes: !reads,
+        quota,
+        // The read end is the server's.
+        server: reads,
     };
-    Ok((
-        Reader {
-            end: end(reader, true)?,
-        },
-        Writer {
-            end: end(writer, false)?,
-        },
-    ))
+    End::new(channel, facts, Arc::default(), "(anonymous)".into())
 }
 
 /// The reading end of an anonymous pipe.
@@ -71,6 +68,19 @@ pub struct Writer {
 }
 
 impl Reader {
+    fn over(channel: Channel) -> Result<Self> {
+        let end = end(channel, true, 0)?;
+        Ok(Self { end })
+    }
+
+    /// The reader of the [`Writer::connect`] at the other end of a Unix socket of packets.
+    #[doc(hidden)]
+    pub fn accept(socket: OwnedFd) -> Result<Self> {
+        let options = Options::new().capacity(BACK);
+        let accepted = establish_accepting(socket, &options, ROLE, |_| Ok(Vec::new()))?;
+        Self::over(accepted.0)
+    }
+
     /// Reads what is there, up to the length of `buffer`; waits while there is nothing.
     ///
     /// # Errors
@@ -104,6 +114,23 @@ impl Reader {
 }
 
 impl Writer {
+    fn over(channel: Channel, quota: u64) -> Result<Self> {
+        let end = end(channel, false, quota)?;
+        Ok(Self { end })
+    }
+
+    /// The writer for a [`Reader::accept`] in another process, at the other end of a Unix socket of
+    /// packets.
+    #[doc(hidden)]
+    pub fn connect(socket: OwnedFd, quota: usize) -> Result<Self> {
+        let quota = quota as u64;
+        let options = Options::new().capacity(capacity(quota));
+        let greeting = greet(&socket, &options, ROLE, &[])?;
+        let until = Some(Deadline::after(Duration::from_secs(10)));
+        let connected = establish_connecting(socket, &options, greeting, until)?;
+        Self::over(connected.0, quota)
+    }
+
     /// Writes everything; waits while more than the quota lies unread.
     ///
     /// # Errors

@@ -61,9 +61,9 @@ impl ClientOptions {
     /// [`set_read_mode`](Client::set_read_mode) says otherwise, also if it carries messages.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] (2) if there is no pipe of that name; [`ErrorKind::Busy`] (231) if no
-    /// instance listens: [`wait_for`] one; [`ErrorKind::Denied`] (5) if it does not go that way, or
-    /// is another user's; [`ErrorKind::InvalidName`] (123).
+    /// [`ErrorKind::NotFound`] (2) if there is no pipe of that name; [`ErrorKind::Busy`] (231) if
+    /// no instance listens: [`wait_for`] one; [`ErrorKind::Denied`] (5) if it does not go that way,
+    /// or is another user's; [`ErrorKind::InvalidName`] (123).
     pub fn open(self) -> Result<Client> {
         let name = PipeName::parse(&self.name, self.space.as_ref(), OPEN)?;
         // Nothing is sent by who only reads.

@@ -2,9 +2,9 @@
 //! calls.
 //!
 //! It accepts on the sockets of this process's pipes, lets each client say what it wants, and hands
-//! it the instance that has listened longest, or refuses it. Who waits for an instance stays with it
-//! until one listens. A client that says nothing holds nobody up; of those the oldest are dropped
-//! when there are too many.
+//! it the instance that has listened longest, or refuses it. Who waits for an instance stays with
+//! it until one listens. A client that says nothing holds nobody up; of those the oldest are
+//! dropped when there are too many.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +20,7 @@ use strait_sys::{Errno, thread};
 use crate::channel::connect::establish_accepting;
 use crate::error::{Error, Result};
 use crate::nt::pipe::greeting::{Heard, PipeName, ROLE, WAIT, WAIT_DEFAULT};
-use crate::nt::pipe::server::Pipe;
+use crate::nt::pipe::server::{Holder, Pipe};
 use crate::object::kind::Birth;
 
 /// Clients that have not said what they want, or wait for an instance, at most.
@@ -66,7 +66,7 @@ pub(super) fn number() -> u64 {
 }
 
 enum Found {
-    Pipe(Arc<Pipe>),
+    Pipe(Holder),
     /// Another thread is making it.
     Soon,
     /// It is ours to make.
@@ -77,11 +77,11 @@ enum Found {
 pub(super) fn pipe_of(
     name: &PipeName,
     make: impl FnOnce() -> Result<Pipe>,
-) -> Result<(Arc<Pipe>, Birth)> {
+) -> Result<(Holder, Birth)> {
     let path = name.place().path();
     loop {
         match claim(&path) {
-            Found::Pipe(pipe) => return Ok((pipe, Birth::Opened)),
+            Found::Pipe(holder) => return Ok((holder, Birth::Opened)),
             Found::Soon => {
                 // sleep: the other thread makes a few system calls
                 std::thread::sleep(Duration::from_micros(100));
@@ -89,15 +89,16 @@ pub(super) fn pipe_of(
             Found::Nothing => break,
         }
     }
-    let made = make().map(Arc::new).and_then(|pipe| {
-        watch(&pipe)?;
-        Ok(pipe)
+    let made = make().map(Holder::first).and_then(|holder| {
+        watch(holder.pipe())?;
+        Ok(holder)
     });
     DOORMAN.with(|doorman| {
         let entry = doorman.pipes.iter().position(|entry| entry.path == path);
         if let Some(at) = entry {
             match &made {
-                Ok(pipe) => {
+                Ok(holder) => {
+                    let pipe = holder.pipe();
                     doorman.pipes[at].id = pipe.id;
                     doorman.pipes[at].pipe = Some(Arc::downgrade(pipe));
                 }
@@ -121,24 +122,33 @@ fn claim(path: &std::path::Path) -> Found {
         }
         let at = doorman.pipes.iter().position(|entry| entry.path == path);
         match at.map(|at| &mut doorman.pipes[at]) {
-            Some(Entry { pipe: None, .. }) => Found::Soon,
-            Some(entry) => match entry.pipe.as_ref().and_then(Weak::upgrade) {
-                Some(pipe) => Found::Pipe(pipe),
-                // It is on its way out, and its name with it.
-                None => Found::Soon,
-            },
+            Some(Entry { pipe: None, .. }) => Seen::Soon,
+            Some(Entry {
+                pipe: Some(pipe), ..
+            }) => pipe.upgrade().map_or(Seen::Soon, Seen::Pipe),
             None => {
                 doorman.pipes.push(Entry {
                     path: path.to_owned(),
                     id: 0,
                     pipe: None,
                 });
-                Found::Nothing
+                Seen::Nothing
             }
         }
     });
     drop(old);
-    found
+    match found {
+        // One without holders is on its way out, and its name with it.
+        Seen::Pipe(pipe) => Holder::further(&pipe).map_or(Found::Soon, Found::Pipe),
+        Seen::Soon => Found::Soon,
+        Seen::Nothing => Found::Nothing,
+    }
+}
+
+enum Seen {
+    Pipe(Arc<Pipe>),
+    Soon,
+    Nothing,
 }
 
 /// The pipe is gone.
@@ -177,13 +187,9 @@ fn watch(pipe: &Arc<Pipe>) -> Result<()> {
         None => start()?,
     };
     let data = epoll::EventData::new_u64(Guest::door(pipe.id));
-    epoll::add(
-        hub.poll.as_fd(),
-        &pipe.listening.socket,
-        data,
-        epoll::EventFlags::IN,
-    )
-    .map_err(fail)
+    let added = pipe
+        .with_socket(|socket| epoll::add(hub.poll.as_fd(), socket, data, epoll::EventFlags::IN));
+    added.unwrap_or(Ok(())).map_err(fail)
 }
 
 fn start() -> Result<Arc<Hub>> {
@@ -299,6 +305,10 @@ impl Host {
             let Some(pipe) = guest.pipe.upgrade() else {
                 return false;
             };
+            if pipe.with_socket(|_| ()).is_none() {
+                // Its last holder is just letting go of it.
+                return false;
+            }
             let told = guest.waits.is_some() && pipe.is_listening();
             if told {
                 guest.tell(Heard::Listens);
@@ -318,14 +328,15 @@ impl Host {
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         for _ in 0..EVENTS_MAX {
-            match accept_with(&pipe.listening.socket, flags) {
-                Ok(socket) => self.admit(socket, &pipe),
-                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+            match pipe.with_socket(|socket| accept_with(socket, flags)) {
+                None => return,
+                Some(Ok(socket)) => self.admit(socket, &pipe),
+                Some(Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => {
                     // sleep: the client stays in the queue; nothing tells when there is room
                     return std::thread::sleep(FULL);
                 }
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(_) => return,
+                Some(Err(Errno::INTR | Errno::CONNABORTED)) => {}
+                Some(Err(_)) => return,
             }
         }
     }

@@ -1,17 +1,89 @@
-//! Pipes.
+//! NT pipes: anonymous ones for bytes from one end to another, and named ones, which a server
+//! offers under a name to any number of clients, for bytes or for messages, both ways.
+//!
+//! Use [`anonymous`] between a program and what it starts, a [`Server`] and [`Client`]s where a
+//! name is to be found; for requests with replies a port ([`lpc`](crate::nt::lpc)) is less work,
+//! and with a program that is not Strait's speak by `unix::pipe` or a socket. On Linux a connection
+//! is a [channel](crate::channel): reads and writes are copies in shared memory, and make no system
+//! call while the other side is awake. A name is a socket in a [`Namespace`]; a thread of the
+//! server's (`strait-doorman`) answers clients whatever the server is doing, so that NT's states
+//! hold: a client may come, write and go before the server [connects](Session::connect).
+//!
+//! ```
+//! use strait::nt::pipe::{self, ReadMode, Timeout};
+//!
+//! # let space = strait::Namespace::temporary()?;
+//! # let server = pipe::Server::options(r"\\.\pipe\upper").namespace(&space).message().create()?;
+//! # let client = pipe::Client::options(r"\\.\pipe\upper").namespace(&space);
+//! # #[cfg(any())]
+//! // One process.
+//! let server = pipe::Server::options(r"\\.\pipe\upper").message().create()?;
+//! let serving = std::thread::spawn(move || -> strait::Result<()> {
+//!     let session = server.connect()?;
+//!     println!("from process {}", session.client()?.pid);
+//!     let mut request = [0; 512];
+//!     let part = session.read(&mut request)?;
+//!     session.write(&request[..part.len].to_ascii_uppercase())?;
+//!     session.flush()
+//! });
+//! // Another.
+//! # #[cfg(any())]
+//! let client = pipe::Client::options(r"\\.\pipe\upper");
+//! let mut reply = [0; 512];
+//! let part = client.call(b"quietly", &mut reply, Timeout::Forever)?;
+//! assert_eq!(&reply[..part.len], b"QUIETLY");
+//! serving.join().unwrap()?;
+//! # Ok::<(), strait::Error>(())
+//! ```
+//!
+//! | NT | here |
+//! | --- | --- |
+//! | states, and what each call says in each of them | faithful, with NTSTATUS and Win32 code ([`Error::win32`](crate::Error::win32)) |
+//! | messages: whole, of any length, read in parts by anybody; without bytes; as bytes | faithful; a call that does not wait may get a part of one that is still being written |
+//! | quotas: a write ends when what is beyond has been read; a pending read counts | faithful in bytes; a write also takes 8 bytes and rounding of a ring of four times the quota, 32 KiB at least, and waits when that is full: thousands of tiny messages reach that before the quota |
+//! | writes that wait go in order | differs: what is small does not overtake, but threads that wait for the same handle are not queued in order |
+//! | a write that is cancelled takes back what was not read | differs: it stays, but for a message that is not whole in the ring |
+//! | a flush waits beside writes | differs: writes to the same handle wait for it |
+//! | a peek waits for a read of the same synchronous handle | differs: it says that nothing is there |
+//! | instances of one name in several processes | refused (50): all are one process's |
+//! | pipes of other machines, `\\server\pipe\…` | refused (50) |
+//! | a [`Server`] is an instance | differs: it keeps one instance listening and makes further ones; [`Server::instance`] hands them out for NT's own way |
+//! | names: any characters, case does not count | faithful; case as Unicode has it, not as NTFS |
+//! | security descriptors | owner, group and mode of the socket: who may write it may connect |
+//! | impersonation by a level of the client's | faithful for identification and impersonation; anonymous and delegation are not had |
+//! | completion routines | not had: they belong to the C interface |
+//! | an operation goes with its thread (CancelIo) | differs: with its handle |
+//! | the client's session id and computer name | not had |
+//!
+//! # Limits
+//!
+//! Quotas of 1 byte to [`QUOTA_MAX`]; 254 instances, or any number; 4,096 clients that wait to be
+//! let in; names of 65,532 bytes of UTF-16.
+//!
+//! # Traps
+//!
+//! - A client reads bytes until it [says](Client::set_read_mode) that it reads messages, as on NT.
+//! - A session that goes takes along what its client has written and nobody has read; what it has
+//!   written itself can still be read. [`Session::flush`] before [`Session::disconnect`].
+//! - Both sides that write more than the quota before they read wait for each other for ever.
+//! - Servers and sessions do not survive a fork without exec: the doorman is not in the child.
+//! - While a thread acts as a client, its new threads do too.
+//!
+//! Source: Windows SDK, CreateNamedPipe, ConnectNamedPipe, TransactNamedPipe; [MS-FSCC] 2.4.
 
 /// What a handle of a named pipe can do, on either side.
 macro_rules! end_methods {
     ($type:ident) => {
         impl $type {
-            /// Reads: the next message, or bytes, as the read mode says. Waits while there is nothing.
+            /// Reads: the next message, or bytes, as the read mode says. Waits while there is
+            /// nothing.
             ///
             /// A message that is longer than `buffer` is read in part (`more`; ERROR_MORE_DATA):
             /// its rest is what the next read gets, on whichever thread.
             ///
             /// # Errors
-            /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone): 109 once the other end is closed
-            /// and everything it wrote has been read, 233 if the pipe was disconnected.
+            /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone): 109 once the other end is
+            /// closed and everything it wrote has been read, 233 if the pipe was disconnected.
             /// [`ErrorKind::WrongState`](crate::ErrorKind::WrongState) (536) while no client has
             /// come; [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) (232) if there is nothing
             /// and calls do not wait; [`ErrorKind::Denied`](crate::ErrorKind::Denied) (5) if the

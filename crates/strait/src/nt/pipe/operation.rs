@@ -1,7 +1,7 @@
 //! Overlapped operations: begun now, waited for later.
 //!
-//! What can be done at once is; the rest is done by a thread of the pipe's end, `strait-pipe-io`, one
-//! for reads and one for writes, which ends when it has had nothing to do for a while.
+//! What can be done at once is; the rest is done by a thread of the pipe's end, `strait-pipe-io`,
+//! one for reads and one for writes, which ends when it has had nothing to do for a while.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -163,8 +163,8 @@ impl Operation {
         self.0.id
     }
 
-    /// How it stands: STATUS_PENDING, or how it ended; STATUS_BUFFER_OVERFLOW for a message of which
-    /// there is more. NT: OVERLAPPED.Internal.
+    /// How it stands: STATUS_PENDING, or how it ended; STATUS_BUFFER_OVERFLOW for a message of
+    /// which there is more. NT: OVERLAPPED.Internal.
     #[must_use]
     pub fn status(&self) -> NtStatus {
         match &*self.0.progress() {

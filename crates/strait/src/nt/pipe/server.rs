@@ -1,6 +1,7 @@
 //! The server of a named pipe: the name, its instances, and what clients hear.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -107,10 +108,10 @@ impl ServerOptions {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidName`] for a name that does not begin with `\\.\pipe\`;
-    /// [`ErrorKind::InvalidInput`] for options out of range, and for messages to be read from a pipe
-    /// of bytes; [`ErrorKind::Denied`] if the pipe exists and was to be the first, or goes another
-    /// way; [`ErrorKind::Busy`] if it has its instances; [`ErrorKind::Unsupported`] if another
-    /// process has it.
+    /// [`ErrorKind::InvalidInput`] for options out of range, and for messages to be read from a
+    /// pipe of bytes; [`ErrorKind::Denied`] if the pipe exists and was to be the first, or goes
+    /// another way; [`ErrorKind::Busy`] if it has its instances; [`ErrorKind::Unsupported`] if
+    /// another process has it.
     #[doc(alias = "CreateNamedPipe")]
     #[doc(alias = "NtCreateNamedPipeFile")]
     pub fn create(self) -> Result<Server> {
@@ -121,7 +122,8 @@ impl ServerOptions {
         } else {
             ReadMode::Bytes
         });
-        let (pipe, birth) = doorman::pipe_of(&name, || self.make(&name, nature))?;
+        let (holder, birth) = doorman::pipe_of(&name, || self.make(&name, nature))?;
+        let pipe = holder.pipe();
         if birth == Birth::Opened {
             if self.first || pipe.nature.access != self.access {
                 let why = if self.first {
@@ -137,7 +139,7 @@ impl ServerOptions {
             }
         }
         let server = Server {
-            pipe,
+            holder,
             birth,
             read_mode,
             nowait: self.nowait,
@@ -188,7 +190,7 @@ impl ServerOptions {
         })?;
         Ok(Pipe {
             id: doorman::number(),
-            listening,
+            listening: Mutex::new(Some(listening)),
             name: name.shown.clone(),
             nature,
             timeout: self.timeout,
@@ -202,7 +204,8 @@ impl ServerOptions {
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) id: u64,
-    pub(super) listening: Listening,
+    /// `None` once the last holder has gone.
+    listening: Mutex<Option<Listening>>,
     pub(super) name: Arc<str>,
     pub(super) nature: Nature,
     pub(super) timeout: Duration,
@@ -213,6 +216,8 @@ pub(super) struct Pipe {
 
 #[derive(Debug, Default)]
 struct Places {
+    /// Servers and sessions.
+    holders: u32,
     instances: u32,
     /// Those that listen, the longest first.
     listening: VecDeque<Weak<Instance>>,
@@ -221,6 +226,13 @@ struct Places {
 impl Pipe {
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses the socket that it listens on; `None` if it does so no more.
+    pub(super) fn with_socket<T>(&self, run: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
+        let listening = self.listening.lock();
+        let listening = listening.unwrap_or_else(PoisonError::into_inner);
+        listening.as_ref().map(|listening| run(&listening.socket))
     }
 
     /// One more instance.
@@ -306,9 +318,51 @@ impl Pipe {
     }
 }
 
-impl Drop for Pipe {
+/// What keeps the name of a pipe: of servers and sessions the last one takes it along, at once.
+#[derive(Debug)]
+pub(super) struct Holder(Arc<Pipe>);
+
+impl Holder {
+    /// Of a new pipe, the first one.
+    pub(super) fn first(pipe: Pipe) -> Self {
+        pipe.places().holders = 1;
+        Self(Arc::new(pipe))
+    }
+
+    /// `None`: the last one has just gone.
+    pub(super) fn further(pipe: &Arc<Pipe>) -> Option<Self> {
+        let mut places = pipe.places();
+        if places.holders == 0 {
+            return None;
+        }
+        places.holders += 1;
+        drop(places);
+        Some(Self(pipe.clone()))
+    }
+
+    pub(super) fn pipe(&self) -> &Arc<Pipe> {
+        &self.0
+    }
+}
+
+impl Clone for Holder {
+    fn clone(&self) -> Self {
+        self.0.places().holders += 1;
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Holder {
     fn drop(&mut self) {
-        doorman::forget(self);
+        let mut places = self.0.places();
+        places.holders -= 1;
+        if places.holders != 0 {
+            return;
+        }
+        drop(places);
+        let listening = self.0.listening.lock();
+        drop(listening.unwrap_or_else(PoisonError::into_inner).take());
+        doorman::forget(&self.0);
     }
 }
 
@@ -318,7 +372,7 @@ impl Drop for Pipe {
 /// of the name is dropped, the name is gone.
 #[derive(Debug)]
 pub struct Server {
-    pipe: Arc<Pipe>,
+    holder: Holder,
     birth: Birth,
     read_mode: ReadMode,
     nowait: bool,
@@ -352,11 +406,11 @@ impl Server {
         let mode = Mode::default();
         mode.set_read(self.read_mode);
         mode.set_nowait(self.nowait);
-        Session::listen(&self.pipe, mode)
+        Session::listen(&self.holder, mode)
     }
 
-    /// An instance in the state of listening: the server's own, or a further one. For those who keep
-    /// each instance themselves, as NT's servers do.
+    /// An instance in the state of listening: the server's own, or a further one. For those who
+    /// keep each instance themselves, as NT's servers do.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] if the pipe has as many as it may have.
@@ -404,12 +458,12 @@ impl Server {
     /// Instances of the pipe.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.pipe.instances()
+        self.holder.pipe().instances()
     }
 
     /// Its name, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.pipe.name
+        &self.holder.pipe().name
     }
 }

@@ -9,7 +9,7 @@ use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::Asked;
 use crate::nt::pipe::identity::{Identity, Impersonation};
 use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation};
-use crate::nt::pipe::server::Pipe;
+use crate::nt::pipe::server::{Holder, Pipe};
 use crate::nt::status::NtStatus;
 
 /// The states of an instance.
@@ -59,6 +59,16 @@ impl Instance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state once a client who is being answered is there, or is not: a moment.
+    fn settled(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        while matches!(*state, State::Arriving) {
+            let waited = self.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+
     pub(super) fn is_listening(&self) -> bool {
         matches!(*self.state(), State::Listening)
     }
@@ -101,13 +111,14 @@ impl Instance {
         if matches!(*state, State::Arriving) {
             *state = State::Listening;
             drop(state);
+            self.changed.notify_all();
             self.pipe.listens_again(self);
         }
     }
 
     /// Listens, if it was disconnected. How a client has come, if one has.
     fn begin_connect(self: &Arc<Self>) -> Result<Option<Connection>> {
-        let mut state = self.state();
+        let mut state = self.settled();
         match &*state {
             State::Listening | State::Arriving => Ok(None),
             State::Connected(end, _) if end.is_closing() => {
@@ -148,22 +159,18 @@ impl Instance {
     }
 }
 
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.pipe.leave();
-    }
-}
-
 const CONNECT: &str = "connect pipe";
 
 /// An instance of a named pipe: listening, connected to a client, or disconnected.
 #[derive(Debug)]
 pub struct Session {
     instance: Arc<Instance>,
+    _pipe: Holder,
 }
 
 impl Session {
-    pub(super) fn listen(pipe: &Arc<Pipe>, mode: Mode) -> Result<Self> {
+    pub(super) fn listen(holder: &Holder, mode: Mode) -> Result<Self> {
+        let pipe = holder.pipe();
         pipe.enter()?;
         let instance = Arc::new(Instance {
             pipe: pipe.clone(),
@@ -173,12 +180,15 @@ impl Session {
             connects: Arc::default(),
         });
         pipe.listens(&instance);
-        Ok(Self { instance })
+        Ok(Self {
+            instance,
+            _pipe: holder.clone(),
+        })
     }
 
     /// The connection, or why there is none.
     fn end(&self, verb: &'static str) -> Result<Arc<End>> {
-        let status = match &*self.instance.state() {
+        let status = match &*self.instance.settled() {
             State::Connected(end, _) => return Ok(end.clone()),
             State::Disconnected => NtStatus::PIPE_DISCONNECTED,
             State::Listening | State::Arriving => NtStatus::PIPE_LISTENING,
@@ -266,7 +276,7 @@ impl Session {
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> SessionState {
-        match &*self.instance.state() {
+        match &*self.instance.settled() {
             State::Listening | State::Arriving => SessionState::Listening,
             State::Disconnected => SessionState::Disconnected,
             State::Connected(end, _) if end.is_closing() => SessionState::Closing,
@@ -326,6 +336,7 @@ impl Drop for Session {
         }
         self.instance.connects.cancel_all();
         self.instance.changed.notify_all();
+        self.instance.pipe.leave();
     }
 }
 

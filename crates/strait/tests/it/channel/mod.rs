@@ -1,6 +1,9 @@
 //! Channels between two processes: whole messages, ends, deaths, waits.
 
+pub(crate) mod attach;
 pub(crate) mod lies;
+pub(crate) mod loan;
+pub(crate) mod share;
 pub(crate) mod storm;
 pub(crate) mod stranger;
 
@@ -89,10 +92,19 @@ struct Met {
 
 /// A channel to a peer in that role.
 fn meet(role: &str, capacity: usize, more: &[&str]) -> Met {
+    meet_with(role, (capacity, &|options| options), more)
+}
+
+/// The same, with other options for this side as well.
+fn meet_with(
+    role: &str,
+    (capacity, with): (usize, &dyn Fn(Options) -> Options),
+    more: &[&str],
+) -> Met {
+    let options = &with(Options::new().capacity(capacity));
     let place = tempdir::Place::new();
     let path = place.0.join("socket");
-    let options = Options::new().capacity(capacity);
-    let mut listener = Listener::bind(&path, 0o600, &options).unwrap();
+    let mut listener = Listener::bind(&path, 0o600, options).unwrap();
     let text = capacity.to_string();
     let arguments = [&[path.to_str().unwrap(), &text], more].concat();
     let peer = Peer::start(role, &arguments);

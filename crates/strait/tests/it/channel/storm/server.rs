@@ -17,7 +17,9 @@ use crate::world::{GUARD, until};
 
 /// Connects, and once told so asks and hears without a pause.
 pub(super) fn pinger(args: &[String]) {
-    let mut channel = Channel::open(&args[0], &Options::new()).unwrap();
+    let begin = Instant::now();
+    let opened = Channel::open(&args[0], &Options::new());
+    let mut channel = opened.unwrap_or_else(|error| panic!("{error}, after {:?}", begin.elapsed()));
     say("here");
     let Some(_) = told() else { return };
     let mut buffer = [0; 64];
@@ -44,7 +46,8 @@ struct Client {
 impl Client {
     fn new(listener: &mut Listener) -> Self {
         let mut peer = Peer::start("channel.pinger", &[listener.path().to_str().unwrap()]);
-        let channel = listener.accept_for(GUARD).unwrap().unwrap();
+        let channel = listener.accept_for(GUARD).unwrap();
+        let channel = channel.expect("the client connects");
         assert_eq!(peer.hear().as_deref(), Some("here"));
         let served = Arc::new(Served::default());
         let by_server = served.clone();

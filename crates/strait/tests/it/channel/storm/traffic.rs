@@ -43,11 +43,22 @@ pub(super) fn pour(
     journal: &impl Journal,
 ) -> Error {
     let mut number = 0;
+    // Short ones in a row: whoever reads them stays awake, and the sender leaves out its fences.
+    let mut burst = 0;
     loop {
-        let message = numbered(number, length(random, capacity));
+        if random.below(64) == 0 {
+            burst = random.below(150);
+        }
+        let len = match burst {
+            0 => length(random, capacity),
+            _ => random.below(16),
+        };
+        let message = numbered(number, len);
         journal.begun(number + 1);
         let brief = Duration::from_micros(random.below(200) as u64);
-        let (result, is_pushed) = match random.below(8) {
+        let way = if burst > 0 { 7 } else { random.below(8) };
+        burst = burst.saturating_sub(1);
+        let (result, is_pushed) = match way {
             0 | 1 => (sender.push(&message).map(|()| true), true),
             2 => (sender.send_for(&message, brief), false),
             3 => (sender.try_send(&message), false),

@@ -156,11 +156,10 @@ fn a_disconnect_discards_both_directions_and_fails_what_waits() {
     is_code(session.read(&mut [0; 64]), ErrorKind::PeerGone, 233);
     drop(client);
     // The instance serves the next client, who finds nothing of the last one's.
-    let next = beside(
-        || session.connect(),
-        || std::mem::forget(super::client(&space).open()),
-    );
-    next.unwrap();
+    session.set_waiting(Waiting::Never);
+    is_code(session.connect(), ErrorKind::WrongState, 536);
+    let _next = super::client(&space).open().unwrap();
+    assert_eq!(session.connect().unwrap(), Connection::Already);
     assert_eq!(session.peek(&mut []).unwrap().available, 0);
 
     let space = super::space();

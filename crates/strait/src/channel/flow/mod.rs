@@ -1,0 +1,96 @@
+//! Reading in parts, and quotas: what pipes do with the ends of a channel.
+//!
+//! The reader says in its memory how many bytes it has read; what the writer has sent beyond that
+//! is unread, and a write ends once that is within the quota. The bytes are there to be read from
+//! the start. Room is given back with every read, since a writer may wait for the last byte of it.
+
+mod inflow;
+mod outflow;
+
+pub(crate) use self::inflow::Inflow;
+pub(crate) use self::outflow::Outflow;
+
+use crate::channel::layout::CUT;
+use crate::channel::link::Link;
+use crate::error::{Error, ErrorKind};
+
+/// What is read or written at a time.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Unit {
+    /// Bytes, whatever writes they came by.
+    Bytes,
+    /// At most one message.
+    Message,
+}
+
+/// Why nothing more is to be had.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The other side has closed, or its process is gone.
+    Closed,
+    /// The same, while this call waited.
+    ClosedMeanwhile,
+    /// One of the two has cut the session off.
+    Cut,
+    /// The caller wants to wait no longer.
+    Stopped,
+    /// The other side broke the protocol.
+    Broken(Error),
+}
+
+/// How long a call may wait.
+#[derive(Copy, Clone)]
+pub(crate) struct Pace<'a> {
+    /// Not at all.
+    pub(crate) now: bool,
+    /// Asked when this side is woken: true ends the wait.
+    pub(crate) stop: &'a dyn Fn() -> bool,
+}
+
+/// What a look found.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Seen {
+    /// Bytes that were copied.
+    pub(crate) len: usize,
+    /// Bytes there are in all.
+    pub(crate) available: u64,
+    /// Bytes that the first message has beyond those copied.
+    pub(crate) left: u64,
+}
+
+impl Seen {
+    fn note(
+        &mut self,
+        buffer: &mut [u8],
+        bytes: u64,
+        unit: Unit,
+        first: &mut bool,
+        copy: impl FnOnce(&mut [u8]),
+    ) {
+        self.available = self.available.saturating_add(bytes);
+        if unit == Unit::Message && !*first {
+            return;
+        }
+        let room = buffer.len() - self.len;
+        let len = usize::try_from(bytes).map_or(room, |bytes| bytes.min(room));
+        copy(&mut buffer[self.len..self.len + len]);
+        self.len += len;
+        if *first {
+            self.left = self.left.saturating_add(bytes - len as u64);
+        }
+    }
+}
+
+fn ended(link: &Link, bit: u32, meanwhile: bool, verb: &'static str) -> Option<Ended> {
+    if link.peer_says(CUT) || link.says(CUT) {
+        return Some(Ended::Cut);
+    }
+    if link.is_broken() {
+        return Some(Ended::Broken(link.error(ErrorKind::Broken, verb)));
+    }
+    link.is_over(bit).then_some(if meanwhile {
+        Ended::ClosedMeanwhile
+    } else {
+        Ended::Closed
+    })
+}
