@@ -33,7 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
-pub mod command;
+
 mod engine;
 mod mechanism;
 mod message;
@@ -53,6 +53,7 @@ pub use mechanism::figure::{
 };
 pub use mechanism::{Entry, Mechanism, entry};
 pub use report::{Machine, Report, Row};
+pub use survey::command;
 pub use survey::{Options, Plain, Progress, Refusal, Silent, survey};
 
 /// Every mechanism that the survey knows: one line each.

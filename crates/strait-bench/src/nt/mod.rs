@@ -7,7 +7,6 @@ mod lpc;
 mod mutant;
 mod names;
 mod pipe;
-mod quick;
 mod section;
 mod semaphore;
 mod timer;
@@ -37,8 +36,8 @@ pub const TABLE: &[Entry] = &[
     entry::<lpc::Message>(),
     entry::<lpc::View>(),
     entry::<lpc::Crowd>(),
-    entry::<quick::Quick>(),
-    entry::<quick::Blocking>(),
+    entry::<lpc::quick::Quick>(),
+    entry::<lpc::quick::Blocking>(),
 ];
 
 /// A blocking round trip costs at most 1.15 times a futex's, where that says something: both on

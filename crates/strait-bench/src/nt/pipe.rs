@@ -16,7 +16,11 @@ const NAME: &str = r"\\.\pipe\row";
 
 /// An open named pipe, from either side.
 enum End {
-    Server(Server, Session),
+    Server {
+        /// Keeps the name.
+        _server: Server,
+        session: Session,
+    },
     Client(Client),
 }
 
@@ -32,7 +36,10 @@ impl End {
             site.give(&[far.as_fd()])?;
             drop(own);
             let session = server.connect()?;
-            return Ok(Self::Server(server, session));
+            return Ok(Self::Server {
+                _server: server,
+                session,
+            });
         }
         let [_told]: [OwnedFd; 1] = site.take()?;
         let client = Client::options(NAME).namespace(&space).open()?;
@@ -44,7 +51,7 @@ impl End {
 
     fn write(&self, data: &[u8]) -> Outcome<()> {
         match self {
-            Self::Server(_, session) => session.write(data)?,
+            Self::Server { session, .. } => session.write(data)?,
             Self::Client(client) => client.write(data)?,
         };
         Ok(())
@@ -52,7 +59,7 @@ impl End {
 
     fn read(&self, buffer: &mut [u8]) -> Outcome<Part> {
         Ok(match self {
-            Self::Server(_, session) => session.read(buffer)?,
+            Self::Server { session, .. } => session.read(buffer)?,
             Self::Client(client) => client.read(buffer)?,
         })
     }

@@ -44,7 +44,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
     /// How many requests are worked on at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
     jobs: u16,
     /// Longest request and reply
     #[arg(long, value_name = "SIZE", value_parser = value::size, default_value = "1M")]

@@ -32,13 +32,13 @@
 //! another user every way to a writable map. One page of bells is written by both: a peer that
 //! scribbles there wakes us for nothing or not at all. Everything read from the peer is copied
 //! once, checked, and then used: a peer that lies loses its own session, with
-//! [`ErrorKind::Broken`](crate::ErrorKind::Broken).
+//! [`ErrorKind::Broken`].
 //!
 //! # Death
 //!
 //! A socket joins the two sides; the kernel hangs it up when one dies, and a thread of the other
 //! (`strait-peers`, one per process) hears it at once. What was sent whole before is received; then
-//! comes [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone), or the orderly end if the sender was
+//! comes [`ErrorKind::PeerGone`], or the orderly end if the sender was
 //! dropped.
 //!
 //! # In several processes
@@ -51,7 +51,7 @@
 //! dropped; a block that it had been lent is not given back. A message longer than a quarter of the
 //! ring is one holder's from its first byte to its last, and the others wait for it. A child of a
 //! plain fork must not use its parent's ends: every call says
-//! [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+//! [`ErrorKind::Unsupported`].
 //!
 //! # Limits
 //!
@@ -59,36 +59,32 @@
 //! any length, those beyond a quarter of the ring go in pieces. A session costs both sides together
 //! two rings and three pages.
 
-mod attach;
-pub(crate) mod connect;
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths are checked against rings of at most 1 GiB, and a usize has 64 bits"
+)]
+
 mod door;
+mod ends;
 pub(crate) mod flow;
-pub(crate) mod hello;
 pub(crate) mod hub;
-pub(crate) mod layout;
-pub(crate) mod link;
-mod listener;
-mod loan;
-pub(crate) mod mailbox;
-mod memory;
 mod park;
-mod receiver;
 pub(crate) mod ring;
-pub(crate) mod sender;
-mod share;
-mod wait;
-mod watch;
+mod session;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::ends::{attach, loan, mailbox, receiver, sender, wait};
+pub(crate) use self::session::{connect, hello, layout, link, memory, share, watch};
+
 use self::connect::{establish_accepting, establish_connecting};
 pub use self::link::Peer;
-pub use self::listener::Listener;
 pub use self::loan::{Lent, Loan, Message};
 pub use self::park::Spin;
 pub use self::receiver::{Part, Receiver, Taken};
 pub use self::sender::Sender;
+pub use self::session::listener::Listener;
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;

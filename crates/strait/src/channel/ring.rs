@@ -87,12 +87,6 @@ impl<L: WriteLane> Writer<L> {
         self.lane.capacity() - self.head.wrapping_sub(self.tail)
     }
 
-    /// Bytes that the reader has not consumed, as of now.
-    pub(crate) fn unread(&mut self) -> Result<u64, Lie> {
-        self.look()?;
-        Ok(self.head.wrapping_sub(self.tail))
-    }
-
     fn look(&mut self) -> Result<(), Lie> {
         let tail = self.lane.tail();
         // Nor does it take back what it has read: whoever waits for room would wait for ever.

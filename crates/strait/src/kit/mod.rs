@@ -35,12 +35,12 @@ pub fn address(raw: &SocketAddrAny) -> Option<Address> {
     Address::of(raw)
 }
 
-/// What `STRAIT_HANDLES` says was passed under a name.
+/// The numbers of the descriptors that `STRAIT_HANDLES` says were passed under a name.
 ///
 /// # Errors
 /// As for [`inherited`](crate::inherited).
-pub fn passed(given: &str, name: &str) -> Result<transfer::Passed> {
-    transfer::passed(given, name)
+pub fn passed(given: &str, name: &str) -> Result<Vec<i32>> {
+    Ok(transfer::passed(given, name)?.numbers)
 }
 
 /// A line of `/proc/sysvipc/msg`.

@@ -109,7 +109,7 @@ impl Transferable for OwnedFd {
     }
 
     fn unpack(parcel: Parcel, _: &[Namespace]) -> Result<Self> {
-        match <[OwnedFd; 1]>::try_from(parcel.files) {
+        match <[Self; 1]>::try_from(parcel.files) {
             Ok([file]) if parcel.note == FILE_MAGIC => Ok(file),
             _ => Err(Error::new(ErrorKind::WrongKind, "receive descriptor", "")
                 .because("it is no plain descriptor")),
@@ -205,13 +205,13 @@ pub fn inherited<T: Transferable>(name: &str) -> Result<T> {
 
 /// What the environment says was passed under a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Passed {
+pub(crate) struct Passed {
     /// The numbers of its descriptors.
-    pub numbers: Vec<i32>,
+    pub(crate) numbers: Vec<i32>,
     /// What they are.
-    pub note: Vec<u8>,
+    pub(crate) note: Vec<u8>,
     /// The directory of the namespace it belongs to.
-    pub space: Option<PathBuf>,
+    pub(crate) space: Option<PathBuf>,
 }
 
 pub(crate) fn passed(given: &str, name: &str) -> Result<Passed> {

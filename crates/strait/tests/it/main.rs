@@ -1,6 +1,11 @@
 //! The one integration binary. For the second process it runs itself again with a role: see
 //! [`peer`].
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers become bytes of test data"
+)]
 
 mod channel;
 mod death;

@@ -421,10 +421,12 @@ impl Inbox {
     fn find(&mut self, patience: Patience) -> Result<Option<Found>> {
         self.apart = None;
         loop {
-            if !self.late.is_empty()
-                && let Some(found) = self.find_late()
-            {
-                return Ok(Some(found));
+            // All of them first: what came later must not overtake them.
+            while !self.late.is_empty() {
+                if let Some(found) = self.find_late() {
+                    return Ok(Some(found));
+                }
+                self.apart = None;
             }
             let found = match self.attendant.next(patience) {
                 Some(Event::Message(len)) => self.understand(len),

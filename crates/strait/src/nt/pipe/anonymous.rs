@@ -213,7 +213,7 @@ impl io::Write for &Writer {
 
 impl io::Write for Writer {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        Ok(Writer::write(self, data)?)
+        Ok(Self::write(self, data)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

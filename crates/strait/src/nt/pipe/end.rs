@@ -275,13 +275,14 @@ impl End {
         };
         let unit = self.mode.unit();
         let mut seen = input.peek(buffer, unit).map_err(fail)?;
-        if seen.available == 0 && input.is_empty().map_err(fail)? {
-            if let Some(ended) = input.ended(false) {
-                // What was sent before the end.
-                seen = input.peek(buffer, unit).map_err(fail)?;
-                if seen.available == 0 && input.is_empty().map_err(fail)? {
-                    return Err(fail(ended));
-                }
+        if seen.available == 0
+            && input.is_empty().map_err(fail)?
+            && let Some(ended) = input.ended(false)
+        {
+            // What was sent before the end.
+            seen = input.peek(buffer, unit).map_err(fail)?;
+            if seen.available == 0 && input.is_empty().map_err(fail)? {
+                return Err(fail(ended));
             }
         }
         Ok(Peeked {

@@ -97,7 +97,7 @@ impl Access {
 
 /// Bytes of the ring for a quota: small messages take more of it than they have bytes.
 pub(super) fn capacity(quota: u64) -> usize {
-    let bytes = quota.min(QUOTA_MAX).max(8 << 10) * 4;
+    let bytes = quota.clamp(8 << 10, QUOTA_MAX) * 4;
     usize::try_from(bytes.next_power_of_two()).unwrap_or(usize::MAX)
 }
 

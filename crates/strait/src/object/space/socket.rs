@@ -188,11 +188,6 @@ impl Place<'_> {
         }
         Ok(socket)
     }
-
-    /// Whether somebody listens under the name. Nobody is disturbed by the question.
-    pub(crate) fn is_alive(&self) -> bool {
-        is_alive(self.space, &self.calling.key(self.name))
-    }
 }
 
 fn socket() -> std::result::Result<OwnedFd, Errno> {

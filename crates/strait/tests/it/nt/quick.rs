@@ -388,7 +388,7 @@ fn vandal(arguments: &[String]) {
             own.write_all_at(&noise, from + 1024 + 8).unwrap();
             let number = round % 8;
             let what = if round.is_multiple_of(3) {
-                round % 121 << 32
+                (round % 121) << 32
             } else {
                 noise[0] as u64 | (noise[1] as u64) << 40 | (noise[2] as u64) << 56
             };

@@ -38,7 +38,7 @@ fn server(args: &[String]) {
             crowd::obey(&port);
             port.close();
         });
-        port.serve(|call| reply_reversed(call)).unwrap();
+        port.serve(reply_reversed).unwrap();
     });
 }
 

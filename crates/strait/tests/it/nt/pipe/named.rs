@@ -326,7 +326,7 @@ fn messages_reach_another_process_whole_and_in_order() {
     let session = server.connect().unwrap();
     let mut sent = 0;
     for n in 0..3000usize {
-        let len = n * n * 7 % 50_000 >> (n % 9);
+        let len = (n * n * 7 % 50_000) >> (n % 9);
         sent += session.write(&vec![(n % 251) as u8; len]).unwrap();
     }
     session.flush().unwrap();

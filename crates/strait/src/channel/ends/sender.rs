@@ -27,10 +27,10 @@ use crate::object::wait::source::Source;
 pub(crate) struct Out {
     ring: Window,
     capacity: u64,
-    pub(super) head: Fixed<u64>,
-    pub(super) tail: Fixed<u64, ReadOnly>,
+    pub(in crate::channel) head: Fixed<u64>,
+    pub(in crate::channel) tail: Fixed<u64, ReadOnly>,
     /// Says to other holders of this end that its last message is not whole.
-    pub(super) open: Fixed<u32>,
+    pub(in crate::channel) open: Fixed<u32>,
 }
 
 impl Out {
@@ -126,10 +126,10 @@ pub struct Sender {
     /// How waits see it.
     pub(crate) room: Arc<dyn Source>,
     /// A message was given up when some of its records were out: the reader is to drop them.
-    pub(super) torn: bool,
+    pub(in crate::channel) torn: bool,
 }
 
-pub(super) const SEND: &str = "send";
+pub(in crate::channel) const SEND: &str = "send";
 
 impl Sender {
     pub(crate) fn new(link: &Arc<Link>, spin: Spin, door: Option<Knocker>) -> Option<Self> {
@@ -232,7 +232,7 @@ impl Sender {
     }
 
     #[inline]
-    pub(super) fn deliver_alone(
+    pub(in crate::channel) fn deliver_alone(
         &mut self,
         parts: [&[u8]; 2],
         patience: Patience,

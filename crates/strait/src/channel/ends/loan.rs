@@ -115,8 +115,12 @@ impl Lender {
 
     /// Claims what this process holds against those who are to hold this end too.
     pub(crate) fn claim_held(&self) -> bool {
-        let held = (0..self.link.own_shape.blocks).filter(|block| self.is_held(*block));
-        held.fold(true, |all, block| self.link.claim(block) && all)
+        let mut all = true;
+        for block in 0..self.link.own_shape.blocks {
+            // Each of them, also after one that could not be claimed.
+            all &= !self.is_held(block) || self.link.claim(block);
+        }
+        all
     }
 
     /// Takes the first free block: the one whose bytes are likeliest to be near.

@@ -1,5 +1,7 @@
 //! `nt.lpc.message`, `nt.lpc.view` and `nt.lpc.crowd`: calls through a port.
 
+pub(super) mod quick;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use strait::nt::lpc::{Client, Extent, Inbox, Message as Received, Port, PortView};
 
@@ -24,7 +26,11 @@ const fn goal(job: Job, placement: Placement, against: Against, most: f64) -> Go
 /// Near is the client, far the server.
 enum End {
     Client(Box<Client>),
-    Server(Port, Box<Inbox>),
+    Server {
+        /// Keeps the name.
+        _port: Port,
+        inbox: Box<Inbox>,
+    },
 }
 
 impl End {
@@ -41,7 +47,13 @@ impl End {
                     other => return Err(Failure::check(format!("not a client: {other:?}"))),
                 }
             }
-            return Ok((Self::Server(port, Box::new(inbox)), Vec::new()));
+            return Ok((
+                Self::Server {
+                    _port: port,
+                    inbox: Box::new(inbox),
+                },
+                Vec::new(),
+            ));
         }
         site.hear()?;
         let connect = || Client::options().namespace(&space).connect(NAME);
@@ -58,7 +70,7 @@ impl End {
     fn client(&mut self) -> Outcome<&mut Client> {
         match self {
             Self::Client(client) => Ok(client),
-            Self::Server(..) => Err(Failure::new(NO_PORT)),
+            Self::Server { .. } => Err(Failure::new(NO_PORT)),
         }
     }
 
@@ -74,7 +86,7 @@ impl End {
         buffer: &mut [u8],
         answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
     ) -> Outcome<()> {
-        let Self::Server(_, inbox) = self else {
+        let Self::Server { inbox, .. } = self else {
             return Err(Failure::new(NO_PORT));
         };
         match inbox.receive()? {
@@ -266,7 +278,7 @@ impl Mechanism for View {
         buffer: &mut [u8],
         answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
     ) -> Outcome<()> {
-        let End::Server(_, inbox) = &mut self.end else {
+        let End::Server { inbox, .. } = &mut self.end else {
             return Err(Failure::new(NO_PORT));
         };
         let Received::Request(mut call) = inbox.receive()? else {

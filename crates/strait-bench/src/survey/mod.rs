@@ -1,5 +1,7 @@
 //! The survey itself: what is asked for, the rows one after the other, and the report.
 
+pub mod command;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;

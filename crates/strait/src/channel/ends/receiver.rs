@@ -31,9 +31,9 @@ use crate::object::wait::source::Source;
 pub(crate) struct In {
     ring: Window<ReadOnly>,
     capacity: u64,
-    pub(super) head: Fixed<u64, ReadOnly>,
-    pub(super) tail: Fixed<u64>,
-    pub(super) position: Fixed<u64>,
+    pub(in crate::channel) head: Fixed<u64, ReadOnly>,
+    pub(in crate::channel) tail: Fixed<u64>,
+    pub(in crate::channel) position: Fixed<u64>,
     /// From where to where the rest of a message lies that a holder of this end has begun.
     pieces: [Fixed<u64>; 2],
 }
@@ -64,7 +64,7 @@ impl In {
     }
 
     /// Whether the record there belongs to a message whose beginning was received.
-    pub(super) fn is_piece(&self, at: u64) -> bool {
+    pub(in crate::channel) fn is_piece(&self, at: u64) -> bool {
         let [from, to] = [0, 1].map(|index| self.pieces[index].word().load(Ordering::SeqCst));
         at.wrapping_sub(from) < to.wrapping_sub(from)
     }
@@ -114,25 +114,25 @@ pub struct Part {
 /// The receiving end of a channel.
 #[derive(Debug)]
 pub struct Receiver {
-    pub(super) input: Reader<In>,
+    pub(in crate::channel) input: Reader<In>,
     pub(crate) waiter: Waiter<Place>,
     pub(crate) link: Arc<Link>,
     /// Bytes of the first record that were read already.
-    pub(super) offset: u64,
+    pub(in crate::channel) offset: u64,
     /// How waits see it.
     pub(crate) arrivals: Arc<dyn Source>,
     /// The beginning of a message whose rest did not come in time.
-    pub(super) stash: Vec<u8>,
+    pub(in crate::channel) stash: Vec<u8>,
     /// How long that message is.
-    pub(super) total: Option<u64>,
+    pub(in crate::channel) total: Option<u64>,
     pub(crate) message_max: usize,
     /// This holder has the turn at a shared end.
-    pub(super) keeps_turn: bool,
+    pub(in crate::channel) keeps_turn: bool,
     /// What came with the last message.
     pub(crate) enclosed: Enclosed,
 }
 
-pub(super) const RECV: &str = "receive";
+pub(in crate::channel) const RECV: &str = "receive";
 
 impl Receiver {
     pub(crate) fn new(link: &Arc<Link>, options: &Options, door: Option<Knocker>) -> Option<Self> {
@@ -210,7 +210,11 @@ impl Receiver {
     }
 
     #[inline]
-    pub(super) fn take_alone(&mut self, buffer: &mut [u8], patience: Patience) -> Result<Taken> {
+    pub(in crate::channel) fn take_alone(
+        &mut self,
+        buffer: &mut [u8],
+        patience: Patience,
+    ) -> Result<Taken> {
         self.let_go();
         let header = match self.find(patience)? {
             Found::Record(header) => header,
@@ -231,26 +235,26 @@ impl Receiver {
 
     /// Whether other processes may hold this end, or this is not the process whose it is.
     #[inline]
-    pub(super) fn is_odd(&self) -> bool {
+    pub(in crate::channel) fn is_odd(&self) -> bool {
         self.waiter.park.is_shared() || self.link.is_foreign()
     }
 
     /// The record of that header is the last of its message.
-    pub(super) fn end_pieces(&self, header: Header) {
+    pub(in crate::channel) fn end_pieces(&self, header: Header) {
         let after = self.input.position().wrapping_add(header.span());
         self.input.lane.end_pieces(after);
     }
 
     /// Closes what came with the last message and was not taken.
     #[inline]
-    pub(super) fn let_go(&mut self) {
+    pub(in crate::channel) fn let_go(&mut self) {
         if !self.enclosed.is_empty() && self.total.is_none() {
             self.enclosed = Enclosed::default();
         }
     }
 
     /// Consumes the record of that header and takes in what came with it.
-    pub(super) fn accept(&mut self, header: Header) -> Result<()> {
+    pub(in crate::channel) fn accept(&mut self, header: Header) -> Result<()> {
         let position = self.input.position();
         // In this order: handles of a record that nobody will see again are skipped.
         self.consume(header);
@@ -260,7 +264,7 @@ impl Receiver {
 
     /// The next record, if it is there or comes in time.
     #[inline]
-    pub(super) fn find(&mut self, patience: Patience) -> Result<Found> {
+    pub(in crate::channel) fn find(&mut self, patience: Patience) -> Result<Found> {
         match self.input.next() {
             Ok(Some(header)) => Ok(Found::Record(header)),
             Ok(None) => self.await_record(patience),
@@ -269,7 +273,7 @@ impl Receiver {
     }
 
     #[inline]
-    pub(super) fn consume(&mut self, header: Header) {
+    pub(in crate::channel) fn consume(&mut self, header: Header) {
         kill::point("channel.consume");
         self.offset = 0;
         if self.input.consume(header) {
@@ -280,7 +284,7 @@ impl Receiver {
 
     /// Waits for a record. Whoever is about to wait first gives back all room.
     #[inline(never)]
-    pub(super) fn await_record(&mut self, patience: Patience) -> Result<Found> {
+    pub(in crate::channel) fn await_record(&mut self, patience: Patience) -> Result<Found> {
         if self.input.release() {
             kill::point("channel.drained");
             self.waiter.published();
@@ -420,7 +424,7 @@ impl Receiver {
     }
 
     #[cold]
-    pub(super) fn lied(&mut self, lie: Lie) -> Error {
+    pub(in crate::channel) fn lied(&mut self, lie: Lie) -> Error {
         let lie = self.input.distrust(lie);
         self.link.break_off(RECV, lie.0)
     }
@@ -438,7 +442,7 @@ pub enum Taken<T = usize> {
 }
 
 impl<T> Taken<T> {
-    pub(super) fn map<U>(self, made: impl FnOnce(T) -> U) -> Taken<U> {
+    pub(in crate::channel) fn map<U>(self, made: impl FnOnce(T) -> U) -> Taken<U> {
         match self {
             Self::Message(message) => Taken::Message(made(message)),
             Self::TimedOut => Taken::TimedOut,
@@ -447,7 +451,7 @@ impl<T> Taken<T> {
     }
 }
 
-pub(super) enum Found {
+pub(in crate::channel) enum Found {
     Record(Header),
     End,
     TimedOut,

@@ -16,7 +16,11 @@ const LINE: Job = Job::sized(Measure::Rtt, 56);
 /// Near is the client, far the server's thread for it.
 enum End {
     Client(Box<Client>),
-    Server(Port, Box<QuickSession>),
+    Server {
+        /// Keeps the name.
+        _port: Port,
+        session: Box<QuickSession>,
+    },
 }
 
 const fn goal(job: Job, placement: Placement, row: &'static str, most: f64) -> Goal {
@@ -38,7 +42,10 @@ impl End {
                 Message::Connect(request) => request.accept_quick(&[])?,
                 other => return Err(Failure::check(format!("not a client: {other:?}"))),
             };
-            return Ok(Self::Server(port, Box::new(session)));
+            return Ok(Self::Server {
+                _port: port,
+                session: Box::new(session),
+            });
         }
         site.hear()?;
         let options = Client::options().namespace(&space).spin(spin);
@@ -49,7 +56,7 @@ impl End {
     fn call(&mut self, request: &[u8], reply: &mut [u8]) -> Outcome<usize> {
         match self {
             Self::Client(client) => Ok(client.call_into(request, reply)?),
-            Self::Server(..) => Err(Failure::new("the other side calls")),
+            Self::Server { .. } => Err(Failure::new("the other side calls")),
         }
     }
 
@@ -59,7 +66,7 @@ impl End {
         buffer: &mut [u8],
         answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
     ) -> Outcome<()> {
-        let Self::Server(_, session) = self else {
+        let Self::Server { session, .. } = self else {
             return Err(Failure::new("the other side serves"));
         };
         let call = session.receive()?;
@@ -74,7 +81,7 @@ impl End {
 }
 
 /// As it is by default.
-pub(super) struct Quick(End);
+pub(in crate::nt) struct Quick(End);
 
 impl Mechanism for Quick {
     const ID: &'static str = "nt.lpc.quick";
@@ -115,7 +122,7 @@ impl Mechanism for Quick {
 }
 
 /// Always asleep while it waits: what the adaptive form must not fall behind on one processor.
-pub(super) struct Blocking(End);
+pub(in crate::nt) struct Blocking(End);
 
 impl Mechanism for Blocking {
     const ID: &'static str = "nt.lpc.quick.blocking";
