@@ -171,6 +171,8 @@ impl Link {
     pub(crate) fn break_off(&self, operation: &'static str, why: &'static str) -> Error {
         self.broken.store(true, Ordering::SeqCst);
         self.gone.store(true, Ordering::SeqCst);
+        // It need not wait for the hang-up to learn that nothing is read any more.
+        self.say(DEAF);
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
         self.wake_own();
         self.error(ErrorKind::Broken, operation).because(why)
