@@ -422,9 +422,10 @@ fn a_server_asks_back() {
             gave_up.recv().unwrap();
             let none = call.callback(b"?", Duration::from_millis(1)).unwrap();
             assert_eq!(none, None);
-            over.send(()).unwrap();
+            // Then the client goes, and nobody could be answered.
             call.reply(b"").unwrap();
             drop(call);
+            over.send(()).unwrap();
             match inbox.receive().unwrap() {
                 Message::Datagram(datagram) => assert_eq!(datagram.request(), b"meanwhile"),
                 other => panic!("{other:?}"),
