@@ -186,7 +186,8 @@ impl Handle for Client {
 
 /// Everything that comes, to standard output, until the other end closes.
 fn copy_in(handle: &impl Handle, by_messages: bool) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    // Locked for each write alone: this program ends while a read waits.
+    let mut out = std::io::stdout();
     let mut buffer = vec![0; CHUNK];
     loop {
         let part = match handle.read(&mut buffer) {
