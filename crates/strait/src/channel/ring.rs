@@ -271,7 +271,7 @@ impl<L: ReadLane> Reader<L> {
             return self.lane.read(at, bytes);
         }
         // The rest of a word that was read in part.
-        let word = self.lane.get(at).to_ne_bytes();
+        let word = self.lane.get(at - odd as u64).to_ne_bytes();
         let rest = &word[odd..];
         let count = rest.len().min(bytes.len());
         let (first, more) = bytes.split_at_mut(count);
