@@ -510,8 +510,9 @@ fn a_server_begins() {
 
 #[test]
 fn closing_is_told_to_either_side() {
+    let (told, is_told) = mpsc::channel();
     scene(
-        |mut inbox| {
+        move |mut inbox| {
             let Message::Connect(request) = inbox.receive().unwrap() else {
                 panic!("somebody connects");
             };
@@ -525,6 +526,8 @@ fn closing_is_told_to_either_side() {
                 Message::Closed(closed) => assert!(closed.is_same(&connection)),
                 other => panic!("{other:?}"),
             }
+            // Else the next client may be heard before the end of the first.
+            told.send(()).unwrap();
             let gone = connection.datagram(b"too late");
             fails(gone, ErrorKind::PeerGone, NtStatus::PORT_DISCONNECTED, 6);
             // Now the other way round.
@@ -538,6 +541,7 @@ fn closing_is_told_to_either_side() {
             let mut first = client(space).connect("port").unwrap();
             first.datagram(b"last").unwrap();
             drop(first);
+            is_told.recv().unwrap();
             let mut second = client(space).connect("port").unwrap();
             let gone = second.receive().map(drop);
             fails(gone, ErrorKind::PeerGone, NtStatus::PORT_DISCONNECTED, 6);
