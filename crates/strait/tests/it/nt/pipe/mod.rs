@@ -68,10 +68,11 @@ fn until_closing(session: &Session) {
 }
 
 /// Runs `block` in a thread of its own, `then` beside it, and gives what the first returned.
-fn beside<T: Send>(block: impl FnOnce() -> T + Send, then: impl FnOnce()) -> T {
+fn beside<T: Send, U>(block: impl FnOnce() -> T + Send, then: impl FnOnce() -> U) -> T {
     std::thread::scope(|scope| {
         let blocked = scope.spawn(block);
-        then();
+        // What it made lives until the other is done.
+        let _kept = then();
         blocked.join().unwrap()
     })
 }

@@ -140,7 +140,7 @@ fn states_are_told_and_follow_each_other() {
     }
     let arrived = beside(
         || session.connect().unwrap(),
-        || drop(client(&space).open().unwrap()),
+        || client(&space).open().unwrap(),
     );
     assert!(matches!(arrived, Connection::Arrived | Connection::Already));
 }
