@@ -262,17 +262,35 @@ fn reclaim(
         )),
     })?;
     kill::point("socket.reclaim.locked");
-    if let Some((_file, found)) = stale(directory, path)? {
-        let name = path.file_name().unwrap_or_default();
-        let now = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-        if identity(&now) != identity(&found) {
-            let error = Error::new(ErrorKind::Exists, BIND, path.display().to_string());
-            return Err(error.because("another program is taking this path"));
-        }
-        unlinkat(directory, name, AtFlags::empty()).map_err(failed)?;
-        kill::point("socket.reclaim.removed");
-    }
+    unlink_stale(directory, path)?;
     bind().map_err(failed)
+}
+
+/// Removes the file if it is that of a socket that nobody has any more. Whether it was.
+pub(crate) fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> bool {
+    // What lives is left alone without the lock.
+    if !matches!(stale(directory, path), Ok(Some(_))) {
+        return false;
+    }
+    let lock = Lock::take(directory);
+    lock.is_ok_and(|_lock| unlink_stale(directory, path).unwrap_or(false))
+}
+
+/// Under the lock. Whether there was one.
+fn unlink_stale(directory: BorrowedFd<'_>, path: &Path) -> Result<bool> {
+    let failed = |errno| fail(errno, BIND, path.display().to_string());
+    let Some((_file, found)) = stale(directory, path)? else {
+        return Ok(false);
+    };
+    let name = path.file_name().unwrap_or_default();
+    let now = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    if identity(&now) != identity(&found) {
+        let error = Error::new(ErrorKind::Exists, BIND, path.display().to_string());
+        return Err(error.because("another program is taking this path"));
+    }
+    unlinkat(directory, name, AtFlags::empty()).map_err(failed)?;
+    kill::point("socket.reclaim.removed");
+    Ok(true)
 }
 
 /// The file of a socket that nobody has any more; held open, so that nobody else's gets its number.

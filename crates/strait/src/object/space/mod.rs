@@ -334,6 +334,8 @@ impl Namespace {
         for entry in self.entries()? {
             if is_key(&entry) {
                 collected.objects += usize::from(life::reap(self, &entry));
+            } else if socket::is_key(&entry) {
+                collected.objects += usize::from(socket::reap(self, &entry));
             } else if entry.starts_with(".tmp-") && self.0.scope == Scope::Local {
                 collected.namespaces += usize::from(self.collect_temporary(&entry));
             }
@@ -353,7 +355,9 @@ impl Namespace {
             return false;
         }
         // Its maker is gone, but others may hold what it made.
-        let is_used = |entries: Vec<String>| entries.iter().any(|entry| is_key(entry));
+        let is_used = |entries: Vec<String>| {
+            entries.iter().any(|entry| is_key(entry) || socket::is_key(entry))
+        };
         if inner.collect().is_err()
             || inner.entries().map_or(true, is_used)
             || inner.domain().is_ok_and(|domain| domain.census().0 > 0)
@@ -383,7 +387,7 @@ impl Namespace {
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Collected {
-    /// Leftover files of objects.
+    /// Leftover files of objects, and those of pipes and ports that nobody listens at.
     pub objects: usize,
     /// Temporary namespaces.
     pub namespaces: usize,

@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, listen, socke
 use strait_sys::{Errno, sockopt};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::space::claim::{Claim, Reach};
+use crate::object::space::claim::{Claim, Reach, remove_stale};
 use crate::object::space::name::Name;
 use crate::object::space::{Namespace, Scope};
 
@@ -42,16 +42,21 @@ impl fmt::Display for Calling {
 }
 
 impl Calling {
-    /// The file's name. Those of objects begin with other letters.
+    /// What its files' names begin with. Those of objects begin with other letters.
+    fn letter(self) -> char {
+        match self {
+            Self::Pipe => 'p',
+            Self::Port => 'l',
+        }
+    }
+
+    /// The file's name.
     fn key(self, name: &Name) -> String {
         let name = match self {
             Self::Pipe => fold(name),
             Self::Port => name.clone(),
         };
-        let letter = match self {
-            Self::Pipe => 'p',
-            Self::Port => 'l',
-        };
+        let letter = self.letter();
         let key = name.key();
         // An escaped name begins with an `o`, and a hash with an `h`.
         if key.len() <= PLAIN_MAX {
@@ -63,11 +68,7 @@ impl Calling {
 
     /// The name that a file's stands for; a hash tells none.
     fn name_of(self, entry: &str) -> Option<String> {
-        let letter = match self {
-            Self::Pipe => 'p',
-            Self::Port => 'l',
-        };
-        let key = entry.strip_prefix(letter)?;
+        let key = entry.strip_prefix(self.letter())?;
         if let Some(escaped) = key.strip_prefix('o') {
             let bytes = super::name::unescape_path(escaped)?;
             return Some(bytes.to_string_lossy().into_owned());
@@ -193,6 +194,17 @@ impl Place<'_> {
 fn socket() -> std::result::Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+}
+
+/// A directory entry that is a pipe's or a port's.
+pub(crate) fn is_key(entry: &str) -> bool {
+    let of = |calling: Calling| entry.starts_with(calling.letter());
+    entry.len() > 1 && (of(Calling::Pipe) || of(Calling::Port))
+}
+
+/// Removes the file if nobody listens there any more. Whether it did.
+pub(crate) fn reap(space: &Namespace, entry: &str) -> bool {
+    remove_stale(space.fd(), &space.path().join(entry))
 }
 
 fn is_alive(space: &Namespace, key: &str) -> bool {

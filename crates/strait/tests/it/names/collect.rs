@@ -1,8 +1,9 @@
 //! Collecting while others make namespaces.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use strait::Namespace;
+use strait::{Namespace, nt};
 
 use crate::death::watch::go_on;
 use crate::peer::{Peer, command, say, told};
@@ -103,5 +104,52 @@ fn a_maker_and_a_collector_keep_out_of_each_others_way() {
     until("it is collected", || {
         local.collect().unwrap();
         !path.exists()
+    });
+}
+
+/// The files of the namespace that are sockets.
+fn sockets(at: &Path) -> usize {
+    let entries = std::fs::read_dir(at).unwrap();
+    let kinds = entries.map(|entry| entry.unwrap().file_type().unwrap());
+    kinds.filter(FileTypeExt::is_socket).count()
+}
+
+#[test]
+fn what_a_killed_server_leaves_is_collected_and_what_a_living_one_has_stays() {
+    let space = Namespace::temporary().unwrap();
+    let at = space.path().to_path_buf();
+    let listens = |peer: &mut Peer| assert_eq!(peer.hear().as_deref(), Some("listening"));
+    let mut peer = Peer::start("nt.pipe.server", &[at.to_str().unwrap()]);
+    listens(&mut peer);
+    let port = nt::lpc::Port::options().namespace(&space).create("stays").unwrap();
+    assert_eq!((sockets(&at), space.collect().unwrap().objects), (2, 0));
+    assert_eq!(sockets(&at), 2, "both live");
+    peer.kill();
+    until("the dead one's file is collected", || {
+        space.collect().unwrap();
+        sockets(&at) == 1
+    });
+    drop(port);
+    assert_eq!(sockets(&at), 0, "gone with the port");
+}
+
+/// A server keeps the temporary namespace it is in, though the maker of that was killed.
+#[test]
+fn a_temporary_namespace_stays_while_somebody_listens_in_it() {
+    let local = Namespace::local().unwrap();
+    let mut maker = Peer::start("names.temporary", &[]);
+    let at = maker.hear().unwrap();
+    let mut server = Peer::start("nt.pipe.server", &[&at]);
+    assert_eq!(server.hear().as_deref(), Some("listening"));
+    assert_eq!(maker.ask("close"), "closed");
+    maker.kill();
+    for _ in 0..3 {
+        local.collect().unwrap();
+        assert_eq!(sockets(Path::new(&at)), 1, "the server lives");
+    }
+    server.kill();
+    until("it is collected", || {
+        local.collect().unwrap();
+        !Path::new(&at).exists()
     });
 }

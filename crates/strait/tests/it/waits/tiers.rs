@@ -37,12 +37,14 @@ fn run(args: &[String]) {
     say(format!("{}, {}", tiers.objects, tiers.mixed));
     for (name, body) in waits::BODIES {
         let begin = Instant::now();
-        let passed = catch_unwind(body).is_ok();
+        let end = catch_unwind(body);
         if begin.elapsed() > Duration::from_secs(2) {
             say(format!("slow {name} {:?}", begin.elapsed()));
         }
-        if !passed {
-            say(format!("failed {name}"));
+        if let Err(panic) = end {
+            let why = panic.downcast_ref::<String>().map(String::as_str);
+            let why = why.or_else(|| panic.downcast_ref::<&str>().copied());
+            say(format!("failed {name}: {:?}", why.unwrap_or("no text")));
         }
     }
     say("end");
