@@ -111,22 +111,15 @@ pub trait Mechanism: Sized + 'static {
         self.recv(reply)
     }
 
-    /// A round trip, far side: waits for a request, lets `answer` verify it and turn it into the
-    /// reply in place, and sends that.
+    /// A round trip, far side: waits for a request, copies it to the buffer, and sends the reply.
+    /// The length of the request.
     ///
     /// # Errors
-    /// Whatever failed, and whatever `answer` says.
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    /// Whatever failed.
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
         let len = self.recv(buffer)?;
-        let message = buffer
-            .get_mut(..len)
-            .ok_or_else(|| Failure::check("longer than sent"))?;
-        answer(message)?;
-        self.send(message)
+        self.send(reply)?;
+        Ok(len)
     }
 
     /// One uncontended operation and its undoing, near side only (set and take, write and read).

@@ -148,16 +148,16 @@ impl Request {
     fn answer(
         &self,
         buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
+        reply: &[u8],
         mut arrive: impl FnMut() -> Outcome<()>,
-    ) -> Outcome<()> {
+    ) -> Outcome<usize> {
         let server = self.server.as_ref().ok_or_else(|| Failure::new(NO_PORT))?;
         loop {
             arrive()?;
             if let Some(request) = server.receive()? {
-                put(request.payload(), buffer)?;
-                answer(buffer)?;
-                return Ok(request.send_copy(message(buffer)?)?);
+                let len = put(request.payload(), buffer)?;
+                request.send_copy(message(reply)?)?;
+                return Ok(len);
             }
         }
     }
@@ -198,12 +198,8 @@ impl Mechanism for Request {
         self.ask(request, reply, || Ok(()), polled)
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
-        self.answer(buffer, answer, polled)
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
+        self.answer(buffer, reply, polled)
     }
 }
 
@@ -236,15 +232,11 @@ impl Mechanism for Blocking {
         port.ask(request, reply, sent, || event.wait())
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
         let Self { request, event } = self;
-        request.answer(buffer, answer, || event.wait())?;
+        let len = request.answer(buffer, reply, || event.wait())?;
         event.to.notify()?;
-        Ok(())
+        Ok(len)
     }
 }
 

@@ -194,7 +194,7 @@ impl<P: Park> Waiter<P> {
         if is_ready() {
             return Waited::Ready;
         }
-        let shares = self.policy.is_alone || self.park.peer_cpu() == self.note_cpu();
+        let shares = self.park.peer_cpu() == self.note_cpu();
         if !shares && self.policy.spin(&is_ready) {
             return Waited::Ready;
         }
@@ -265,8 +265,6 @@ pub(crate) fn arm(park: &impl Park) -> u32 {
 #[derive(Debug)]
 pub(super) struct Policy {
     spin: Spin,
-    /// There is one processor for all.
-    is_alone: bool,
     /// Ticks in a microsecond.
     scale: u64,
     /// What a wake-up takes, in ticks.
@@ -302,7 +300,6 @@ impl Policy {
         let scale = time::ticks_per_us();
         Self {
             spin,
-            is_alone: cpu::count() == 1,
             scale,
             latency: 30 * scale,
             score: 4,

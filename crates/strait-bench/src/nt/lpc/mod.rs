@@ -81,20 +81,15 @@ impl End {
     }
 
     #[inline]
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
         let Self::Server { inbox, .. } = self else {
             return Err(Failure::new(NO_PORT));
         };
         match inbox.receive()? {
             Received::Request(mut call) => {
                 let len = put(call.request(), buffer)?;
-                let message = &mut buffer[..len];
-                answer(message)?;
-                Ok(call.reply(message)?)
+                call.reply(reply)?;
+                Ok(len)
             }
             other => Err(Failure::check(format!("not a request: {other:?}"))),
         }
@@ -102,7 +97,7 @@ impl End {
 }
 
 #[inline]
-fn put(came: &[u8], buffer: &mut [u8]) -> Outcome<usize> {
+pub(super) fn put(came: &[u8], buffer: &mut [u8]) -> Outcome<usize> {
     let room = buffer.get_mut(..came.len());
     room.ok_or_else(|| Failure::check("longer than sent"))?
         .copy_from_slice(came);
@@ -131,12 +126,8 @@ impl Mechanism for Message {
         self.0.call(request, reply)
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
-        self.0.serve(buffer, answer)
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
+        self.0.serve(buffer, reply)
     }
 }
 
@@ -207,12 +198,8 @@ impl Mechanism for Crowd {
         self.end.call(request, reply)
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
-        self.end.serve(buffer, answer)
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
+        self.end.serve(buffer, reply)
     }
 }
 
@@ -273,11 +260,7 @@ impl Mechanism for View {
         Ok(len)
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
         let End::Server { inbox, .. } = &mut self.end else {
             return Err(Failure::new(NO_PORT));
         };
@@ -293,13 +276,10 @@ impl Mechanism for View {
         for range in edges(len) {
             view.read(range.start, &mut buffer[range])?;
         }
-        let message = buffer
-            .get_mut(..len)
-            .ok_or_else(|| Failure::check("longer than sent"))?;
-        answer(message)?;
-        for range in edges(len) {
-            view.write(range.start, &message[range])?;
+        for range in edges(reply.len()) {
+            view.write(range.start, &reply[range])?;
         }
-        Ok(call.reply_at(extent, &[])?)
+        call.reply_at(extent, &[])?;
+        Ok(len)
     }
 }

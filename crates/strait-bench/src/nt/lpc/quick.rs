@@ -3,6 +3,7 @@
 use strait::channel::Spin;
 use strait::nt::lpc::{Message, Port, Quick as Client, QuickSession};
 
+use crate::nt::lpc::put;
 use crate::nt::space;
 use crate::{
     Against, Carries, Failure, Goal, Job, Limit, Measure, Mechanism, Outcome, Placement, Side,
@@ -61,22 +62,15 @@ impl End {
     }
 
     #[inline]
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
         let Self::Server { session, .. } = self else {
             return Err(Failure::new("the other side serves"));
         };
         let call = session.receive()?;
         let mut call = call.ok_or_else(|| Failure::gone("the client closed"))?;
-        let came = call.request();
-        let message = buffer.get_mut(..came.len());
-        let message = message.ok_or_else(|| Failure::check("longer than sent"))?;
-        message.copy_from_slice(came);
-        answer(message)?;
-        Ok(call.reply(message)?)
+        let len = put(call.request(), buffer)?;
+        call.reply(reply)?;
+        Ok(len)
     }
 }
 
@@ -112,12 +106,8 @@ impl Mechanism for Quick {
         self.0.call(request, reply)
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
-        self.0.serve(buffer, answer)
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
+        self.0.serve(buffer, reply)
     }
 }
 
@@ -138,11 +128,7 @@ impl Mechanism for Blocking {
         self.0.call(request, reply)
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
-        self.0.serve(buffer, answer)
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
+        self.0.serve(buffer, reply)
     }
 }

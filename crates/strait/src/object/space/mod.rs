@@ -356,7 +356,9 @@ impl Namespace {
         }
         // Its maker is gone, but others may hold what it made.
         let is_used = |entries: Vec<String>| {
-            entries.iter().any(|entry| is_key(entry) || socket::is_key(entry))
+            entries
+                .iter()
+                .any(|entry| is_key(entry) || socket::is_key(entry))
         };
         if inner.collect().is_err()
             || inner.entries().map_or(true, is_used)

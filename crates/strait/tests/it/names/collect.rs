@@ -121,7 +121,10 @@ fn what_a_killed_server_leaves_is_collected_and_what_a_living_one_has_stays() {
     let listens = |peer: &mut Peer| assert_eq!(peer.hear().as_deref(), Some("listening"));
     let mut peer = Peer::start("nt.pipe.server", &[at.to_str().unwrap()]);
     listens(&mut peer);
-    let port = nt::lpc::Port::options().namespace(&space).create("stays").unwrap();
+    let port = nt::lpc::Port::options()
+        .namespace(&space)
+        .create("stays")
+        .unwrap();
     assert_eq!((sockets(&at), space.collect().unwrap().objects), (2, 0));
     assert_eq!(sockets(&at), 2, "both live");
     peer.kill();
