@@ -8,7 +8,7 @@ use crate::channel::Receiver;
 use crate::channel::connect::Asked;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
+use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -217,14 +217,9 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if notes & NEWS == 0 || !has_turn {
             return None;
         }
-        let mut asked = lock(&self.shared.asked);
-        let first = asked.pop_front();
-        if asked.is_empty() {
-            self.shared.notes.fetch_and(!NEWS, Ordering::SeqCst);
-        }
-        drop(asked);
         self.told = true;
-        first.map(|asked| Event::Asked(Box::new(asked)))
+        let asked = self.shared.next_asked()?;
+        Some(Event::Asked(Box::new(asked)))
     }
 
     /// Receives from the session in hand.

@@ -52,6 +52,7 @@ impl Client {
             capacity: 32 << 10,
             message_max: 16 << 20,
             spin: Spin::Adaptive,
+            until: None,
         }
     }
 

@@ -1,5 +1,9 @@
 //! How a client connects, for either form.
 
+use std::time::Duration;
+
+use strait_sys::time::Deadline;
+
 use crate::channel::connect::{self, answered, greet_with};
 use crate::channel::{Channel, Options, Spin};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +29,8 @@ pub struct ClientOptions<'a> {
     pub(super) capacity: usize,
     pub(super) message_max: usize,
     pub(super) spin: Spin,
+    /// When the server must have decided.
+    pub(super) until: Option<Deadline>,
 }
 
 /// What a server decided about a connection.
@@ -98,6 +104,17 @@ impl<'a> ClientOptions<'a> {
         }
     }
 
+    /// [`connect`](Self::connect) for at most `timeout`, the server's decision included. Once that
+    /// is over the server is not asked any more: a request that it has not received yet it never
+    /// does.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`ErrorKind::TimedOut`].
+    pub fn connect_for(mut self, name: &str, timeout: Duration) -> Result<Client> {
+        self.until = Some(Deadline::after(timeout));
+        self.connect(name)
+    }
+
     /// [`connect`](Self::connect), with what the server said if it refused.
     ///
     /// # Errors
@@ -110,6 +127,15 @@ impl<'a> ClientOptions<'a> {
         })
     }
 
+    /// [`ask`](Self::ask) for at most `timeout`, as [`connect_for`](Self::connect_for).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ask_for(mut self, name: &str, timeout: Duration) -> Result<Answer> {
+        self.until = Some(Deadline::after(timeout));
+        self.ask(name)
+    }
+
     /// Connects for [`Quick`] calls: a thread of the server's serves this client alone.
     ///
     /// # Errors
@@ -120,6 +146,16 @@ impl<'a> ClientOptions<'a> {
             Opened::Connected(made) => Quick::new(made),
             Opened::Refused(data) => Err(refused(name, data)),
         }
+    }
+
+    /// [`connect_quick`](Self::connect_quick) for at most `timeout`, as
+    /// [`connect_for`](Self::connect_for).
+    ///
+    /// # Errors
+    /// As [`connect_quick`](Self::connect_quick); [`ErrorKind::TimedOut`].
+    pub fn connect_quick_for(mut self, name: &str, timeout: Duration) -> Result<Quick> {
+        self.until = Some(Deadline::after(timeout));
+        self.connect_quick(name)
     }
 
     fn open(self, name: &str, quick: bool) -> Result<Opened> {
@@ -168,7 +204,7 @@ impl<'a> ClientOptions<'a> {
         let beside = self.view.map(PortView::file);
         let view = self.view.map(PortView::map).transpose()?;
         let greeting = greet_with(&socket, &options, ROLE, (&payload, beside)).map_err(during)?;
-        match answered(socket, &options, greeting, None).map_err(during)? {
+        match answered(socket, &options, greeting, self.until).map_err(during)? {
             connect::Answer::Refusal(_, data) => Ok(Opened::Refused(data)),
             connect::Answer::Welcome(channel, payload, beside) => {
                 let (terms, data) = Terms::decode(&payload).ok_or_else(|| {

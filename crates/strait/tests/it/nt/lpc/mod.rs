@@ -1,6 +1,7 @@
 //! LPC: what a port's two sides see of each other, at every edge.
 
 mod crowd;
+mod deadline;
 mod death;
 
 use std::os::unix::net::UnixListener;
@@ -26,6 +27,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.callers", crowd::callers),
     ("lpc.silent", death::silent),
     ("lpc.undecided", death::undecided),
+    ("lpc.idle", deadline::idle),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.
