@@ -273,6 +273,10 @@ impl Channel {
         &mut self.receiver
     }
 
+    pub(crate) fn receiver_ref(&self) -> &Receiver {
+        &self.receiver
+    }
+
     /// See [`Sender::send`].
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::channel::Peer;
+use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
 use crate::channel::hub::{Attendant, Event, Hub, Session, lock};
 use crate::channel::sender::Patience;
@@ -344,8 +345,14 @@ impl Drop for ConnectRequest<'_> {
 /// What came while something else was waited for.
 #[derive(Debug)]
 enum Late {
-    Message(Vec<u8>),
+    Message(Vec<u8>, Enclosed),
     Ended(Option<Error>),
+}
+
+impl Late {
+    fn has_handles(&self) -> bool {
+        matches!(self, Self::Message(_, enclosed) if !enclosed.is_empty())
+    }
 }
 
 /// A message as it was found, before it is borrowed.
@@ -458,8 +465,9 @@ impl Inbox {
         let (session, late) = self.late.pop_front()?;
         self.apart = Some(session);
         match late {
-            Late::Message(message) => {
+            Late::Message(message, enclosed) => {
                 let len = message.len();
+                self.attendant.enclosed = enclosed;
                 self.attendant.buffer.truncate(0);
                 self.attendant.buffer.extend_from_slice(&message);
                 self.understand(len)
@@ -534,7 +542,9 @@ impl Inbox {
         let patience = Patience::for_at_most(timeout);
         // The request that is being answered stays where it is.
         std::mem::swap(&mut self.attendant.buffer, &mut self.aside);
+        let enclosed = std::mem::take(&mut self.attendant.enclosed);
         let result = self.hear_callback(&session, id, patience);
+        self.attendant.enclosed = enclosed;
         std::mem::swap(&mut self.attendant.buffer, &mut self.aside);
         result
     }
@@ -550,6 +560,11 @@ impl Inbox {
             match self.attendant.next_of(session, patience) {
                 Some(Event::Message(len)) => {
                     let message = self.attendant.buffer[..len].to_vec();
+                    let enclosed = std::mem::take(&mut self.attendant.enclosed);
+                    // Descriptors are few: those of one message are kept.
+                    let is_laden = |(_, late): &(_, Late)| late.has_handles();
+                    let is_flood = self.late.len() >= LATE_MAX
+                        || (!enclosed.is_empty() && self.late.iter().any(is_laden));
                     match Head::decode(&message) {
                         Some((head, rest)) if head.id == id && head.kind == Type::Reply => {
                             return Ok(Some(rest.to_vec()));
@@ -557,13 +572,13 @@ impl Inbox {
                         Some((head, _)) if head.id == id && head.kind == Type::LostReply => {
                             return Err(super::reply_lost("call back"));
                         }
-                        _ if self.late.len() >= LATE_MAX => {
+                        _ if is_flood => {
                             session.break_off("it floods who waits for it");
                             return Err(gone());
                         }
                         _ => self
                             .late
-                            .push_back((session.clone(), Late::Message(message))),
+                            .push_back((session.clone(), Late::Message(message, enclosed))),
                     }
                 }
                 Some(Event::Ended(why)) => {

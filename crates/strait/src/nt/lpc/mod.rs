@@ -49,6 +49,7 @@
 //! | callbacks to the caller | faithful: [`Call::callback`], [`Client::call_with`] |
 //! | requests of the server to a client | faithful: [`Connection::request`]; the reply comes as [`Message::Reply`] |
 //! | LPC_PORT_CLOSED, LPC_CLIENT_DIED | faithful: [`Message::Closed`], [`Message::Died`]; the latter for processes, not threads |
+//! | handles in messages (a handle attribute of ALPC's) | [`Client::attach`] to a request or datagram, [`Call::attach`] to a reply; to nothing else |
 //! | PortContext | faithful: [`ConnectRequest::context`], any value |
 //! | message ids are never 0, and wrap to 1 | faithful, for each connection |
 //! | a reply to a request that waits no longer is a REPLY_MESSAGE_MISMATCH | faithful, once the server has seen the caller's giving up |

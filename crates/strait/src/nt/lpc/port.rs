@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::channel::attach::TAKE;
 use crate::channel::hub::{Hub, Terms};
 use crate::channel::{Options, Spin};
 use crate::error::{Error, ErrorKind, Result};
@@ -243,4 +244,5 @@ pub(super) fn is_the_clients(error: &Error) -> bool {
         error.kind(),
         ErrorKind::PeerGone | ErrorKind::Broken | ErrorKind::Refused | ErrorKind::Exhausted
     ) || error.nt_status() == NtStatus::REPLY_MESSAGE_MISMATCH
+        || error.operation() == TAKE
 }

@@ -3,6 +3,7 @@
 mod crowd;
 mod deadline;
 mod death;
+mod handles;
 
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
@@ -28,6 +29,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.silent", death::silent),
     ("lpc.undecided", death::undecided),
     ("lpc.idle", deadline::idle),
+    ("lpc.handles", handles::server),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.
