@@ -159,8 +159,8 @@ impl<T> Session<T> {
     /// [`post`](Self::post), with the handles of `attached`, which are then taken out of it.
     ///
     /// # Errors
-    /// As [`post`](Self::post); [`ErrorKind::Busy`] while too many handles are on their way: nothing
-    /// was sent.
+    /// As [`post`](Self::post); [`ErrorKind::Busy`] while too many handles are on their way:
+    /// nothing was sent.
     pub(crate) fn post_with(&self, parts: [&[u8]; 2], attached: &mut Vec<Parcel>) -> Result<()> {
         if attached.is_empty() {
             return self.post(parts);

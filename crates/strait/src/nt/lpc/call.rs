@@ -6,7 +6,8 @@ use crate::channel::Peer;
 use crate::channel::attach::pack;
 use crate::channel::hub::lock;
 use crate::error::{ErrorKind, Result};
-use crate::nt::lpc::inbox::{Connection, Inbox, Joined};
+use crate::nt::lpc::connection::{Connection, Joined};
+use crate::nt::lpc::inbox::Inbox;
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Type};
 use crate::nt::lpc::{mismatch, of_port, too_long};
@@ -124,8 +125,8 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED);
-    /// [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG), and [`ErrorKind::Busy`] while too many
-    /// handles are on their way: it can still be replied to; [`ErrorKind::InvalidInput`]
+    /// [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG), and [`ErrorKind::Busy`] while too
+    /// many handles are on their way: it can still be replied to; [`ErrorKind::InvalidInput`]
     /// (STATUS_REPLY_MESSAGE_MISMATCH) for a datagram, for a second reply, and to a client that is
     /// known to wait no longer.
     #[inline]

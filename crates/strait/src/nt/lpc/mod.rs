@@ -66,6 +66,7 @@
 mod call;
 mod client;
 mod connect;
+mod connection;
 mod inbox;
 mod port;
 mod quick;
@@ -75,7 +76,8 @@ mod wire;
 pub use self::call::{Call, Pending, Reply};
 pub use self::client::{Client, Incoming};
 pub use self::connect::{Answer, ClientOptions};
-pub use self::inbox::{ConnectRequest, Connection, Inbox, Message};
+pub use self::connection::Connection;
+pub use self::inbox::{ConnectRequest, Inbox, Message};
 pub use self::port::{Port, PortOptions};
 pub use self::quick::{Quick, QuickCall, QuickSession};
 pub use self::view::{Extent, PortView, VIEW_MAX};
