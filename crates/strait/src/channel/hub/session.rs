@@ -88,6 +88,10 @@ impl<T> Session<T> {
         &self.link.peer
     }
 
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// Has an attendant look at it.
     pub(crate) fn knock(&self) {
         self.knocker.knock();

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::channel::Peer;
 use crate::channel::attach::pack;
 use crate::channel::hub::lock;
+use crate::channel::{Impersonation, Peer};
 use crate::error::{ErrorKind, Result};
 use crate::nt::lpc::connection::{Connection, Joined};
 use crate::nt::lpc::inbox::Inbox;
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Type};
-use crate::nt::lpc::{mismatch, of_port, too_long};
+use crate::nt::lpc::{impersonate, mismatch, of_port, too_long};
 use crate::object::Namespace;
 use crate::object::transfer::{Parcel, Transferable};
 
@@ -86,6 +86,22 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn client(&self) -> &Peer {
         self.session().peer()
+    }
+
+    /// Has the calling thread act as the client until the guard is dropped: files and objects are
+    /// opened with the client's rights. Other threads stay who they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] (STATUS_REPLY_MESSAGE_MISMATCH) once the client waits for no reply;
+    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::Denied`]:
+    /// STATUS_BAD_IMPERSONATION_LEVEL if the client does
+    /// [not allow it](crate::nt::lpc::ClientOptions::identification), and
+    /// STATUS_PRIVILEGE_NOT_HELD without CAP_SETUID and CAP_SETGID; [`ErrorKind::Busy`] if the
+    /// thread acts as somebody already.
+    #[doc(alias = "NtImpersonateClientOfPort")]
+    pub fn impersonate(&self) -> Result<Impersonation> {
+        let session = self.session();
+        impersonate(session.link(), self.is_open, session.user.identification)
     }
 
     /// The context of the connection: see [`Connection::context`].

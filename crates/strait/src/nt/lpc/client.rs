@@ -51,6 +51,7 @@ impl Client {
             data: &[],
             view: None,
             server: None,
+            identification: false,
             capacity: 32 << 10,
             message_max: 16 << 20,
             spin: Spin::Adaptive,

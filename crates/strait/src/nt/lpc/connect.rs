@@ -26,6 +26,7 @@ pub struct ClientOptions<'a> {
     pub(super) data: &'a [u8],
     pub(super) view: Option<&'a PortView>,
     pub(super) server: Option<u32>,
+    pub(super) identification: bool,
     pub(super) capacity: usize,
     pub(super) message_max: usize,
     pub(super) spin: Spin,
@@ -66,6 +67,12 @@ impl<'a> ClientOptions<'a> {
     #[doc(alias = "NtSecureConnectPort")]
     pub fn server_uid(mut self, uid: u32) -> Self {
         self.server = Some(uid);
+        self
+    }
+
+    /// The server may know who the client is, but not act as the client (SECURITY_IDENTIFICATION).
+    pub fn identification(mut self) -> Self {
+        self.identification = true;
         self
     }
 
@@ -197,6 +204,7 @@ impl<'a> ClientOptions<'a> {
             .shareable(false);
         let wanted = Terms {
             quick,
+            identification: self.identification,
             view: self.view.map(|view| (view.offset, view.len)),
             message_max: 0,
         };

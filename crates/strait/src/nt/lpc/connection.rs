@@ -24,6 +24,8 @@ pub(super) struct State {
     /// The client's view, and the server's.
     views: [Option<View<Write>>; 2],
     pub(super) message_max: usize,
+    /// The client may not be impersonated.
+    pub(super) identification: bool,
     pub(super) ids: Mutex<Ids>,
     awaited: Mutex<Vec<u32>>,
     cancelled: Mutex<Vec<u32>>,
@@ -40,6 +42,7 @@ impl State {
             context,
             views,
             message_max,
+            identification: false,
             ids: Mutex::new(Ids::after(0)),
             awaited: Mutex::new(Vec::new()),
             cancelled: Mutex::new(Vec::new()),

@@ -111,7 +111,8 @@ impl<'a> ConnectRequest<'a> {
     #[doc(alias = "NtCompleteConnectPort")]
     pub fn accept(mut self, data: &[u8]) -> Result<Connection> {
         let (asked, views, payload) = self.begin(data, false)?;
-        let state = State::new(self.context.take(), views, self.inbox.rules.message_max);
+        let mut state = State::new(self.context.take(), views, self.inbox.rules.message_max);
+        state.identification = self.terms.identification;
         let beside = self.view.map(PortView::file);
         let hub = &self.inbox.hub;
         hub.welcome(asked, (payload, beside), state)
@@ -131,7 +132,9 @@ impl<'a> ConnectRequest<'a> {
         let channel = asked
             .welcome(&rules.options, (payload, beside), None)
             .map_err(of_port)?;
-        QuickSession::new(channel, views, rules.message_max)
+        let mut session = QuickSession::new(channel, views, rules.message_max)?;
+        session.identification = self.terms.identification;
+        Ok(session)
     }
 
     /// What is common to both forms: the client's memory, and what it is told.
@@ -167,6 +170,7 @@ impl<'a> ConnectRequest<'a> {
         let own = self.view.map(PortView::map).transpose()?;
         let granted = Terms {
             quick,
+            identification: false,
             view: self.view.map(|view| (view.offset, view.len)),
             message_max: u32::try_from(self.inbox.rules.message_max).unwrap_or(u32::MAX),
         };

@@ -4,6 +4,7 @@ mod crowd;
 mod deadline;
 mod death;
 mod handles;
+mod identity;
 
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
@@ -29,6 +30,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.silent", death::silent),
     ("lpc.undecided", death::undecided),
     ("lpc.idle", deadline::idle),
+    ("lpc.caller", identity::caller),
     ("lpc.handles", handles::server),
 ];
 
