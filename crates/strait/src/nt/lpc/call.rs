@@ -92,12 +92,11 @@ impl<'a> Call<'a> {
     /// opened with the client's rights. Other threads stay who they are.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] (STATUS_REPLY_MESSAGE_MISMATCH) once the client waits for no reply;
-    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::Denied`]:
-    /// STATUS_BAD_IMPERSONATION_LEVEL if the client does
-    /// [not allow it](crate::nt::lpc::ClientOptions::identification), and
-    /// STATUS_PRIVILEGE_NOT_HELD without CAP_SETUID and CAP_SETGID; [`ErrorKind::Busy`] if the
-    /// thread acts as somebody already.
+    /// [`ErrorKind::InvalidInput`] (STATUS_REPLY_MESSAGE_MISMATCH) once the client waits for no
+    /// reply; [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::Denied`]:
+    /// STATUS_BAD_IMPERSONATION_LEVEL if the client does [not allow
+    /// it](crate::nt::lpc::ClientOptions::identification), and STATUS_PRIVILEGE_NOT_HELD without
+    /// CAP_SETUID and CAP_SETGID; [`ErrorKind::Busy`] if the thread acts as somebody already.
     #[doc(alias = "NtImpersonateClientOfPort")]
     pub fn impersonate(&self) -> Result<Impersonation> {
         let session = self.session();

@@ -71,6 +71,7 @@ mod connection;
 mod inbox;
 mod port;
 mod quick;
+mod typed;
 mod view;
 mod wire;
 

@@ -5,6 +5,7 @@ mod deadline;
 mod death;
 mod handles;
 mod identity;
+mod typed;
 
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
@@ -31,6 +32,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.undecided", death::undecided),
     ("lpc.idle", deadline::idle),
     ("lpc.caller", identity::caller),
+    ("lpc.adder", typed::adder),
     ("lpc.handles", handles::server),
 ];
 
