@@ -23,13 +23,20 @@
 //! # Ok::<(), strait::Error>(())
 //! ```
 //!
-//! # Three forms
+//! Two whole programs are `examples/lpc_server.rs` and `examples/lpc_client.rs`.
 //!
-//! | form | when |
-//! | --- | --- |
-//! | messages in the port's queue: [`Client::call`] | the usual one: up to some KiB are copied once each way; any length up to the port's limit works |
-//! | a view: [`ClientOptions::view`], [`Client::call_at`] | much data, or data that is there already: both sides map the memory, messages say where in it |
-//! | [`Quick`] LPC | the fastest: each client is served by a thread of its own, by direct hand-off; up to 56 bytes take one cache line there and back |
+//! # Which of the three forms
+//!
+//! | | messages: [`Client::call`] | a view: [`Client::call_at`], [`Quick::call_at`] | Quick: [`Quick::call`] |
+//! | --- | --- | --- | --- |
+//! | a call costs | two copies each way, and the search for who has called; of 64 bytes at most 2.8 times the least that two processors need to hand a cache line there and back | the message that says where; the data is not moved, so that 1 MiB takes at most 1.2 times as long as 64 bytes | one cache line there and back for up to 56 bytes, two for up to 120: at most 1.2 and 1.9 times that least |
+//! | a client costs | two rings, three pages and a descriptor at the server | its memory, mapped by both, beside the form it is used with | a server thread (`strait-quick`), and what a client of messages costs |
+//! | clients | tens of thousands, for a few threads | as many as those of its form | as many as there are threads: [`PortOptions::threads_max`] |
+//! | beside calls | datagrams, callbacks, requests of the server's, handles, waits with other objects | whatever its form has | nothing |
+//! | use it for | everything, unless one of the others is needed | more than about a ring's quarter (8 KiB), or data that is there already | few clients that call often, and wait for each reply |
+//!
+//! Whether both sides run on one processor or on two decides more than the form; `strait survey`
+//! and `strait-bench --goals --only nt.lpc` measure all of them.
 //!
 //! # On Linux
 //!

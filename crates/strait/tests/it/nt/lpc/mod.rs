@@ -3,6 +3,7 @@
 mod crowd;
 mod deadline;
 mod death;
+mod examples;
 mod handles;
 mod identity;
 mod typed;
@@ -33,6 +34,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.idle", deadline::idle),
     ("lpc.caller", identity::caller),
     ("lpc.adder", typed::adder),
+    ("lpc.example", examples::serve),
     ("lpc.handles", handles::server),
 ];
 
