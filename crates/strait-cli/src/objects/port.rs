@@ -194,18 +194,16 @@ impl Call {
             }
         };
         let space = context.space()?;
-        let mut client = lpc::Client::options()
-            .namespace(&space)
-            .connect(&self.name)
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Failure::new(format!(
-                    "{}: nobody serves this port (`strait port serve {} -- CMD` does, \
-                     `strait port ls` lists them)",
-                    error.subject(),
-                    value::quoted(&self.name)
-                )),
-                _ => Failure::of(error),
-            })?;
+        let options = lpc::Client::options().namespace(&space);
+        let connected = match left() {
+            Some(left) => options.connect_for(&self.name, left),
+            None => options.connect(&self.name),
+        };
+        let mut client = match connected {
+            Ok(client) => client,
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(TIMED_OUT.into()),
+            Err(error) => return Err(self.not_connected(error)),
+        };
         let reply = match left() {
             Some(left) => client.call_for(&request, left).map_err(Failure::of)?,
             None => Some(client.call(&request).map_err(Failure::of)?),
@@ -216,5 +214,17 @@ impl Call {
         context.out.bytes(reply)?;
         context.out.finish()?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn not_connected(&self, error: strait::Error) -> Failure {
+        match error.kind() {
+            ErrorKind::NotFound => Failure::new(format!(
+                "{}: nobody serves this port (`strait port serve {} -- CMD` does, \
+                 `strait port ls` lists them)",
+                error.subject(),
+                value::quoted(&self.name)
+            )),
+            _ => Failure::of(error),
+        }
     }
 }

@@ -76,9 +76,10 @@ mod session;
 mod tests;
 
 pub(crate) use self::ends::{attach, loan, mailbox, receiver, sender, wait};
-pub(crate) use self::session::{connect, hello, layout, link, memory, share, watch};
+pub(crate) use self::session::{connect, hello, identity, layout, link, memory, share, watch};
 
 use self::connect::{establish_accepting, establish_connecting};
+pub use self::identity::{Identity, Impersonation};
 pub use self::link::Peer;
 pub use self::loan::{Lent, Loan, Message};
 pub use self::park::Spin;
@@ -271,6 +272,10 @@ impl Channel {
     /// The receiving end.
     pub fn receiver(&mut self) -> &mut Receiver {
         &mut self.receiver
+    }
+
+    pub(crate) fn receiver_ref(&self) -> &Receiver {
+        &self.receiver
     }
 
     /// See [`Sender::send`].

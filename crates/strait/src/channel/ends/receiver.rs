@@ -252,7 +252,7 @@ impl Receiver {
 
     /// Closes what came with the last message and was not taken.
     #[inline]
-    pub(in crate::channel) fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         if !self.enclosed.is_empty() && self.total.is_none() {
             self.enclosed = Enclosed::default();
         }

@@ -357,6 +357,13 @@ impl Asked {
         })
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        // A hang-up is told unasked.
+        let mut fds = [PollFd::new(&self.socket, PollFlags::empty())];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|told| told > 0)
+    }
+
     fn answer(&self, hello: &Hello, files: &[BorrowedFd<'_>]) -> Result<()> {
         let sent = pass::send(self.socket.as_fd(), &hello.encode(), files);
         sent.map(drop).map_err(failed(ACCEPT))

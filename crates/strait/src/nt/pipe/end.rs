@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::channel::Channel;
+use crate::channel::Part;
 use crate::channel::flow::{Ended, Inflow, Outflow, Pace, Unit};
 use crate::channel::layout::{CLOSED, WANTS};
 use crate::channel::link::Link;
-use crate::channel::{Part, Peer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::completion::Port;
 use crate::nt::pipe::fault::{fault, unreadable, unwritable};
@@ -159,10 +159,6 @@ impl End {
             has_read: AtomicBool::new(false),
             workers: Workers::default(),
         }))
-    }
-
-    pub(super) fn peer(&self) -> &Peer {
-        &self.link.peer
     }
 
     pub(super) fn fault(&self, status: NtStatus, verb: &'static str) -> Error {

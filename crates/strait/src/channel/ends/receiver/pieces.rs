@@ -141,6 +141,7 @@ impl Receiver {
     /// As for [`recv`](Self::recv); the session is broken off for a message beyond the limit.
     #[inline]
     pub(crate) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Taken> {
+        self.let_go();
         match self.input.next() {
             Ok(Some(header)) if header.0 <= 0xffff_ffff && self.total.is_none() => {
                 let len = header.len() as usize;
@@ -221,8 +222,8 @@ impl Receiver {
                 if total > self.message_max as u64 {
                     return Err(self.lied(Lie("its message is longer than was agreed on")));
                 }
+                self.accept(header)?;
                 self.total = Some(total);
-                self.consume(header);
             } else {
                 let len = header.len().min(self.message_max as u64);
                 stash.resize(done + len as usize, 0);

@@ -13,13 +13,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::channel::mailbox::{Mailbox, Post, Stop, Turn};
 use crate::channel::sender::Patience;
-use crate::channel::{Channel, Peer, Taken};
+use crate::channel::{Channel, Impersonation, Peer, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::client::Client;
 use crate::nt::lpc::connect::{ClientOptions, Made};
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::EXTENT_LEN;
-use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
+use crate::nt::lpc::{impersonate, mismatch, of_port, reply_lost, too_long};
 use crate::object::view::{View, Write};
 
 const CALL: &str = "call";
@@ -293,6 +293,8 @@ pub struct QuickSession {
     request: Vec<u8>,
     views: [Option<View<Write>>; 2],
     message_max: usize,
+    /// The client may not be impersonated.
+    pub(super) identification: bool,
 }
 
 impl QuickSession {
@@ -306,6 +308,7 @@ impl QuickSession {
             request: Vec::new(),
             views,
             message_max,
+            identification: false,
         })
     }
 
@@ -428,6 +431,15 @@ impl QuickCall<'_> {
     #[must_use]
     pub fn client(&self) -> &Peer {
         self.session.client()
+    }
+
+    /// As [`Call::impersonate`](crate::nt::lpc::Call::impersonate).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn impersonate(&self) -> Result<Impersonation> {
+        let link = self.session.mailbox.link();
+        impersonate(link, self.is_open, self.session.identification)
     }
 
     /// Replies.
