@@ -24,6 +24,9 @@ pub(in crate::channel) const TOTAL: u64 = 1 << 33;
 pub(in crate::channel) const LOAN: u64 = 1 << 34;
 pub(in crate::channel) const TORN: u64 = 1 << 35;
 
+/// The role of a session that is a pipe; a plain channel's is 0.
+pub(in crate::channel) const PIPE: u32 = 0x4550_4950;
+
 /// The ring that a liar brings.
 pub(in crate::channel) const CAPACITY: u64 = 64 << 10;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::Mode;
 use strait::channel::{Channel, Listener, Options, Taken};
+use strait::nt::pipe;
 use strait::{Error, ErrorKind};
 use strait_sys::memfd;
 
@@ -19,8 +20,8 @@ use crate::peer::Role;
 use crate::world::{GUARD, Random, refused};
 
 use self::liar::{
-    CAPACITY, Greeting, HEAD, LOAN, Liar, MORE, PAGE, STATE, TAIL, TORN, TOTAL, connected, greet,
-    impostors, memory, pair, proper,
+    CAPACITY, Greeting, HEAD, LOAN, Liar, MORE, PAGE, PIPE, STATE, TAIL, TORN, TOTAL, connected,
+    greet, impostors, memory, pair, proper,
 };
 
 pub(crate) const ROLES: &[(&str, Role)] = &[("channel.liar", ordeal::liar)];
@@ -108,16 +109,36 @@ fn too_few_and_too_many_descriptors_are_refused() {
     broken(connecting(&welcome, &[]), "without its memory");
     broken(connecting(&welcome, &[good.as_fd()]), "without its memory");
     let before = crate::world::descriptors();
-    // One more is for whoever uses the channel; a welcome has two more.
-    for count in [3, 4, 5, 8, 9, 100, 253] {
+    for count in [2, 3, 4, 8, 9, 100, 253] {
         let many = vec![good.as_fd(); count];
         let error = refused(accepting(&hello, &many), ErrorKind::Broken);
         assert!(!error.why().is_empty(), "{error}");
-        let mut many = vec![good.as_fd(), bells.as_fd()];
-        many.resize(count.max(5), good.as_fd());
+        let mut many = vec![good.as_fd(), bells.as_fd(), good.as_fd()];
+        many.resize(count.max(3), good.as_fd());
         let error = refused(connecting(&welcome, &many), ErrorKind::Broken);
         assert!(!error.why().is_empty(), "{error}");
     }
+    // Nor do pipes and refusals come with more.
+    let mut hello = Greeting::hello();
+    hello.role = PIPE;
+    let (near, far) = pair();
+    greet(&near, &hello.bytes(), &[good.as_fd(), good.as_fd()]);
+    broken(pipe::Reader::accept(far), "nobody asked for");
+    let mut answer = Greeting::welcome();
+    answer.role = PIPE;
+    let (near, far) = pair();
+    greet(
+        &near,
+        &answer.bytes(),
+        &[good.as_fd(), bells.as_fd(), good.as_fd()],
+    );
+    broken(pipe::Writer::connect(far, 4096), "nobody asked for");
+    let mut refusal = Greeting::welcome();
+    (refusal.verb, refusal.code) = (2, 9);
+    broken(
+        connecting(&refusal.bytes(), &[good.as_fd()]),
+        "nobody asked for",
+    );
     crate::world::until("none of them stays open", || {
         // Other tests open and close too.
         crate::world::descriptors() <= before + 64
