@@ -19,6 +19,8 @@ const ACCEPT: &str = "accept channel";
 
 /// Files that come with a greeting: memory, bells, door, and what the channel's user sends.
 const FILES_MAX: usize = 4;
+/// The code of a refusal of a client that brings more memory than it may.
+const TOO_MUCH: u32 = u32::MAX - 1;
 const UNASKED: &str = "it brings files that nobody asked for";
 
 /// A hello that was sent, and waits for its answer.
@@ -222,7 +224,7 @@ pub(crate) fn answered(
         Verb::Refusal(code) => return Ok(Answer::Refusal(code, hello.payload)),
         Verb::Hello => return Err(broken(CONNECT, &peer, "it does not answer a greeting")),
     }
-    let wrong = |why| broken(CONNECT, &peer, why);
+    let wrong = |why: &str| broken(CONNECT, &peer, why);
     let mut files = files.into_iter();
     let (Some(theirs), Some(bells)) = (files.next(), files.next()) else {
         return Err(wrong("its welcome comes without its memory"));
@@ -242,6 +244,7 @@ pub(crate) fn answered(
     if hello.role != greeting.role {
         return Err(wrong("it serves something else"));
     }
+    options.allows(hello.shape).map_err(|why| wrong(&why))?;
     let their_map = memory::map_theirs(&theirs, hello.shape).map_err(wrong)?;
     let bell_map = memory::map_bells(&bells).map_err(wrong)?;
     let door = door.map(|(file, bit)| Knocker::received(&file, bit));
@@ -406,7 +409,11 @@ impl Asked {
         door: Option<(&Door, u32)>,
     ) -> Result<Channel> {
         let shape = options.shape()?;
-        let wrong = |why| broken(ACCEPT, &self.peer, why);
+        let wrong = |why: &str| broken(ACCEPT, &self.peer, why);
+        if let Err(why) = options.allows(self.shape) {
+            let _ = self.refuse(TOO_MUCH, why.as_bytes());
+            return Err(wrong(&why));
+        }
         let their_map = memory::map_theirs(&self.theirs, self.shape).map_err(wrong)?;
         let fail = failed(ACCEPT);
         let own = memory::create(shape).map_err(&fail)?;

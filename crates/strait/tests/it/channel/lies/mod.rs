@@ -101,6 +101,49 @@ fn memory_of_a_wrong_size_or_mode_is_refused() {
 }
 
 #[test]
+fn a_peer_brings_no_more_memory_than_it_may() {
+    let (good, bells) = (proper(), memory(PAGE as u64));
+    let limited = |bytes| options().peer_memory_max(bytes);
+    let accepting = |greeting: &Greeting, file: &OwnedFd, options: &Options| {
+        let (near, far) = pair();
+        greet(&near, &greeting.bytes(), &[file.as_fd()]);
+        let met = Channel::accept(far, options);
+        let mut answer = vec![0; 8192];
+        let flags = rustix::net::RecvFlags::DONTWAIT;
+        let (_, len) = rustix::net::recv(&near, &mut answer[..], flags).unwrap();
+        (met, String::from_utf8_lossy(&answer[..len]).into_owned())
+    };
+    let connecting = |greeting: &Greeting, file: &OwnedFd, options: &Options| {
+        let (near, far) = pair();
+        greet(&near, &greeting.bytes(), &[file.as_fd(), bells.as_fd()]);
+        Channel::connect(far, options)
+    };
+    // At the limit, and one byte more.
+    let (hello, welcome) = (Greeting::hello(), Greeting::welcome());
+    let just = limited(usize::try_from(CAPACITY).unwrap());
+    let less = limited(usize::try_from(CAPACITY).unwrap() - 1);
+    accepting(&hello, &good, &just).0.unwrap();
+    connecting(&welcome, &good, &just).unwrap();
+    let why = "it brings 65536 bytes of memory, and a peer may bring 65535";
+    let (met, told) = accepting(&hello, &good, &less);
+    broken(met, why);
+    assert!(told.contains(why), "the peer is told so: {told}");
+    broken(connecting(&welcome, &good, &less), why);
+    // All that a greeting can lay claim to, where nothing was said about it; what it has is no lie.
+    let large = memory(PAGE as u64 + (257 << 30));
+    let claim = |mut greeting: Greeting| {
+        (greeting.capacity, greeting.blocks) = (1 << 30, 256);
+        greeting.block_len = 1 << 30;
+        greeting
+    };
+    let why = "a peer may bring 1073741824";
+    broken(accepting(&claim(hello), &large, &options()).0, why);
+    broken(connecting(&claim(welcome), &large, &options()), why);
+    // One's own memory is not a peer's.
+    Channel::pair(&limited(4096).capacity(8192)).unwrap();
+}
+
+#[test]
 fn too_few_and_too_many_descriptors_are_refused() {
     let hello = Greeting::hello().bytes();
     let welcome = Greeting::welcome().bytes();
