@@ -160,9 +160,9 @@ impl Options {
         self
     }
 
-    /// Most bytes of ring and blocks that the peer may bring: all of them are mapped here, and those
-    /// that are read may be charged to this process. The session of a peer that brings more does not
-    /// begin: [`ErrorKind::Broken`] here and [`ErrorKind::Refused`] there.
+    /// Most bytes of ring and blocks that the peer may bring: all of them are mapped here, and
+    /// those that are read may be charged to this process. The session of a peer that brings more
+    /// does not begin: [`ErrorKind::Broken`] here and [`ErrorKind::Refused`] there.
     ///
     /// It does not limit [`Channel::pair`], whose memory is the caller's own, nor an end that was
     /// passed on, whose first holder has agreed to the peer's memory.
@@ -179,7 +179,9 @@ impl Options {
         self
     }
 
-    /// Whether this end may be passed to other processes: it costs three descriptors.
+    /// Whether this end may be passed to other processes: it costs three descriptors. One of the
+    /// many of a server, which is told of its clients by a doorbell, never may, at either side: to
+    /// pass it is [`ErrorKind::Unsupported`].
     #[must_use]
     pub const fn shareable(mut self, shareable: bool) -> Self {
         self.shareable = shareable;

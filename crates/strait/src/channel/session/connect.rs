@@ -254,7 +254,7 @@ pub(crate) fn answered(
         own: (greeting.map, greeting.shape),
         theirs: (their_map, hello.shape),
         bells: bell_map,
-        files: options.shareable.then_some(Files {
+        files: sharing(options, door.is_some(), || Files {
             own: greeting.own,
             theirs,
             bells,
@@ -439,12 +439,28 @@ impl Asked {
             own: (own_map, shape),
             theirs: (their_map, self.shape),
             bells: bell_map,
-            files: options.shareable.then_some(Files { own, theirs, bells }),
+            files: sharing(options, door.is_some(), || Files { own, theirs, bells }),
             accepting: true,
             fenceable: self.fenceable,
             peer: self.peer,
         };
         begin(made, options, None)
+    }
+}
+
+/// What an heir of this end would need, or why there is none.
+fn sharing(
+    options: &Options,
+    has_door: bool,
+    files: impl FnOnce() -> Files,
+) -> std::result::Result<Files, &'static str> {
+    if has_door {
+        // An heir would not know where to knock, and the server's end has one holder.
+        Err("it is one of the many of a server")
+    } else if options.shareable {
+        Ok(files())
+    } else {
+        Err("it was made not to be shared")
     }
 }
 

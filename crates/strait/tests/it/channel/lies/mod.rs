@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::Mode;
 use strait::channel::{Channel, Listener, Options, Taken};
 use strait::nt::pipe;
-use strait::{Error, ErrorKind};
+use strait::{Error, ErrorKind, Pass};
 use strait_sys::memfd;
 
 use crate::channel::tempdir::Place;
@@ -186,6 +186,29 @@ fn too_few_and_too_many_descriptors_are_refused() {
         // Other tests open and close too.
         crate::world::descriptors() <= before + 64
     });
+}
+
+/// Whoever listens where a plain channel is expected may serve many: the end that this makes knows
+/// where to knock, which an heir would not.
+#[test]
+fn an_end_with_a_doorbell_is_not_passed_on() {
+    let (good, bells, bell) = (proper(), memory(PAGE as u64), memory(PAGE as u64));
+    let mut welcome = Greeting::welcome();
+    (welcome.flags, welcome.door) = (2, 5);
+    let files = [good.as_fd(), bells.as_fd(), bell.as_fd()];
+    let (near, far) = pair();
+    greet(&near, &welcome.bytes(), &files);
+    let channel = Channel::connect(far, &options()).unwrap();
+    let plain = connecting(&Greeting::welcome().bytes(), &files[..2]).unwrap();
+    let mut command = crate::peer::command("channel.heir.echo", &[]);
+    let error = refused(command.pass("end", &channel), ErrorKind::Unsupported);
+    assert!(error.why().contains("many of a server"), "{error}");
+    let (mut sender, receiver) = channel.split();
+    refused(command.pass("end", &sender), ErrorKind::Unsupported);
+    refused(command.pass("end", &receiver), ErrorKind::Unsupported);
+    // It works here, as without a try.
+    sender.send(b"x").unwrap();
+    command.pass("end", &plain).unwrap();
 }
 
 #[test]
