@@ -7,13 +7,15 @@ mod ordeal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::fs::Mode;
 use strait::channel::{Channel, Listener, Options, Taken};
 use strait::nt::pipe;
+use strait::nt::status::NtStatus;
 use strait::{Error, ErrorKind, Pass};
-use strait_sys::memfd;
+use strait_sys::{futex, memfd};
 
 use crate::channel::tempdir::Place;
 use crate::peer::Role;
@@ -529,22 +531,45 @@ fn ends(call: impl FnOnce() + Send + 'static) -> bool {
     hears.recv_timeout(GUARD).is_ok()
 }
 
+/// A ring full of that header, which is published again as often as the victim has read it, with
+/// the bell of its reader.
+struct Endless {
+    liar: Arc<Liar>,
+    stop: Arc<AtomicBool>,
+    lying: JoinHandle<()>,
+}
+
+impl Endless {
+    fn new(liar: Liar, header: u64) -> Self {
+        for at in (0..CAPACITY).step_by(8) {
+            liar.put(Liar::place(at), header);
+        }
+        let (liar, stop) = (Arc::new(liar), Arc::new(AtomicBool::new(false)));
+        let (endless, stopped) = (liar.clone(), stop.clone());
+        let lying = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                endless.put(HEAD, endless.read_so_far() + CAPACITY);
+                let bell = endless.bells.word::<u32>(0).unwrap();
+                bell.fetch_add(1, Ordering::SeqCst);
+                let _ = futex::wake(bell, u32::MAX);
+            }
+        });
+        Self { liar, stop, lying }
+    }
+
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.lying.join().unwrap();
+    }
+}
+
 /// Records without end that make no message: whoever gave a limit is back in time.
 #[test]
 fn endless_records_hold_up_nobody_who_has_a_limit() {
     for header in [TORN, TORN | MORE] {
         let (liar, mut victim) = Liar::meet(&options());
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, liar) = (stop.clone(), Arc::new(liar));
-        for at in (0..CAPACITY).step_by(8) {
-            liar.put(Liar::place(at), header);
-        }
-        let endless = liar.clone();
-        let lying = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                endless.put(HEAD, endless.read_so_far() + CAPACITY);
-            }
-        });
+        let endless = Endless::new(liar, header);
+        let liar = endless.liar.clone();
         let ended = ends(move || {
             let mut bytes = [0; 2000];
             for _ in 0..200 {
@@ -557,10 +582,38 @@ fn endless_records_hold_up_nobody_who_has_a_limit() {
             let moment = Duration::from_millis(5);
             victim.recv_for(&mut bytes, moment).unwrap();
         });
-        stop.store(true, Ordering::Relaxed);
-        lying.join().unwrap();
+        endless.end();
         assert!(ended, "{header:x}");
     }
+}
+
+/// The same into a pipe: a read that does not wait has its answer, and one that waits is cancelled.
+#[test]
+fn endless_records_hold_up_no_reader_of_a_pipe() {
+    for header in [TORN, TORN | MORE] {
+        let (liar, reader) = Liar::meet_reader();
+        let endless = Endless::new(liar, header);
+        let ended = ends(move || {
+            for _ in 0..20 {
+                let read = reader.read_overlapped(vec![0; 2000]).unwrap();
+                assert_eq!(read.status(), NtStatus::PENDING);
+                read.cancel().unwrap();
+                refused(read.wait(), ErrorKind::Cancelled);
+            }
+        });
+        endless.end();
+        assert!(ended, "{header:x}");
+    }
+    // Messages without bytes, read as bytes: that is an answer too.
+    let (liar, reader) = Liar::meet_reader();
+    let endless = Endless::new(liar, 0);
+    let ended = ends(move || {
+        for _ in 0..20 {
+            assert_eq!(reader.read(&mut [0; 2000]).unwrap(), 0);
+        }
+    });
+    endless.end();
+    assert!(ended);
 }
 
 /// A reader whose tail moves all the time and never makes room.
