@@ -185,6 +185,12 @@ impl<L: ReadLane> Reader<L> {
         self.tail
     }
 
+    /// Whether a ring's worth has been consumed since that position: one who sends without end is
+    /// heard for so long.
+    pub(crate) fn went_round(&self, since: u64) -> bool {
+        self.tail.wrapping_sub(since) >= self.lane.capacity()
+    }
+
     /// Goes on at `tail`, where another holder of this end has read; the writer knows of what was
     /// before `released`.
     pub(crate) fn go_on(&mut self, tail: u64, released: u64) {

@@ -55,7 +55,8 @@ pub(crate) struct Link {
     pub(crate) theirs: Map,
     pub(crate) their_shape: Shape,
     pub(crate) bells: Map,
-    pub(crate) files: Option<Files>,
+    /// What an heir of this end would need, or why it may have none.
+    pub(crate) files: Result<Files, &'static str>,
     /// This is the side that accepted.
     pub(crate) accepting: bool,
     /// The peer's threads can be fenced.
@@ -90,7 +91,7 @@ pub(crate) struct Made {
     pub(crate) own: (Map, Shape),
     pub(crate) theirs: (Map, Shape),
     pub(crate) bells: Map,
-    pub(crate) files: Option<Files>,
+    pub(crate) files: Result<Files, &'static str>,
     pub(crate) accepting: bool,
     pub(crate) fenceable: bool,
 }
