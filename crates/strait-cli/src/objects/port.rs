@@ -91,7 +91,7 @@ impl Verb {
         match self {
             Self::Serve(serve) => serve.run(context).map_err(Failure::into_error),
             Self::Call(call) => call.run(context).map_err(Failure::into_error),
-            Self::Ls(list) => list.run(context),
+            Self::Ls(list) => context.list(list.json, lpc::names),
         }
     }
 }
@@ -226,23 +226,5 @@ impl Call {
             )),
             _ => Failure::of(error),
         }
-    }
-}
-
-impl List {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let mut names = Vec::new();
-        for space in context.spaces()? {
-            names.extend(lpc::names(&space).map_err(Failure::of)?);
-        }
-        if self.json {
-            context.out.json(&names)?;
-        } else {
-            for name in &names {
-                context.out.line(name)?;
-            }
-        }
-        context.out.finish()?;
-        Ok(ExitCode::SUCCESS)
     }
 }

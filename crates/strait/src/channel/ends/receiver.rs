@@ -100,6 +100,11 @@ impl ReadLane for In {
     fn get(&self, at: u64) -> u64 {
         self.ring.word(at).load(Ordering::Relaxed)
     }
+
+    #[inline]
+    fn prefetch(&self, at: u64) {
+        self.ring.prefetch(at);
+    }
 }
 
 /// What a read in parts found.

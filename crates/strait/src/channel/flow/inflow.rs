@@ -130,13 +130,27 @@ impl Inflow {
         let mut done = 0;
         // A message without bytes was read as bytes.
         let mut empty = false;
+        let mut seen = self.receiver.input.position();
         loop {
-            let Some(header) = self.next()? else {
+            let next = self.next()?;
+            // One that goes on and on is heard for one ring before the caller is thought of.
+            let goes_on = next.is_some() && self.receiver.input.went_round(seen);
+            let Some(header) = next.filter(|_| !goes_on) else {
                 let enough = unit == Unit::Bytes && (done > 0 || empty);
                 if enough || done > 0 && (pace.now || (pace.stop)()) {
                     let more = unit == Unit::Message;
                     self.begun |= more;
                     return part(done, more);
+                }
+                if goes_on {
+                    if pace.now {
+                        return Ok(None);
+                    }
+                    if (pace.stop)() {
+                        return Err(Ended::Stopped);
+                    }
+                    seen = self.receiver.input.position();
+                    continue;
                 }
                 if pace.now {
                     match self.ended(false) {

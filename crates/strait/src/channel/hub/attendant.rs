@@ -359,7 +359,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             _ => None,
         };
         let is_ready = || {
-            receiver.is_some_and(|receiver| receiver.is_ready())
+            receiver.is_some_and(|receiver| receiver.input.has_come() || receiver.is_ready())
                 || halls.iter().any(|hall| hall.door.summary() != 0)
                 || shared.notes.load(Ordering::Acquire) != calm
         };

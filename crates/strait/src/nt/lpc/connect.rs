@@ -1,5 +1,6 @@
 //! How a client connects, for either form.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use strait_sys::time::Deadline;
@@ -219,10 +220,7 @@ impl<'a> ClientOptions<'a> {
                     Error::new(ErrorKind::Broken, CONNECT, shown.clone())
                         .because("its welcome is not understood")
                 })?;
-                let their_view = match (terms.view, beside) {
-                    (Some(part), Some(file)) => Some(PortView::received(file, part)?.map()?),
-                    _ => None,
-                };
+                let their_view = view_received(terms.view, beside).map_err(during)?;
                 Ok(Opened::Connected(Made {
                     channel,
                     message_max: terms.message_max as usize,
@@ -230,6 +228,18 @@ impl<'a> ClientOptions<'a> {
                     views: [view, their_view],
                 }))
             }
+        }
+    }
+}
+
+/// The server's memory, which comes with the welcome that speaks of it.
+fn view_received(part: Option<(u64, u64)>, file: Option<OwnedFd>) -> Result<Option<View<Write>>> {
+    match (part, file) {
+        (None, None) => Ok(None),
+        (Some(part), Some(file)) => PortView::received(file, part)?.map().map(Some),
+        _ => {
+            Err(Error::new(ErrorKind::Broken, CONNECT, "")
+                .because("its welcome has half of a view"))
         }
     }
 }

@@ -36,8 +36,8 @@ impl Receiver {
                 Piece::More => {}
             }
             // A peer that goes on and on is heard for one ring before the time is looked at.
-            let read = self.input.position().wrapping_sub(seen);
-            let found = if read >= self.input.lane.capacity && patience.is_over() {
+            let goes_on = self.input.went_round(seen);
+            let found = if goes_on && patience.is_over() {
                 Found::TimedOut
             } else {
                 match self.input.next().map_err(|lie| self.lied(lie))? {
@@ -45,7 +45,7 @@ impl Receiver {
                     None => self.await_record(patience)?,
                 }
             };
-            if read >= self.input.lane.capacity {
+            if goes_on {
                 seen = self.input.position();
             }
             header = match found {
@@ -240,9 +240,8 @@ impl Receiver {
             match self.input.next() {
                 Ok(next) => {
                     // One that goes on and on is heard for one ring: others are waiting.
-                    let read = self.input.position().wrapping_sub(begin);
                     match next {
-                        Some(next) if read < self.input.lane.capacity => header = next,
+                        Some(next) if !self.input.went_round(begin) => header = next,
                         found => {
                             self.stash = stash;
                             return match found {
