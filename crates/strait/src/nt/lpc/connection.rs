@@ -103,7 +103,8 @@ impl Connection {
         self.0.peer()
     }
 
-    /// What was given as its [context](ConnectRequest::context), if it is of that type.
+    /// What was given as its [context](crate::nt::lpc::ConnectRequest::context), if it is of that
+    /// type.
     #[must_use]
     pub fn context<C: 'static>(&self) -> Option<&C> {
         self.0.user.context()
@@ -131,7 +132,8 @@ impl Connection {
         self.post(Head::new(Type::Datagram, 0), message)
     }
 
-    /// Sends the client a request and returns its id; the reply comes as [`Message::Reply`].
+    /// Sends the client a request and returns its id; the reply comes as
+    /// [`Message::Reply`](crate::nt::lpc::Message::Reply).
     ///
     /// # Errors
     /// As [`datagram`](Self::datagram); [`ErrorKind::LimitExceeded`] if 1,024 requests have not
@@ -160,7 +162,7 @@ impl Connection {
         self.0.post([&head.encode(), message]).map_err(of_port)
     }
 
-    /// Ends the connection; a [`Message::Closed`] follows.
+    /// Ends the connection; a [`Message::Closed`](crate::nt::lpc::Message::Closed) follows.
     pub fn close(&self) {
         self.0.close();
     }

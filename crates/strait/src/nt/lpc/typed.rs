@@ -1,7 +1,8 @@
 //! Plain data as requests and replies, in the message form and in Quick.
 //!
 //! The bytes of a value are its message, and are copied to their place at the other side: nothing
-//! is encoded. Which types these are is said by zerocopy's traits, which can be derived. Both sides
+//! is encoded. Which types these are is said by zerocopy's traits: numbers and arrays of them, and
+//! structs that derive `FromBytes`, `IntoBytes` and `Immutable` (its feature `derive`). Both sides
 //! must be built with the same ones. Whoever needs other types serializes into bytes, in a format
 //! of his own.
 
@@ -20,26 +21,18 @@ impl Client {
     /// ```
     /// use strait::Namespace;
     /// use strait::nt::lpc;
-    /// use zerocopy::{FromBytes, Immutable, IntoBytes};
-    ///
-    /// #[derive(FromBytes, Immutable, IntoBytes)]
-    /// #[repr(C)]
-    /// struct Order {
-    ///     item: u32,
-    ///     count: u32,
-    /// }
     ///
     /// let space = Namespace::temporary()?;
     /// let port = lpc::Port::options().namespace(&space).create("shop")?;
     /// std::thread::scope(|scope| -> strait::Result<()> {
     ///     // In the server:
     ///     scope.spawn(|| port.serve(|call| {
-    ///         let Order { item, count } = call.read()?;
+    ///         let [item, count] = call.read::<[u32; 2]>()?;
     ///         call.reply_with(&(u64::from(item) * u64::from(count)))
     ///     }));
     ///     // In a client:
     ///     let mut shop = lpc::Client::options().namespace(&space).connect("shop")?;
-    ///     let price: u64 = shop.ask(&Order { item: 7, count: 6 })?;
+    ///     let price: u64 = shop.ask(&[7_u32, 6])?;
     ///     assert_eq!(price, 42);
     ///     port.close();
     ///     Ok(())
