@@ -45,9 +45,6 @@ const SELDOM: &[&str] = &["channel.fenced", "channel.lean"];
 const ELSEWHERE: &[&str] = &[
     "channel.alone",
     "channel.arrived",
-    "channel.enclosed",
-    "channel.lent",
-    "channel.returned",
     "channel.shared",
     "channel.some",
     "door.bell",
@@ -82,7 +79,7 @@ fn victim(args: &[String]) {
         };
         kill::arm(words[4], words[5].parse().unwrap(), signal);
     }
-    let options = Options::new().capacity(capacity);
+    let options = traffic::options(capacity);
     let path = place.join("socket");
     let channel = if words[0] == "connect" {
         Channel::open(path, &options).unwrap()
@@ -181,7 +178,7 @@ impl Stage {
             _ => self.random.below(4) == 0,
         };
         let what = if calls { "calls" } else { "flow" };
-        let options = Options::new().capacity(capacity);
+        let options = traffic::options(capacity);
         let path = self.place.0.join("socket");
         let order = format!("{side} {what} {capacity} {seed} {armed}");
         let mut listener = connects.then(|| Listener::bind(&path, 0o600, &options).unwrap());
