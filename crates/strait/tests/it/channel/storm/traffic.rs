@@ -2,6 +2,7 @@
 //! of receiving, both ways at once, until the other side is gone.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::pipe::pipe;
 use strait::channel::{Channel, Options, Receiver, Sender, Taken};
 use strait::kit::Calls;
-use strait::{Error, ErrorKind, wait};
+use strait::{Error, ErrorKind, HandleSocket, wait};
 
 use crate::channel::numbered;
 use crate::world::Random;
@@ -85,6 +86,42 @@ pub(super) fn pour(
             journal.sent(number);
         }
     }
+}
+
+/// [`pour`] for an end that is given to another holder every few messages: to this process itself,
+/// which lets go of the one it had.
+pub(super) fn pour_in_turn(
+    mut sender: Sender,
+    random: &mut Random,
+    capacity: usize,
+    journal: &impl Journal,
+) -> Error {
+    let mut number = 0;
+    loop {
+        for _ in 0..random.below(20) {
+            let message = numbered(number, length(random, capacity));
+            journal.begun(number + 1);
+            let sent = match comes_with_handle(number) {
+                true => enclose(&mut sender, &message).map(drop),
+                false => sender.send(&message),
+            };
+            if let Err(error) = sent {
+                return error;
+            }
+            number += 1;
+            journal.sent(number);
+        }
+        match hand_over(&sender) {
+            Ok(heir) => sender = heir,
+            Err(error) => return error,
+        }
+    }
+}
+
+fn hand_over(sender: &Sender) -> strait::Result<Sender> {
+    let (one, other) = UnixStream::pair().unwrap();
+    one.send_handle(sender)?;
+    other.receive_handle(&[])
 }
 
 /// A block of each side's, for messages that are lent.
