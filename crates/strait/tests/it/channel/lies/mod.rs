@@ -23,7 +23,7 @@ use crate::world::{GUARD, Random, refused};
 
 use self::liar::{
     CAPACITY, Greeting, HEAD, LOAN, Liar, MORE, PAGE, PIPE, STATE, TAIL, TORN, TOTAL, connected,
-    greet, impostors, memory, pair, proper,
+    greet, impostors, listening, memory, pair, proper,
 };
 
 pub(crate) const ROLES: &[(&str, Role)] = &[("channel.liar", ordeal::liar)];
@@ -330,6 +330,39 @@ fn a_crowd_that_connects_and_stalls_keeps_nobody_out() {
     assert!(listener.accept_for(GUARD).unwrap().is_some());
     client.join().unwrap().unwrap();
     drop(crowd);
+}
+
+#[test]
+fn whoever_has_spoken_is_accepted_however_many_there_are() {
+    let place = Place::new();
+    let path = place.0.join("socket");
+    let mut listener = Listener::bind(&path, 0o600, &options()).unwrap();
+    let clients: Vec<OwnedFd> = (0..200)
+        .map(|_| {
+            let socket = connected(&path).unwrap();
+            greet(&socket, &Greeting::hello().bytes(), &[proper().as_fd()]);
+            socket
+        })
+        .collect();
+    for number in 0..clients.len() {
+        let accepted = listener.accept_for(GUARD).unwrap();
+        assert!(accepted.is_some(), "only {number}");
+    }
+}
+
+#[test]
+fn who_is_hung_up_on_before_he_was_heard_asks_again() {
+    let place = Place::new();
+    let path = place.0.join("socket");
+    let listener = listening(&path);
+    let client = std::thread::spawn(move || Channel::open(&path, &options()));
+    for unheard in [true, true, true, false] {
+        let socket = rustix::net::accept(&listener).unwrap();
+        if !unheard {
+            Channel::accept(socket, &options()).unwrap();
+        }
+    }
+    client.join().unwrap().unwrap();
 }
 
 // ---- the memory ----------------------------------------------------------------------------
