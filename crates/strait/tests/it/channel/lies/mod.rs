@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use strait::channel::{Channel, Listener, Options, Taken};
 use strait::nt::pipe;
@@ -357,6 +358,9 @@ fn who_is_hung_up_on_before_he_was_heard_asks_again() {
     let listener = listening(&path);
     let client = std::thread::spawn(move || Channel::open(&path, &options()));
     for unheard in [true, true, true, false] {
+        let in_time = Timespec::try_from(GUARD).unwrap();
+        let came = poll(&mut [PollFd::new(&listener, PollFlags::IN)], Some(&in_time));
+        assert_eq!(came, Ok(1), "it does not ask again");
         let socket = rustix::net::accept(&listener).unwrap();
         if !unheard {
             Channel::accept(socket, &options()).unwrap();
