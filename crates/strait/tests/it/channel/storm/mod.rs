@@ -40,8 +40,8 @@ const CAPACITIES: [usize; 3] = [4096, 32 << 10, 256 << 10];
 /// A sender comes there only after many messages in a row to a reader that is awake.
 const SELDOM: &[&str] = &["channel.fenced", "channel.lean"];
 
-/// Points of servers of many, of lent messages, of handles and of shared ends: the traffic here has
-/// none of these. Their own tests kill at random.
+/// Points of servers of many, of lent messages, of handles, of shared ends and of pipes: the
+/// traffic here has none of these. Their own tests kill at random, or there.
 const ELSEWHERE: &[&str] = &[
     "channel.alone",
     "channel.arrived",
@@ -53,6 +53,9 @@ const ELSEWHERE: &[&str] = &[
     "door.bell",
     "door.bit",
     "door.summary",
+    "flow.marked",
+    "flow.summed",
+    "flow.told",
 ];
 
 impl Journal for Ledger {
