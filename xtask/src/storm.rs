@@ -71,6 +71,16 @@ const STAGES: &[Stage] = &[
         settings: &[("STRAIT_DEATH_HITS", "100")],
     },
     Stage {
+        test: "nt::lpc::death::at_every_point_of_a_knock_the_others_are_served",
+        about: "ports: every point of a client's knock, 100 kills and 100 stops each",
+        settings: &[("STRAIT_DEATH_HITS", "100")],
+    },
+    Stage {
+        test: "nt::lpc::death::at_the_point_of_an_answer_the_clients_go_on_or_hear_of_the_end",
+        about: "ports: the point of a server's answer, 100 kills and 100 stops",
+        settings: &[("STRAIT_DEATH_HITS", "100")],
+    },
+    Stage {
         test: "channel::lies::ordeal::a_peer_that_lies_loses_its_own_session_and_others_go_on",
         about: "channels: peers that lie, 5 s each",
         settings: &[("STRAIT_ORDEAL_MS", "5000")],

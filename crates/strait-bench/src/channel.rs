@@ -2,8 +2,9 @@
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
-use strait::channel::{Channel, Lent, Message as Received, Options};
+use strait::channel::{Channel, Lent, Listener, Message as Received, Options};
 
 use crate::mechanism::{Entry, entry};
 use crate::{
@@ -11,7 +12,13 @@ use crate::{
 };
 
 /// The rows.
-pub const TABLE: &[Entry] = &[entry::<Message>(), entry::<Batch>(), entry::<Loan>()];
+pub const TABLE: &[Entry] = &[
+    entry::<Message>(),
+    entry::<Batch<32>>(),
+    entry::<Batch<128>>(),
+    entry::<Loan>(),
+    entry::<Session>(),
+];
 
 /// A ring for bulk: smaller ones do not reach the speed of the memory.
 const BULK: usize = 4 << 20;
@@ -102,19 +109,31 @@ impl Mechanism for Message {
 }
 
 /// Messages shown in batches.
-struct Batch {
+struct Batch<const COUNT: u32> {
     channel: Channel,
     pending: u32,
 }
 
-/// Messages in a batch.
-const BATCH: u32 = 32;
-
-impl Mechanism for Batch {
-    const ID: &'static str = "channel.batch";
-    const ABOUT: &'static str = "channel, messages shown in batches of 32";
+impl<const COUNT: u32> Mechanism for Batch<COUNT> {
+    const ID: &'static str = if COUNT == 32 {
+        "channel.batch"
+    } else {
+        "channel.batch.128"
+    };
+    const ABOUT: &'static str = if COUNT == 32 {
+        "channel, messages shown in batches of 32"
+    } else {
+        "channel, messages shown in batches of 128"
+    };
     const CARRIES: Carries = Carries::Bytes;
     const MEASURES: &'static [Job] = &[Job::ONEWAY];
+    const YARDSTICK: bool = COUNT != 32;
+    const GOALS: &'static [Goal] = &[Goal {
+        job: Job::ONEWAY,
+        placement: Some(Placement::Split),
+        against: Against::Row("raw.ring.batch"),
+        limit: Limit::AtLeast(if COUNT == 32 { 0.55 } else { 1.2 }),
+    }];
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
         Ok(Self {
@@ -126,7 +145,7 @@ impl Mechanism for Batch {
     fn send(&mut self, message: &[u8]) -> Outcome<()> {
         self.channel.sender().push(message)?;
         self.pending += 1;
-        if self.pending == BATCH {
+        if self.pending == COUNT {
             self.flush()?;
         }
         Ok(())
@@ -139,6 +158,49 @@ impl Mechanism for Batch {
     fn flush(&mut self) -> Outcome<()> {
         self.pending = 0;
         self.channel.sender().flush();
+        Ok(())
+    }
+}
+
+/// Opening a session by its path, and closing it.
+struct Session {
+    path: PathBuf,
+    listener: Option<Listener>,
+}
+
+impl Mechanism for Session {
+    const ID: &'static str = "channel.session";
+    const ABOUT: &'static str = "channel, opened by its path and closed";
+    const CARRIES: Carries = Carries::Bytes;
+    const MEASURES: &'static [Job] = &[Job::CONNECT];
+    const GOALS: &'static [Goal] = &[Goal {
+        job: Job::CONNECT,
+        placement: Some(Placement::Same),
+        against: Against::Row("raw.unix.session"),
+        limit: Limit::AtMost(1.5),
+    }];
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        let path = site.place()?.join("channel");
+        let mut listener = None;
+        if site.side() == Side::Far {
+            listener = Some(Listener::bind(&path, 0o600, &Options::new())?);
+            site.tell(&[0])?;
+        } else {
+            site.hear()?;
+        }
+        Ok(Self { path, listener })
+    }
+
+    fn connect(&mut self) -> Outcome<()> {
+        Channel::open(&self.path, &Options::new())?;
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Outcome<()> {
+        let listener = self.listener.as_mut();
+        let listener = listener.ok_or_else(|| Failure::new("nobody listens"))?;
+        listener.accept()?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Two real processes, *near* and *far*, talk through one mechanism; a third, the caller of
 //! [`survey`], starts them, gives them their orders, and ends them when they fail or fall silent.
-//! Every message carries a sequence number and a checksum which the other side verifies. Figures
+//! Every message carries a sequence number, and the other side compares each byte of it. Figures
 //! are ratios between interleaved chunks of 1 to 4 ms, each between two chunks of a probe.
 //!
 //! Adding a mechanism is one file that implements [`Mechanism`] and one line in a table of

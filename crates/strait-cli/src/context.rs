@@ -1,6 +1,7 @@
 //! What every verb is given: its name for messages, the namespace, and the output.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use strait::{ErrorKind, Namespace};
 
@@ -53,6 +54,27 @@ impl Context {
             spaces.extend(Namespace::global());
         }
         Ok(spaces)
+    }
+
+    /// Lists the names that `names` finds in each of [`spaces`](Self::spaces).
+    pub(crate) fn list(
+        &mut self,
+        json: bool,
+        names: impl Fn(&Namespace) -> strait::Result<Vec<String>>,
+    ) -> Result<ExitCode, Failure> {
+        let mut found = Vec::new();
+        for space in self.spaces()? {
+            found.extend(names(&space).map_err(Failure::of)?);
+        }
+        if json {
+            self.out.json(&found)?;
+        } else {
+            for name in &found {
+                self.out.line(name)?;
+            }
+        }
+        self.out.finish()?;
+        Ok(ExitCode::SUCCESS)
     }
 
     /// ` --ns DIR` as far as it was given, for commands that a message recommends.

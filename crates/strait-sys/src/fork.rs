@@ -148,6 +148,24 @@ impl ChildClosed {
             .as_ref()
             .is_some_and(|slot| number(slot) == Number::GONE)
     }
+
+    /// The number leads to the file no more: something else in this process has closed it, or put
+    /// another file there. From now on it is left alone, by forked children and on drop too.
+    pub fn disown(&self) {
+        if let Some(slot) = &self.slot {
+            slot.value.0.store(Number::LOST, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts another file there, as a program may that takes the number for its own. For tests.
+    #[cfg(feature = "test-kit")]
+    pub fn lose(&self) {
+        let null = Placeholder::open();
+        // SAFETY: the number stays taken, so that nobody's descriptor is closed for it.
+        unsafe { libc::dup3(null, self.fd.as_raw_fd(), libc::O_CLOEXEC) };
+        // SAFETY: opened here and given to nobody.
+        unsafe { libc::close(null) };
+    }
 }
 
 impl Deref for ChildClosed {
@@ -178,10 +196,13 @@ impl fmt::Debug for ChildClosed {
 
 impl Drop for ChildClosed {
     fn drop(&mut self) {
-        let gone = self.is_gone();
         let Some(slot) = self.slot.take() else {
             return;
         };
+        let gone = matches!(
+            slot.value.0.load(Ordering::Relaxed),
+            Number::GONE | Number::LOST
+        );
         let held = LOCK.hold();
         slot.value.0.store(Number::FREE, Ordering::Relaxed);
         if !gone {
@@ -289,6 +310,7 @@ struct Number(AtomicI32);
 impl Number {
     const FREE: RawFd = -1;
     const GONE: RawFd = -2;
+    const LOST: RawFd = -3;
 }
 
 impl Default for Number {

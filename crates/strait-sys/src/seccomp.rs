@@ -23,6 +23,8 @@ pub const PIDFD_OPEN: c_long = libc::SYS_pidfd_open;
 
 /// The number of `msgctl(2)`.
 pub const MSGCTL: c_long = libc::SYS_msgctl;
+/// The numbers of the calls that make threads, and processes: `clone3(2)`, `clone(2)`.
+pub const CLONES: [c_long; 2] = [libc::SYS_clone3, libc::SYS_clone];
 /// The number of `unshare(2)`.
 pub const UNSHARE: c_long = libc::SYS_unshare;
 

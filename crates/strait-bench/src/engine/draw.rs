@@ -45,7 +45,9 @@ pub(crate) fn blank(planned: &Planned) -> Row {
 /// What is verified of each message.
 fn checked(planned: &Planned) -> &'static str {
     match (planned.entry.carries, planned.job.check) {
-        (Carries::Bytes, Check::Ends) => "sequence number and checksum of the first and last 64 B",
+        (Carries::Bytes, Check::Ends) => {
+            "sequence number, and every byte of the first and last 64 B"
+        }
         (carries, _) => carries.verified(),
     }
 }

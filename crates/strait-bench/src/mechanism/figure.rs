@@ -158,7 +158,7 @@ pub enum Check {
 /// What a message is, and so what the other side can verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carries {
-    /// Bytes: sequence number, pattern and checksum.
+    /// Bytes: sequence number, pattern and stamps.
     Bytes,
     /// No payload; the sequence number itself is what is carried (a counter, a word).
     Value,
@@ -174,7 +174,7 @@ impl Carries {
     #[must_use]
     pub const fn verified(self) -> &'static str {
         match self {
-            Self::Bytes => "sequence number and checksum of every byte",
+            Self::Bytes => "sequence number and every byte",
             Self::Value => "sequence number, carried by value",
             Self::Beside => "count, and a sequence number in a shared word beside it",
             Self::Nothing => "count, and that each step found what it was to find",

@@ -29,6 +29,7 @@ pub const TABLE: &[Entry] = &[
     entry::<stream::UnixStream>(),
     entry::<stream::UnixSeqpacket>(),
     entry::<stream::UnixDgram>(),
+    entry::<stream::Session>(),
     entry::<stream::Tcp>(),
     entry::<stream::Udp>(),
     entry::<kernel::Msg>(),
@@ -37,6 +38,7 @@ pub const TABLE: &[Entry] = &[
     entry::<kernel::Mqueue>(),
     entry::<kernel::Signals>(),
     entry::<memory::Ring>(),
+    entry::<memory::RingOf32>(),
     entry::<memory::Memcpy>(),
     entry::<kernel::Syscall>(),
 ];

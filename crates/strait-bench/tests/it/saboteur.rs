@@ -134,17 +134,11 @@ impl<const FAULT: u8> Mechanism for Saboteur<FAULT> {
         Ok(buffer.len())
     }
 
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        answer: &mut impl FnMut(&mut [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    fn serve(&mut self, buffer: &mut [u8], reply: &[u8]) -> Outcome<usize> {
         let len = self.recv(buffer)?;
-        if FAULT == ECHOES && self.sent + 1 == HONEST {
-            return self.send(&buffer[..len]);
-        }
-        answer(&mut buffer[..len])?;
-        self.send(&buffer[..len])
+        let echoes = FAULT == ECHOES && self.sent + 1 == HONEST;
+        self.send(if echoes { &buffer[..len] } else { reply })?;
+        Ok(len)
     }
 
     fn op(&mut self, sequence: u64) -> Outcome<u64> {

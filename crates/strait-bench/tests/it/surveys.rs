@@ -121,7 +121,7 @@ fn every_reference_line_is_verified_everywhere() {
     }
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "sequence number and checksum of every byte (raw.pipe, raw.fifo",
+        "sequence number and every byte (raw.pipe, raw.fifo",
         "sequence number, carried by value (raw.",
         "count, and a sequence number in a shared word beside it (raw.sem, raw.signal)",
         "Null tests, compared with themselves: raw.",

@@ -130,7 +130,7 @@ impl Verb {
             Self::Connect(connect) => connect.run(context).map_err(Failure::into_error),
             Self::Call(call) => call.run(context).map_err(Failure::into_error),
             Self::Wait(wait) => wait.run(context).map_err(Failure::into_error),
-            Self::Ls(list) => list.run(context),
+            Self::Ls(list) => context.list(list.json, pipe::names),
         }
     }
 }
@@ -413,23 +413,5 @@ impl Wait {
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(TIMED_OUT.into()),
             Err(error) => Err(explain(&self.name, error)),
         }
-    }
-}
-
-impl List {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let mut names = Vec::new();
-        for space in context.spaces()? {
-            names.extend(pipe::names(&space).map_err(Failure::of)?);
-        }
-        if self.json {
-            context.out.json(&names)?;
-        } else {
-            for name in &names {
-                context.out.line(name)?;
-            }
-        }
-        context.out.finish()?;
-        Ok(ExitCode::SUCCESS)
     }
 }

@@ -91,7 +91,7 @@ impl Verb {
         match self {
             Self::Serve(serve) => serve.run(context).map_err(Failure::into_error),
             Self::Call(call) => call.run(context).map_err(Failure::into_error),
-            Self::Ls(list) => list.run(context),
+            Self::Ls(list) => context.list(list.json, lpc::names),
         }
     }
 }
@@ -194,18 +194,16 @@ impl Call {
             }
         };
         let space = context.space()?;
-        let mut client = lpc::Client::options()
-            .namespace(&space)
-            .connect(&self.name)
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Failure::new(format!(
-                    "{}: nobody serves this port (`strait port serve {} -- CMD` does, \
-                     `strait port ls` lists them)",
-                    error.subject(),
-                    value::quoted(&self.name)
-                )),
-                _ => Failure::of(error),
-            })?;
+        let options = lpc::Client::options().namespace(&space);
+        let connected = match left() {
+            Some(left) => options.connect_for(&self.name, left),
+            None => options.connect(&self.name),
+        };
+        let mut client = match connected {
+            Ok(client) => client,
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(TIMED_OUT.into()),
+            Err(error) => return Err(self.not_connected(error)),
+        };
         let reply = match left() {
             Some(left) => client.call_for(&request, left).map_err(Failure::of)?,
             None => Some(client.call(&request).map_err(Failure::of)?),
@@ -217,22 +215,16 @@ impl Call {
         context.out.finish()?;
         Ok(ExitCode::SUCCESS)
     }
-}
 
-impl List {
-    fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let mut names = Vec::new();
-        for space in context.spaces()? {
-            names.extend(lpc::names(&space).map_err(Failure::of)?);
+    fn not_connected(&self, error: strait::Error) -> Failure {
+        match error.kind() {
+            ErrorKind::NotFound => Failure::new(format!(
+                "{}: nobody serves this port (`strait port serve {} -- CMD` does, \
+                 `strait port ls` lists them)",
+                error.subject(),
+                value::quoted(&self.name)
+            )),
+            _ => Failure::of(error),
         }
-        if self.json {
-            context.out.json(&names)?;
-        } else {
-            for name in &names {
-                context.out.line(name)?;
-            }
-        }
-        context.out.finish()?;
-        Ok(ExitCode::SUCCESS)
     }
 }

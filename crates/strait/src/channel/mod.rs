@@ -57,7 +57,8 @@
 //!
 //! A ring has 4 KiB to 1 GiB ([`Options::capacity`], 32 KiB unless said otherwise); messages have
 //! any length, those beyond a quarter of the ring go in pieces. A session costs both sides together
-//! two rings and three pages.
+//! two rings and three pages. A peer may bring 1 GiB of ring and blocks
+//! ([`Options::peer_memory_max`]).
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -76,9 +77,10 @@ mod session;
 mod tests;
 
 pub(crate) use self::ends::{attach, loan, mailbox, receiver, sender, wait};
-pub(crate) use self::session::{connect, hello, layout, link, memory, share, watch};
+pub(crate) use self::session::{connect, hello, identity, layout, link, memory, share, watch};
 
 use self::connect::{establish_accepting, establish_connecting};
+pub use self::identity::{Identity, Impersonation};
 pub use self::link::Peer;
 pub use self::loan::{Lent, Loan, Message};
 pub use self::park::Spin;
@@ -102,6 +104,7 @@ pub struct Options {
     blocks: u32,
     block_len: u64,
     message_max: usize,
+    peer_memory_max: u64,
     spin: Spin,
     shareable: bool,
 }
@@ -113,7 +116,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A ring of 32 KiB, no blocks to lend, messages of at most 16 MiB, adaptive spinning.
+    /// A ring of 32 KiB, no blocks to lend, messages of at most 16 MiB, at most 1 GiB of a peer's
+    /// memory, adaptive spinning.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -121,6 +125,7 @@ impl Options {
             blocks: 0,
             block_len: 0,
             message_max: 16 << 20,
+            peer_memory_max: 1 << 30,
             spin: Spin::Adaptive,
             shareable: true,
         }
@@ -156,6 +161,18 @@ impl Options {
         self
     }
 
+    /// Most bytes of ring and blocks that the peer may bring: all of them are mapped here, and
+    /// those that are read may be charged to this process. The session of a peer that brings more
+    /// does not begin: [`ErrorKind::Broken`] here and [`ErrorKind::Refused`] there.
+    ///
+    /// It does not limit [`Channel::pair`], whose memory is the caller's own, nor an end that was
+    /// passed on, whose first holder has agreed to the peer's memory.
+    #[must_use]
+    pub const fn peer_memory_max(mut self, bytes: usize) -> Self {
+        self.peer_memory_max = bytes as u64;
+        self
+    }
+
     /// How this side waits before it sleeps.
     #[must_use]
     pub const fn spin(mut self, spin: Spin) -> Self {
@@ -163,7 +180,9 @@ impl Options {
         self
     }
 
-    /// Whether this end may be passed to other processes: it costs three descriptors.
+    /// Whether this end may be passed to other processes: it costs three descriptors. One of the
+    /// many of a server, which is told of its clients by a doorbell, never may, at either side: to
+    /// pass it is [`ErrorKind::Unsupported`].
     #[must_use]
     pub const fn shareable(mut self, shareable: bool) -> Self {
         self.shareable = shareable;
@@ -177,6 +196,18 @@ impl Options {
 
     pub(crate) const fn spin_policy(&self) -> Spin {
         self.spin
+    }
+
+    /// Whether a peer may bring memory of that shape, or why not.
+    fn allows(&self, shape: Shape) -> std::result::Result<(), String> {
+        if shape.claim() <= self.peer_memory_max {
+            return Ok(());
+        }
+        Err(format!(
+            "it brings {} bytes of memory, and a peer may bring {} (peer_memory_max)",
+            shape.claim(),
+            self.peer_memory_max
+        ))
     }
 
     fn shape(&self) -> Result<Shape> {
@@ -231,6 +262,9 @@ impl Channel {
             None,
         )
         .map_err(|errno| Error::kernel(errno, "make channel", ""))?;
+        // The other side's memory is the caller's own too.
+        let near = &near.clone().peer_memory_max(usize::MAX);
+        let far = &far.clone().peer_memory_max(usize::MAX);
         let greeting = connect::greet(&near_socket, near, role, &[])?;
         let (far, _) = establish_accepting(far_socket, far, role, |_| Ok(Vec::new()))?;
         let (near, _) = establish_connecting(near_socket, near, greeting, None)?;
@@ -271,6 +305,10 @@ impl Channel {
     /// The receiving end.
     pub fn receiver(&mut self) -> &mut Receiver {
         &mut self.receiver
+    }
+
+    pub(crate) fn receiver_ref(&self) -> &Receiver {
+        &self.receiver
     }
 
     /// See [`Sender::send`].

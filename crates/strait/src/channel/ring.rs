@@ -35,6 +35,8 @@ pub(crate) trait ReadLane {
     fn note(&self, tail: u64);
     fn read(&self, at: u64, bytes: &mut [u8]);
     fn get(&self, at: u64) -> u64;
+    /// What lies at `at` will be read soon; only a hint.
+    fn prefetch(&self, _at: u64) {}
 }
 
 /// The writing end.
@@ -183,6 +185,12 @@ impl<L: ReadLane> Reader<L> {
         self.tail
     }
 
+    /// Whether a ring's worth has been consumed since that position: one who sends without end is
+    /// heard for so long.
+    pub(crate) fn went_round(&self, since: u64) -> bool {
+        self.tail.wrapping_sub(since) >= self.lane.capacity()
+    }
+
     /// Goes on at `tail`, where another holder of this end has read; the writer knows of what was
     /// before `released`.
     pub(crate) fn go_on(&mut self, tail: u64, released: u64) {
@@ -253,7 +261,15 @@ impl<L: ReadLane> Reader<L> {
         is_over: impl Fn() -> bool,
         until: Option<Deadline>,
     ) -> Waited {
-        waiter.wait(|| self.lane.head() != self.tail, is_over, until)
+        waiter.wait(|| self.has_come(), is_over, until)
+    }
+
+    /// One look of who waits for a record: its lines shall come with the word that announces it.
+    #[inline]
+    pub(crate) fn has_come(&self) -> bool {
+        self.lane.prefetch(self.tail);
+        self.lane.prefetch(self.tail.wrapping_add(64));
+        self.lane.head() != self.tail
     }
 
     /// Copies bytes of the record that [`Reader::next`] has found, from `offset` in it.

@@ -8,6 +8,6 @@ mod waitv;
 
 pub(super) use futex::Futex;
 pub(super) use memcpy::Memcpy;
-pub(super) use ring::Ring;
+pub(super) use ring::{Ring, RingOf32};
 pub(super) use spin::{Spin, Two};
 pub(super) use waitv::Waitv;

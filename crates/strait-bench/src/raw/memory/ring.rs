@@ -1,4 +1,5 @@
-//! `raw.ring`: a naive ring in shared memory, one writer and one reader, both polling.
+//! `raw.ring` and `raw.ring.batch`: a naive ring in shared memory, one writer and one reader, both
+//! polling.
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -17,7 +18,12 @@ const WRITTEN: usize = 0;
 const READ: usize = APART;
 
 /// From far to near; every message is published by itself.
-pub(in crate::raw) struct Ring {
+pub(in crate::raw) type Ring = Of<1>;
+/// The same with so many published at a time.
+pub(in crate::raw) type RingOf32 = Of<32>;
+
+/// Published, and given back, in batches.
+pub(in crate::raw) struct Of<const BATCH: u64> {
     map: Map,
     /// Messages this side has written or read.
     own: u64,
@@ -25,9 +31,28 @@ pub(in crate::raw) struct Ring {
     limit: u64,
 }
 
-impl Mechanism for Ring {
-    const ID: &'static str = "raw.ring";
-    const ABOUT: &'static str = "naive ring in shared memory, both sides polling";
+impl<const BATCH: u64> Of<BATCH> {
+    /// Says how far this side has come, if a batch is whole.
+    #[inline]
+    fn step(&mut self, at: usize) {
+        self.own += 1;
+        if self.own.is_multiple_of(BATCH) {
+            word(&self.map, at).store(self.own, Release);
+        }
+    }
+}
+
+impl<const BATCH: u64> Mechanism for Of<BATCH> {
+    const ID: &'static str = if BATCH == 1 {
+        "raw.ring"
+    } else {
+        "raw.ring.batch"
+    };
+    const ABOUT: &'static str = if BATCH == 1 {
+        "naive ring in shared memory, both sides polling"
+    } else {
+        "the naive ring, messages published in batches of 32"
+    };
     const CARRIES: Carries = Carries::Bytes;
     const MEASURES: &'static [Job] = &[Job::ONEWAY];
     const WAITS: Waits = Waits::Polls;
@@ -52,7 +77,11 @@ impl Mechanism for Ring {
         for (offset, bytes) in slot(self.own).zip(words) {
             word(&self.map, offset).store(u64::from_ne_bytes(*bytes), Relaxed);
         }
-        self.own += 1;
+        self.step(WRITTEN);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Outcome<()> {
         word(&self.map, WRITTEN).store(self.own, Release);
         Ok(())
     }
@@ -67,8 +96,7 @@ impl Mechanism for Ring {
         for (offset, bytes) in slot(self.own).zip(buffer.as_chunks_mut::<8>().0) {
             *bytes = word(&self.map, offset).load(Relaxed).to_ne_bytes();
         }
-        self.own += 1;
-        word(&self.map, READ).store(self.own, Release);
+        self.step(READ);
         Ok(SLOT)
     }
 }

@@ -1,5 +1,7 @@
 //! `strait port`: a server and its callers, each a process of its own.
 
+use rustix::process::Signal;
+
 use crate::world::{Running, World};
 
 fn serving(world: &World, arguments: &[&str]) -> Running {
@@ -66,7 +68,7 @@ fn a_caller_learns_that_the_command_failed_and_who_it_is() {
 #[test]
 fn a_caller_waits_as_long_as_it_says() {
     let world = World::new();
-    let _server = serving(
+    let server = serving(
         &world,
         &[
             "--jobs",
@@ -80,5 +82,11 @@ fn a_caller_waits_as_long_as_it_says() {
     let slow = world.start(&["port", "call", "calc", "1000", "--timeout", "50ms"]);
     assert_eq!(slow.finish().status, Some(124));
     // The other worker is free.
+    assert_eq!(world.good("port call calc 0 --timeout 20s"), "done\n");
+    // The time is that of connecting, too.
+    server.signal(Signal::STOP);
+    let unheard = world.strait("port call calc 0 --timeout 50ms");
+    assert_eq!((unheard.status, &*unheard.err), (Some(124), ""));
+    server.signal(Signal::CONT);
     assert_eq!(world.good("port call calc 0 --timeout 20s"), "done\n");
 }

@@ -30,7 +30,7 @@ const PACKET_MAX: usize = 8 + HANDLES_MAX * (2 + NOTE_MAX);
 const ORPHANS_MAX: usize = 1024;
 
 const ATTACH: &str = "attach handle";
-const TAKE: &str = "take attached handle";
+pub(crate) const TAKE: &str = "take attached handle";
 
 impl Sender {
     /// Has a handle go with the next message: a copy, this one stays. That message is then sent
@@ -58,14 +58,7 @@ impl Sender {
     /// [`ErrorKind::Busy`]: too many are on their way and not received. Then nothing was sent, and
     /// what is attached waits for the next attempt.
     pub fn attach<T: Transferable>(&mut self, handle: &T) -> Result<()> {
-        if self.attached.len() == HANDLES_MAX {
-            return Err(self
-                .link
-                .error(ErrorKind::LimitExceeded, ATTACH)
-                .because(format!("{HANDLES_MAX} go with a message")));
-        }
-        self.attached.push(handle.pack(ATTACH)?);
-        Ok(())
+        pack(&mut self.attached, handle)
     }
 
     /// Sends what is attached ahead of the record that is pushed next; how many there are.
@@ -119,6 +112,27 @@ impl Enclosed {
         self.parcels.is_empty() && self.lost == 0
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.parcels.len() + usize::from(self.lost)
+    }
+
+    /// See [`Receiver::attached`].
+    pub(crate) fn take<T: Transferable>(&mut self, spaces: &[Namespace]) -> Result<T> {
+        if let Some(parcel) = self.parcels.pop_front() {
+            return T::unpack(parcel, &with_own(spaces)).map_err(|error| {
+                let subject = error.subject().to_owned();
+                error.during(TAKE, subject)
+            });
+        }
+        if self.lost > 0 {
+            self.lost -= 1;
+            let error = Error::new(ErrorKind::Exhausted, TAKE, "");
+            return Err(error.because("this process had no descriptors left"));
+        }
+        let error = Error::new(ErrorKind::NotFound, TAKE, "");
+        Err(error.because("no more came with the message"))
+    }
+
     /// What came with the record of that header, which lay at `position`.
     pub(crate) fn open(link: &Link, header: Header, position: u64) -> Result<Self> {
         let count = header.handles();
@@ -156,6 +170,16 @@ impl Enclosed {
         }
         lie("the handles that were to come with a message did not")
     }
+}
+
+/// Adds a handle to those that go with a message.
+pub(crate) fn pack<T: Transferable>(attached: &mut Vec<Parcel>, handle: &T) -> Result<()> {
+    if attached.len() == HANDLES_MAX {
+        let error = Error::new(ErrorKind::LimitExceeded, ATTACH, "");
+        return Err(error.because(format!("{HANDLES_MAX} go with a message")));
+    }
+    attached.push(handle.pack(ATTACH)?);
+    Ok(())
 }
 
 type Packet = (Vec<u8>, Vec<OwnedFd>, bool);
@@ -215,24 +239,12 @@ impl Receiver {
     /// [`ErrorKind::WrongKind`]; [`ErrorKind::Layout`] for a descriptor that is no such handle;
     /// [`ErrorKind::Exhausted`] if this process had no descriptors left. It is closed then.
     pub fn attached<T: Transferable>(&mut self, spaces: &[Namespace]) -> Result<T> {
-        if let Some(parcel) = self.enclosed.parcels.pop_front() {
-            return T::unpack(parcel, &with_own(spaces)).map_err(|error| {
-                let subject = error.subject().to_owned();
-                error.during(TAKE, subject)
-            });
-        }
-        if self.enclosed.lost > 0 {
-            self.enclosed.lost -= 1;
-            let error = self.link.error(ErrorKind::Exhausted, TAKE);
-            return Err(error.because("this process had no descriptors left"));
-        }
-        let error = self.link.error(ErrorKind::NotFound, TAKE);
-        Err(error.because("no more came with the message"))
+        self.enclosed.take(spaces)
     }
 
     /// How many handles came with the last message and are not taken.
     #[must_use]
     pub fn attached_len(&self) -> usize {
-        self.enclosed.parcels.len() + usize::from(self.enclosed.lost)
+        self.enclosed.len()
     }
 }

@@ -101,6 +101,10 @@ impl Mailbox {
         self.channel.peer()
     }
 
+    pub(crate) fn link(&self) -> &Link {
+        self.channel.sender.link()
+    }
+
     pub(crate) fn stop(&self) -> Stop {
         Stop(self.channel.sender.link().clone())
     }

@@ -100,6 +100,11 @@ impl ReadLane for In {
     fn get(&self, at: u64) -> u64 {
         self.ring.word(at).load(Ordering::Relaxed)
     }
+
+    #[inline]
+    fn prefetch(&self, at: u64) {
+        self.ring.prefetch(at);
+    }
 }
 
 /// What a read in parts found.
@@ -247,7 +252,7 @@ impl Receiver {
 
     /// Closes what came with the last message and was not taken.
     #[inline]
-    pub(in crate::channel) fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         if !self.enclosed.is_empty() && self.total.is_none() {
             self.enclosed = Enclosed::default();
         }

@@ -362,7 +362,12 @@ impl Sender {
     /// is `None` before its beginning is out, and then how many bytes are. True: all of it is out.
     ///
     /// False also announces a sleeper: the reader rings when it has made room.
-    pub(crate) fn send_some(&mut self, message: &[u8], done: &mut Option<usize>) -> Result<bool> {
+    /// The handles of `attached` go with its beginning.
+    pub(crate) fn send_some(
+        &mut self,
+        (message, attached): (&[u8], &mut Vec<Parcel>),
+        done: &mut Option<usize>,
+    ) -> Result<bool> {
         let largest = self.piece_max();
         loop {
             let (header, bytes) = match *done {
@@ -384,6 +389,8 @@ impl Sender {
             if !self.has_room_or_arms(header.span())? {
                 return Ok(false);
             }
+            self.attached.append(attached);
+            let header = header.with_handles(self.enclose()?);
             if header.has(Header::TOTAL) {
                 let total = (message.len() as u64).to_ne_bytes();
                 self.out.push(header, [&total, &[]]);

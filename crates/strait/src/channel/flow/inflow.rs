@@ -244,26 +244,19 @@ impl Inflow {
         let mut empty = false;
         // An earlier call has given a part of the present message to its caller.
         let mut given = self.begun && !self.orphan;
+        let mut seen = self.receiver.input.position();
         loop {
-            let Some(header) = self.next()? else {
+            let next = self.next()?;
+            // One that goes on and on is heard for one ring before the caller is thought of.
+            let goes_on = next.is_some() && self.receiver.input.went_round(seen);
+            let Some(header) = next.filter(|_| !goes_on) else {
                 if unit == Unit::Bytes && (done > 0 || empty) {
                     return part(done, false);
                 }
-                if done == 0 {
-                    if self.ends()? {
-                        continue;
-                    }
-                    return Ok(None);
+                if self.pause(done, buffer.len(), goes_on, pace)? {
+                    return if done > 0 { part(done, true) } else { Ok(None) };
                 }
-                // What is read already is not lost with a call that is given up.
-                if pace.now || (pace.stop)() {
-                    return part(done, true);
-                }
-                self.settle(true);
-                match self.wait(done, buffer.len(), pace) {
-                    Err(Ended::Stopped) => continue,
-                    waited => waited?,
-                }
+                seen = self.receiver.input.position();
                 continue;
             };
             if header.has(Header::TORN) {
@@ -300,6 +293,34 @@ impl Inflow {
             if done == buffer.len() {
                 return part(done, unit == Unit::Message);
             }
+        }
+    }
+
+    /// There is no record, or one after the other comes and is no message. True: the call ends with
+    /// what is `done` so far.
+    fn pause(
+        &mut self,
+        done: usize,
+        len: usize,
+        goes_on: bool,
+        pace: Pace<'_>,
+    ) -> Result<bool, Ended> {
+        let stops = pace.now || (pace.stop)();
+        if done == 0 {
+            return match (goes_on, stops) {
+                (true, true) if !pace.now => Err(Ended::Stopped),
+                (true, _) => Ok(true),
+                (false, _) => Ok(!self.ends()?),
+            };
+        }
+        // What is read already is not lost with a call that is given up.
+        if stops || goes_on {
+            return Ok(stops);
+        }
+        self.settle(true);
+        match self.wait(done, len, pace) {
+            Err(Ended::Stopped) => Ok(false),
+            waited => waited.map(|()| false),
         }
     }
 

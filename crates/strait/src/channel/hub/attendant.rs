@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::channel::Receiver;
+use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
+use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -52,6 +53,8 @@ pub(crate) struct Attendant<T: Send + Sync + 'static> {
     /// News came first the last time.
     told: bool,
     pub(crate) buffer: Vec<u8>,
+    /// The handles that came with the message in the buffer.
+    pub(crate) enclosed: Enclosed,
 }
 
 impl<T: Send + Sync + 'static> Attendant<T> {
@@ -74,6 +77,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             turn: (0, 0),
             told: false,
             buffer: vec![0; 1024],
+            enclosed: Enclosed::default(),
         }
     }
 
@@ -92,6 +96,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
 
     /// Receives what comes next. `None`: nothing came in time.
     pub(crate) fn next(&mut self, patience: Patience) -> Option<Event> {
+        self.let_go();
         let mut looks = LOOKS;
         loop {
             if self.shared.notes.load(Ordering::Acquire) != self.calm
@@ -129,6 +134,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         session: &Arc<Session<T>>,
         patience: Patience,
     ) -> Option<Event> {
+        self.let_go();
         loop {
             let notes = self.shared.notes.load(Ordering::Acquire);
             if notes & CLOSED != 0 {
@@ -161,6 +167,14 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             if waited != Waited::Ready {
                 return None;
             }
+        }
+    }
+
+    /// Closes what came with the last message and was not taken.
+    #[inline]
+    fn let_go(&mut self) {
+        if !self.enclosed.is_empty() {
+            self.enclosed = Enclosed::default();
         }
     }
 
@@ -217,14 +231,9 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if notes & NEWS == 0 || !has_turn {
             return None;
         }
-        let mut asked = lock(&self.shared.asked);
-        let first = asked.pop_front();
-        if asked.is_empty() {
-            self.shared.notes.fetch_and(!NEWS, Ordering::SeqCst);
-        }
-        drop(asked);
         self.told = true;
-        first.map(|asked| Event::Asked(Box::new(asked)))
+        let asked = self.shared.next_asked()?;
+        Some(Event::Asked(Box::new(asked)))
     }
 
     /// Receives from the session in hand.
@@ -243,6 +252,9 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         match receiver.poll(&mut self.buffer) {
             Ok(Taken::Message(len)) => {
                 self.served = true;
+                if !receiver.enclosed.is_empty() {
+                    self.enclosed = std::mem::take(&mut receiver.enclosed);
+                }
                 if self.shared.attendants.load(Ordering::Relaxed) > 1 {
                     // Before the message is dealt with, which may take long.
                     self.leave();
@@ -347,7 +359,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             _ => None,
         };
         let is_ready = || {
-            receiver.is_some_and(|receiver| receiver.is_ready())
+            receiver.is_some_and(|receiver| receiver.input.has_come() || receiver.is_ready())
                 || halls.iter().any(|hall| hall.door.summary() != 0)
                 || shared.notes.load(Ordering::Acquire) != calm
         };

@@ -18,7 +18,8 @@ use crate::channel::hub::{ASKED_MAX, CLOSED, FULL, NEWS, Shared, lock};
 const CALLERS_MAX: usize = 64;
 /// How long a greeting may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often sessions are looked at that may have been forgotten.
+/// How often sessions are looked at that may have been forgotten, and those who wait for a decision
+/// and may have gone.
 const LOOK: Duration = Duration::from_secs(1);
 /// The pause after the kernel would not let us accept: out of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -50,19 +51,24 @@ impl<T> Lobby<T> {
             }
             accepts = self.accept();
             self.hear();
-            if self.looked.passed() && self.shared.sessions.load(Ordering::Relaxed) > 1 {
+            if self.looked.passed() && self.has_to_look() {
+                self.looked = Deadline::after(LOOK);
                 self.look();
+                self.shared.forget_gone();
             }
         }
     }
 
+    fn has_to_look(&self) -> bool {
+        self.shared.sessions.load(Ordering::Relaxed) > 1 || !lock(&self.shared.asked).is_empty()
+    }
+
     fn sleep(&self, accepts: bool) -> Result<(), Errno> {
-        let many = self.shared.sessions.load(Ordering::Relaxed) > 1;
         let mut until = self.callers.first().map(|(_, until)| *until);
         let mut at_latest = |moment: Deadline| {
             until = Some(until.map_or(moment, |until| until.min(moment)));
         };
-        if many {
+        if self.has_to_look() {
             at_latest(self.looked);
         }
         if !accepts {
@@ -127,6 +133,9 @@ impl<T> Lobby<T> {
 
     /// Has the server decide.
     fn announce(&self, asked: Asked) {
+        if lock(&self.shared.asked).len() >= ASKED_MAX {
+            self.shared.forget_gone();
+        }
         let mut waiting = lock(&self.shared.asked);
         if waiting.len() >= ASKED_MAX {
             drop(waiting);
@@ -142,8 +151,7 @@ impl<T> Lobby<T> {
     }
 
     /// A client that scribbles on the door may have made the server miss others of its user.
-    fn look(&mut self) {
-        self.looked = Deadline::after(LOOK);
+    fn look(&self) {
         for hall in self.shared.halls().iter() {
             let sessions: Vec<_> = lock(&hall.slots)
                 .sessions

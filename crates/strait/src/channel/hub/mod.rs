@@ -145,6 +145,30 @@ impl<T> Shared<T> {
         self.ring_all();
     }
 
+    /// Drops what those want who do not wait for the decision any more.
+    fn forget_gone(&self) {
+        let mut asked = lock(&self.asked);
+        asked.retain(|asked| !asked.is_gone());
+        if asked.is_empty() {
+            self.notes.fetch_and(!NEWS, Ordering::SeqCst);
+        }
+    }
+
+    /// Who has waited longest for a decision, and waits still.
+    fn next_asked(&self) -> Option<Asked> {
+        let mut asked = lock(&self.asked);
+        let first = loop {
+            match asked.pop_front() {
+                Some(gone) if gone.is_gone() => {}
+                first => break first,
+            }
+        };
+        if asked.is_empty() {
+            self.notes.fetch_and(!NEWS, Ordering::SeqCst);
+        }
+        first
+    }
+
     /// A place behind a door of that user.
     fn reserve(&self, uid: u32) -> Result<(Arc<Hall<T>>, u32)> {
         let full =

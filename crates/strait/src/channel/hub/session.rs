@@ -15,6 +15,7 @@ use crate::channel::link::{Link, Peer};
 use crate::channel::sender::Patience;
 use crate::channel::{Channel, Receiver, Sender};
 use crate::error::{ErrorKind, Result};
+use crate::object::transfer::Parcel;
 use crate::object::wait::source::{Armed, Source};
 
 /// A session of a hub, and what its user keeps with it.
@@ -47,7 +48,7 @@ struct Seat {
 #[derive(Debug)]
 struct Outbox {
     sender: Sender,
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<(Vec<u8>, Vec<Parcel>)>,
     /// Of the first of them: see [`Sender::send_some`].
     done: Option<usize>,
     len: usize,
@@ -85,6 +86,10 @@ impl<T> Session<T> {
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> &Peer {
         &self.link.peer
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Has an attendant look at it.
@@ -152,11 +157,33 @@ impl<T> Session<T> {
         {
             return Ok(());
         }
-        self.keep(&mut outbox, parts)
+        self.keep(&mut outbox, parts, Vec::new())
+    }
+
+    /// [`post`](Self::post), with the handles of `attached`, which are then taken out of it.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post); [`ErrorKind::Busy`] while too many handles are on their way:
+    /// nothing was sent.
+    pub(crate) fn post_with(&self, parts: [&[u8]; 2], attached: &mut Vec<Parcel>) -> Result<()> {
+        if attached.is_empty() {
+            return self.post(parts);
+        }
+        let mut outbox = lock(&self.outbox);
+        let len = parts[0].len() + parts[1].len();
+        if outbox.waiting.is_empty() && len <= outbox.sender.piece_max() {
+            std::mem::swap(attached, &mut outbox.sender.attached);
+            let sent = outbox.sender.deliver(parts, Patience::Look, true);
+            std::mem::swap(attached, &mut outbox.sender.attached);
+            if sent? {
+                return Ok(());
+            }
+        }
+        self.keep(&mut outbox, parts, std::mem::take(attached))
     }
 
     #[cold]
-    fn keep(&self, outbox: &mut Outbox, parts: [&[u8]; 2]) -> Result<()> {
+    fn keep(&self, outbox: &mut Outbox, parts: [&[u8]; 2], attached: Vec<Parcel>) -> Result<()> {
         let message = parts.concat();
         outbox.len += message.len();
         if outbox.len > outbox.len_max {
@@ -164,7 +191,7 @@ impl<T> Session<T> {
                 .link
                 .break_off("send", "it does not read what it is sent"));
         }
-        outbox.waiting.push_back(message);
+        outbox.waiting.push_back((message, attached));
         self.drain_from(outbox)
     }
 
@@ -175,10 +202,21 @@ impl<T> Session<T> {
     }
 
     fn drain_from(&self, outbox: &mut Outbox) -> Result<()> {
-        while let Some(message) = outbox.waiting.front() {
-            if !outbox.sender.send_some(message, &mut outbox.done)? {
-                self.is_blocked.store(true, Ordering::Relaxed);
-                return Ok(());
+        while let Some((message, attached)) = outbox.waiting.front_mut() {
+            match outbox
+                .sender
+                .send_some((message, attached), &mut outbox.done)
+            {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.is_blocked.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    let why = "it does not read the handles that it is sent";
+                    return Err(self.link.break_off("send", why));
+                }
+                Err(error) => return Err(error),
             }
             outbox.len -= message.len();
             outbox.done = None;

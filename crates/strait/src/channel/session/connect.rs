@@ -19,6 +19,9 @@ const ACCEPT: &str = "accept channel";
 
 /// Files that come with a greeting: memory, bells, door, and what the channel's user sends.
 const FILES_MAX: usize = 4;
+/// The code of a refusal of a client that brings more memory than it may.
+const TOO_MUCH: u32 = u32::MAX - 1;
+const UNASKED: &str = "it brings files that nobody asked for";
 
 /// A hello that was sent, and waits for its answer.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Greeting {
     map: Map,
     shape: Shape,
     role: u32,
+    /// The welcome may bring a file for whoever uses the channel.
+    takes_file: bool,
 }
 
 /// What came with a welcome, or with a hello.
@@ -47,10 +52,15 @@ pub(crate) fn greet(
     role: u32,
     payload: &[u8],
 ) -> Result<Greeting> {
-    greet_with(socket, options, role, (payload, None))
+    let greeting = greet_with(socket, options, role, (payload, None))?;
+    Ok(Greeting {
+        takes_file: false,
+        ..greeting
+    })
 }
 
-/// [`greet`], with a file for whoever uses the channel beside the payload.
+/// [`greet`], with a file for whoever uses the channel beside the payload; there may be one beside
+/// the answer too.
 pub(crate) fn greet_with(
     socket: &OwnedFd,
     options: &Options,
@@ -85,6 +95,7 @@ pub(crate) fn greet_with(
         map,
         shape,
         role,
+        takes_file: true,
     })
 }
 
@@ -209,34 +220,41 @@ pub(crate) fn answered(
     let (hello, files) = hear(&socket, &peer, CONNECT, until)?;
     match hello.verb {
         Verb::Welcome => {}
+        Verb::Refusal(_) if !files.is_empty() => return Err(broken(CONNECT, &peer, UNASKED)),
         Verb::Refusal(code) => return Ok(Answer::Refusal(code, hello.payload)),
         Verb::Hello => return Err(broken(CONNECT, &peer, "it does not answer a greeting")),
     }
-    let wrong = |why| broken(CONNECT, &peer, why);
+    let wrong = |why: &str| broken(CONNECT, &peer, why);
     let mut files = files.into_iter();
     let (Some(theirs), Some(bells)) = (files.next(), files.next()) else {
         return Err(wrong("its welcome comes without its memory"));
     };
-    if hello.role != greeting.role {
-        return Err(wrong("it serves something else"));
-    }
-    let their_map = memory::map_theirs(&theirs, hello.shape).map_err(wrong)?;
-    let bell_map = memory::map_bells(&bells).map_err(wrong)?;
     let door = match hello.door {
         None => None,
         Some(bit) => {
             let file = files.next();
             let file = file.ok_or_else(|| wrong("its welcome comes without its doorbell"))?;
-            Some(Knocker::received(&file, bit).map_err(wrong)?)
+            Some((file, bit))
         }
     };
     let beside = files.next();
+    if files.next().is_some() || beside.is_some() && !greeting.takes_file {
+        return Err(wrong(UNASKED));
+    }
+    if hello.role != greeting.role {
+        return Err(wrong("it serves something else"));
+    }
+    options.allows(hello.shape).map_err(|why| wrong(&why))?;
+    let their_map = memory::map_theirs(&theirs, hello.shape).map_err(wrong)?;
+    let bell_map = memory::map_bells(&bells).map_err(wrong)?;
+    let door = door.map(|(file, bit)| Knocker::received(&file, bit));
+    let door = door.transpose().map_err(wrong)?;
     let made = Made {
         socket,
         own: (greeting.map, greeting.shape),
         theirs: (their_map, hello.shape),
         bells: bell_map,
-        files: options.shareable.then_some(Files {
+        files: sharing(options, door.is_some(), || Files {
             own: greeting.own,
             theirs,
             bells,
@@ -269,6 +287,9 @@ pub(crate) fn establish_accepting(
     let until = Deadline::after(std::time::Duration::from_secs(5));
     let heard = hear(&socket, &peer, ACCEPT, Some(until))?;
     let mut asked = Asked::understand(socket, peer, role, heard)?;
+    if asked.beside.is_some() {
+        return Err(broken(ACCEPT, &asked.peer, UNASKED));
+    }
     match decide(&asked.payload) {
         Ok(payload) => {
             let said = std::mem::take(&mut asked.payload);
@@ -323,7 +344,8 @@ pub(crate) struct Asked {
     fenceable: bool,
     theirs: OwnedFd,
     pub(crate) payload: Payload,
-    /// The file that the client sent for whoever uses the channel.
+    /// The file that the client sent for whoever uses the channel, who is to refuse one that has no
+    /// use.
     pub(crate) beside: Option<OwnedFd>,
 }
 
@@ -339,9 +361,13 @@ impl Asked {
             return Err(wrong("it does not begin with a greeting"));
         }
         let mut files = files.into_iter();
-        let (Some(theirs), beside, None) = (files.next(), files.next(), files.next()) else {
+        let Some(theirs) = files.next() else {
             return Err(wrong("its greeting comes without its memory"));
         };
+        let beside = files.next();
+        if files.next().is_some() {
+            return Err(wrong(UNASKED));
+        }
         if hello.role != role {
             return Err(wrong("it wants something else"));
         }
@@ -355,6 +381,13 @@ impl Asked {
             theirs,
             payload: hello.payload,
         })
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        // A hang-up is told unasked.
+        let mut fds = [PollFd::new(&self.socket, PollFlags::empty())];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|told| told > 0)
     }
 
     fn answer(&self, hello: &Hello, files: &[BorrowedFd<'_>]) -> Result<()> {
@@ -383,7 +416,11 @@ impl Asked {
         door: Option<(&Door, u32)>,
     ) -> Result<Channel> {
         let shape = options.shape()?;
-        let wrong = |why| broken(ACCEPT, &self.peer, why);
+        let wrong = |why: &str| broken(ACCEPT, &self.peer, why);
+        if let Err(why) = options.allows(self.shape) {
+            let _ = self.refuse(TOO_MUCH, why.as_bytes());
+            return Err(wrong(&why));
+        }
         let their_map = memory::map_theirs(&self.theirs, self.shape).map_err(wrong)?;
         let fail = failed(ACCEPT);
         let own = memory::create(shape).map_err(&fail)?;
@@ -409,12 +446,28 @@ impl Asked {
             own: (own_map, shape),
             theirs: (their_map, self.shape),
             bells: bell_map,
-            files: options.shareable.then_some(Files { own, theirs, bells }),
+            files: sharing(options, door.is_some(), || Files { own, theirs, bells }),
             accepting: true,
             fenceable: self.fenceable,
             peer: self.peer,
         };
         begin(made, options, None)
+    }
+}
+
+/// What an heir of this end would need, or why there is none.
+fn sharing(
+    options: &Options,
+    has_door: bool,
+    files: impl FnOnce() -> Files,
+) -> std::result::Result<Files, &'static str> {
+    if has_door {
+        // An heir would not know where to knock, and the server's end has one holder.
+        Err("it is one of the many of a server")
+    } else if options.shareable {
+        Ok(files())
+    } else {
+        Err("it was made not to be shared")
     }
 }
 

@@ -32,7 +32,12 @@ pub(crate) struct Shape {
 impl Shape {
     /// Length of the file.
     pub(crate) fn file_len(self) -> u64 {
-        PAGE as u64 + self.capacity + u64::from(self.blocks) * self.block_len
+        PAGE as u64 + self.claim()
+    }
+
+    /// Bytes of its ring and its blocks.
+    pub(crate) fn claim(self) -> u64 {
+        self.capacity + u64::from(self.blocks) * self.block_len
     }
 
     pub(crate) fn is_valid(self) -> bool {

@@ -1,5 +1,6 @@
 //! What the ends of one side of a session have in common: memory, socket, peer, and its death.
 
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence, fence};
@@ -44,7 +45,6 @@ impl Peer {
 }
 
 /// One side of a session.
-#[derive(Debug)]
 pub(crate) struct Link {
     /// A forked child does not keep it: the peer shall hear of the parent's end.
     pub(crate) socket: ChildClosed,
@@ -55,7 +55,8 @@ pub(crate) struct Link {
     pub(crate) theirs: Map,
     pub(crate) their_shape: Shape,
     pub(crate) bells: Map,
-    pub(crate) files: Option<Files>,
+    /// What an heir of this end would need, or why it may have none.
+    pub(crate) files: Result<Files, &'static str>,
     /// This is the side that accepted.
     pub(crate) accepting: bool,
     /// The peer's threads can be fenced.
@@ -70,6 +71,18 @@ pub(crate) struct Link {
     pub(crate) door: std::sync::OnceLock<Knocker>,
 }
 
+/// As whoever prints a channel wants it: who the peer is, and how it stands.
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("peer", &self.peer)
+            .field("accepting", &self.accepting)
+            .field("gone", &self.gone)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a link is made of.
 #[derive(Debug)]
 pub(crate) struct Made {
@@ -78,7 +91,7 @@ pub(crate) struct Made {
     pub(crate) own: (Map, Shape),
     pub(crate) theirs: (Map, Shape),
     pub(crate) bells: Map,
-    pub(crate) files: Option<Files>,
+    pub(crate) files: Result<Files, &'static str>,
     pub(crate) accepting: bool,
     pub(crate) fenceable: bool,
 }
@@ -257,7 +270,6 @@ impl Ringer {
 }
 
 /// A waiting place of a session, from one side.
-#[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) link: Arc<Link>,
     own_sleeps: Fixed<u32>,
@@ -272,6 +284,14 @@ pub(crate) struct Place {
     ringer: Ringer,
     shared: Fixed<u32>,
     end: End,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Place {

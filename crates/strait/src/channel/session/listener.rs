@@ -22,6 +22,8 @@ use crate::object::wait::{Member, Waitable};
 const GREETING_MAX: Duration = Duration::from_secs(5);
 /// Clients that have connected and not greeted; of more, the oldest is dropped.
 const PENDING_MAX: usize = 128;
+/// Attempts at a session whose greeting nobody has read.
+const ATTEMPTS_MAX: u32 = 4;
 const BACKLOG: i32 = 1024;
 const LISTEN: &str = "listen for channels";
 
@@ -154,6 +156,10 @@ impl Listener {
                         self.pending.remove(0);
                     }
                     self.pending.push((socket, Deadline::after(GREETING_MAX)));
+                    if self.pending.len() == PENDING_MAX {
+                        // They may have spoken by now: nobody makes way who was not listened to.
+                        return Ok(());
+                    }
                 }
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
@@ -181,7 +187,8 @@ impl Waitable for Listener {
 }
 
 impl Channel {
-    /// A channel to whoever [listens](Listener) under `path`.
+    /// A channel to whoever [listens](Listener) under `path`. Where the listener hangs up before it
+    /// has read what this side wants, as on one that was stopped for long, it is asked again.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if nobody listens there; [`ErrorKind::Denied`];
@@ -203,8 +210,21 @@ impl Channel {
                 _ => error,
             }
         };
-        let reach = reach(path).map_err(fail)?;
-        let socket = socket().map_err(fail)?;
+        let unheard = [Errno::PIPE, Errno::CONNRESET].map(|errno| Some(errno.raw_os_error()));
+        let mut left = ATTEMPTS_MAX;
+        loop {
+            left -= 1;
+            match Self::open_once(&reach(path).map_err(fail)?, options, fail) {
+                // Hung up on before its greeting was read: it was stopped, or had to wait for a
+                // processor, for longer than a listener waits, or there was a crowd. Nothing began.
+                Err(error) if left > 0 && unheard.contains(&error.errno()) => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(reach: &Reach, options: &Options, fail: impl Fn(Errno) -> Error) -> Result<Self> {
+        let socket = socket().map_err(&fail)?;
         while let Err(errno) = connect(&socket, &reach.address) {
             if errno != Errno::INTR {
                 return Err(fail(errno));

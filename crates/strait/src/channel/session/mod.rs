@@ -3,6 +3,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod hello;
+pub(crate) mod identity;
 pub(crate) mod layout;
 pub(crate) mod link;
 pub(crate) mod listener;

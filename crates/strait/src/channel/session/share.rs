@@ -262,12 +262,10 @@ impl Link {
         if self.is_foreign() {
             return Err(self.foreign(operation));
         }
-        let Some(files) = &self.files else {
-            return refuse("it was made not to be shared");
+        let files = match &self.files {
+            Ok(files) => files,
+            Err(why) => return refuse(why),
         };
-        if self.door.get().is_some() {
-            return refuse("it is one of the many of a server");
-        }
         let fail = self.share_error(operation);
         if self.share.file.get().is_none() {
             let file = reopen(&files.own).map_err(&fail)?;
@@ -418,7 +416,7 @@ fn unpack(parcel: Parcel, ends: u32) -> Result<(Option<Sender>, Option<Receiver>
         own: (own_map, note.own),
         theirs: (their_map, note.theirs),
         bells: bell_map,
-        files: Some(Files { own, theirs, bells }),
+        files: Ok(Files { own, theirs, bells }),
         accepting: note.accepting,
         fenceable: note.fenceable,
         peer,

@@ -1,7 +1,7 @@
 //! One thread that hears of the peers' ends: the kernel hangs up a session's socket when its other
 //! side has closed or died, and this wakes whoever of this process sleeps for it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -62,19 +62,51 @@ pub(crate) fn watch(link: &Arc<Link>) -> Result<Key> {
     drop(old);
     let poll = match known {
         Some(poll) => poll,
-        None => start(generation)?,
+        None => start()?,
     };
     let key = WATCHER.with(|watcher| watcher.enter(link));
-    let event = epoll::EventData::new_u64((key.index as u64) << 32 | u64::from(key.birth));
-    let flags = epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-    if let Err(errno) = epoll::add(poll.as_fd(), &link.socket, event, flags) {
+    let added = match add(&poll, link, key.data()) {
+        Err(Errno::BADF | Errno::INVAL) => {
+            renew(&poll).and_then(|poll| add(&poll, link, key.data()).map_err(fail))
+        }
+        added => added.map_err(fail),
+    };
+    if let Err(error) = added {
         forget_key(key);
-        return Err(fail(errno));
+        return Err(error);
     }
     Ok(key)
 }
 
+fn add(poll: &ChildClosed, link: &Link, data: u64) -> std::result::Result<(), Errno> {
+    let event = epoll::EventData::new_u64(data);
+    let flags = epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+    match epoll::add(poll, &link.socket, event, flags) {
+        // By whoever has renewed the poll meanwhile.
+        Err(Errno::EXIST) => Ok(()),
+        added => added,
+    }
+}
+
+impl Key {
+    fn data(self) -> u64 {
+        (self.index as u64) << 32 | u64::from(self.birth)
+    }
+}
+
 impl Watcher {
+    /// Has a thread hear that poll, unless there is one already: its poll.
+    fn begin(&mut self, poll: &Arc<ChildClosed>) -> Result<Arc<ChildClosed>> {
+        if let Some(known) = &self.poll {
+            return Ok(known.clone());
+        }
+        let heard = poll.clone();
+        // Here, where nobody sees the poll yet: what is entered there is heard.
+        thread::spawn_quiet("strait-peers", move || run(&heard)).map_err(fail)?;
+        self.poll = Some(poll.clone());
+        Ok(poll.clone())
+    }
+
     fn enter(&mut self, link: &Arc<Link>) -> Key {
         let weak = Some(Arc::downgrade(link));
         let index = match self.free.pop() {
@@ -94,6 +126,35 @@ impl Watcher {
         }
     }
 
+    /// Goes on with that poll in the place of a lost one: its poll, and whom to enter there.
+    #[expect(clippy::type_complexity, reason = "in use once")]
+    fn replace(
+        &mut self,
+        lost: &Arc<ChildClosed>,
+        poll: &Arc<ChildClosed>,
+    ) -> Result<(Arc<ChildClosed>, Vec<(u64, Arc<Link>)>)> {
+        let before = self.poll.take_if(|known| Arc::ptr_eq(known, lost));
+        match self.begin(poll) {
+            Ok(begun) if Arc::ptr_eq(&begun, poll) => Ok((begun, self.all())),
+            // Somebody else was faster.
+            Ok(known) => Ok((known, Vec::new())),
+            Err(error) => {
+                self.poll = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// Those that are watched, with their keys' data.
+    fn all(&self) -> Vec<(u64, Arc<Link>)> {
+        let entries = self.links.iter().enumerate();
+        let live = entries.filter_map(|(index, (birth, link))| {
+            let data = (index as u64) << 32 | u64::from(*birth);
+            Some((data, link.as_ref()?.upgrade()?))
+        });
+        live.collect()
+    }
+
     fn find(&self, data: u64) -> Option<Arc<Link>> {
         let (birth, link) = self.links.get(usize::try_from(data >> 32).ok()?)?;
         if u64::from(*birth) != data & 0xffff_ffff {
@@ -103,29 +164,32 @@ impl Watcher {
     }
 }
 
-fn start(generation: u32) -> Result<Arc<ChildClosed>> {
+fn new_poll() -> Result<Arc<ChildClosed>> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(fail)?;
-    let poll = Arc::new(fork::close_in_child(poll));
-    // Two threads may have found it missing: the first one's counts.
-    let (kept, is_ours) = WATCHER.with(|watcher| match &watcher.poll {
-        Some(poll) if watcher.generation == generation => (poll.clone(), false),
-        _ => {
-            watcher.poll = Some(poll.clone());
-            (poll.clone(), true)
-        }
-    });
-    if is_ours {
-        let poll = kept.clone();
-        if let Err(errno) = thread::spawn_quiet("strait-peers", move || run(&poll)) {
-            let taken = WATCHER.with(|watcher| watcher.poll.take());
-            drop(taken);
-            return Err(fail(errno));
-        }
-    }
-    Ok(kept)
+    Ok(Arc::new(fork::close_in_child(poll)))
 }
 
-fn run(poll: &OwnedFd) {
+fn start() -> Result<Arc<ChildClosed>> {
+    let poll = new_poll()?;
+    WATCHER.with(|watcher| watcher.begin(&poll))
+}
+
+/// Goes on with another poll: the program has closed the number of this one, which was not its own,
+/// or has given it to another file. Everybody who is watched is entered again.
+fn renew(lost: &Arc<ChildClosed>) -> Result<Arc<ChildClosed>> {
+    let poll = new_poll()?;
+    let (poll, links) = WATCHER.with(|watcher| watcher.replace(lost, &poll))?;
+    lost.disown();
+    for (data, link) in links {
+        if add(&poll, &link, data).is_err() {
+            // Its socket is lost too: nobody is to sleep for it.
+            link.mourn();
+        }
+    }
+    Ok(poll)
+}
+
+fn run(poll: &Arc<ChildClosed>) {
     let mut events = Vec::with_capacity(EVENTS_MAX);
     // Those of whom somebody had looked and was not asleep yet.
     let mut mourned: Vec<Arc<Link>> = Vec::new();
@@ -138,7 +202,11 @@ fn run(poll: &OwnedFd) {
         events.clear();
         let waited = epoll::wait(poll, rustix::buffer::spare_capacity(&mut events), timeout);
         if waited.is_err_and(|errno| errno != Errno::INTR) {
-            return;
+            if renew(poll).is_ok() && mourned.is_empty() {
+                return;
+            }
+            // sleep: no event tells that there are descriptors and threads again
+            std::thread::sleep(AGAIN);
         }
         for event in &events {
             let data = event.data.u64();
@@ -173,3 +241,6 @@ fn forget_key(key: Key) -> Option<Arc<ChildClosed>> {
     drop(gone);
     poll
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use crate::channel::Peer;
+use crate::channel::attach::pack;
 use crate::channel::hub::lock;
-use crate::error::Result;
-use crate::nt::lpc::inbox::{Connection, Inbox, Joined};
+use crate::channel::{Impersonation, Peer};
+use crate::error::{ErrorKind, Result};
+use crate::nt::lpc::connection::{Connection, Joined};
+use crate::nt::lpc::inbox::Inbox;
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Type};
-use crate::nt::lpc::{mismatch, of_port, too_long};
+use crate::nt::lpc::{impersonate, mismatch, of_port, too_long};
+use crate::object::Namespace;
+use crate::object::transfer::{Parcel, Transferable};
 
 /// A message of a client's: a request, which waits for its reply, or a datagram.
 ///
@@ -20,6 +24,8 @@ pub struct Call<'a> {
     head: Head,
     /// A reply may be given.
     is_open: bool,
+    /// What goes with the reply.
+    attached: Vec<Parcel>,
 }
 
 const REPLY: &str = "reply";
@@ -31,6 +37,7 @@ impl<'a> Call<'a> {
             inbox,
             len,
             head,
+            attached: Vec::new(),
         }
     }
 
@@ -81,18 +88,60 @@ impl<'a> Call<'a> {
         self.session().peer()
     }
 
+    /// Has the calling thread act as the client until the guard is dropped: files and objects are
+    /// opened with the client's rights. Other threads stay who they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] (STATUS_REPLY_MESSAGE_MISMATCH) once the client waits for no
+    /// reply; [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::Denied`]:
+    /// STATUS_BAD_IMPERSONATION_LEVEL if the client does [not allow
+    /// it](crate::nt::lpc::ClientOptions::identification), and STATUS_PRIVILEGE_NOT_HELD without
+    /// CAP_SETUID and CAP_SETGID; [`ErrorKind::Busy`] if the thread acts as somebody already.
+    #[doc(alias = "NtImpersonateClientOfPort")]
+    pub fn impersonate(&self) -> Result<Impersonation> {
+        let session = self.session();
+        impersonate(session.link(), self.is_open, session.user.identification)
+    }
+
     /// The context of the connection: see [`Connection::context`].
     #[must_use]
     pub fn context<C: 'static>(&self) -> Option<&C> {
         self.session().user.context()
     }
 
+    /// Takes the next of the handles that the client [attached](crate::nt::lpc::Client::attach), in
+    /// that order. It must belong to the user's own namespace, to the machine's, or to one of
+    /// `spaces`. Those not taken are closed by the inbox's next receive.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none left, or it belongs to another namespace;
+    /// [`ErrorKind::WrongKind`]; [`ErrorKind::Layout`] for a descriptor that is no such handle;
+    /// [`ErrorKind::Exhausted`] if this process had no descriptors left. It is closed then.
+    pub fn attached<T: Transferable>(&mut self, spaces: &[Namespace]) -> Result<T> {
+        self.inbox.attendant.enclosed.take(spaces)
+    }
+
+    /// How many handles came with the message and are not taken.
+    #[must_use]
+    pub fn attached_len(&self) -> usize {
+        self.inbox.attendant.enclosed.len()
+    }
+
+    /// Has a handle go with the reply: a copy, this one stays. A reply that is not given goes
+    /// without.
+    ///
+    /// # Errors
+    /// As [`Client::attach`](crate::nt::lpc::Client::attach).
+    pub fn attach<T: Transferable>(&mut self, handle: &T) -> Result<()> {
+        pack(&mut self.attached, handle)
+    }
+
     /// Replies. Never waits for the client.
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) (STATUS_PORT_DISCONNECTED);
-    /// [`ErrorKind::TooLong`](crate::ErrorKind::TooLong) (STATUS_PORT_MESSAGE_TOO_LONG): it can
-    /// still be replied to; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED);
+    /// [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG), and [`ErrorKind::Busy`] while too
+    /// many handles are on their way: it can still be replied to; [`ErrorKind::InvalidInput`]
     /// (STATUS_REPLY_MESSAGE_MISMATCH) for a datagram, for a second reply, and to a client that is
     /// known to wait no longer.
     #[inline]
@@ -105,15 +154,14 @@ impl<'a> Call<'a> {
             self.inbox.session(),
             self.head.id,
             (None, reply),
-            &mut self.is_open,
+            (&mut self.is_open, &mut self.attached),
         )
     }
 
     /// [`reply`](Self::reply), about a part of the client's view.
     ///
     /// # Errors
-    /// As [`reply`](Self::reply); [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if
-    /// the part is not within the view.
+    /// As [`reply`](Self::reply); [`ErrorKind::InvalidInput`] if the part is not within the view.
     pub fn reply_at(&mut self, extent: Extent, reply: &[u8]) -> Result<()> {
         if !self.is_open {
             return Err(mismatch(REPLY, "nobody waits for it"));
@@ -123,7 +171,7 @@ impl<'a> Call<'a> {
             self.inbox.session(),
             self.head.id,
             (Some(extent), reply),
-            &mut self.is_open,
+            (&mut self.is_open, &mut self.attached),
         )
     }
 
@@ -132,7 +180,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// As [`reply`](Self::reply);
-    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) (STATUS_LPC_REPLY_LOST) if the client has
+    /// [`ErrorKind::Refused`] (STATUS_LPC_REPLY_LOST) if the client has
     /// nobody to answer: see [`Client::call_with`](crate::nt::lpc::Client::call_with).
     pub fn callback(&mut self, request: &[u8], timeout: Duration) -> Result<Option<Vec<u8>>> {
         const CALL: &str = "call back";
@@ -155,11 +203,12 @@ impl<'a> Call<'a> {
         self.inbox.await_callback(id, timeout)
     }
 
-    /// Takes the request out of this thread's hands: the reply is given later, by any thread.
+    /// Takes the request out of this thread's hands: the reply is given later, by any thread. What
+    /// was attached to the reply goes with it; the request's own handles stay here.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
-    /// (STATUS_REPLY_MESSAGE_MISMATCH) for what has a reply or wants none.
+    /// [`ErrorKind::InvalidInput`] (STATUS_REPLY_MESSAGE_MISMATCH) for what has a reply or wants
+    /// none.
     pub fn defer(&mut self) -> Result<Pending> {
         if !self.is_open {
             return Err(mismatch("defer reply", "nobody waits for it"));
@@ -169,6 +218,7 @@ impl<'a> Call<'a> {
             session: self.session().clone(),
             id: self.head.id,
             is_open: true,
+            attached: std::mem::take(&mut self.attached),
         })
     }
 }
@@ -186,7 +236,7 @@ fn send_reply(
     session: &Joined,
     id: u32,
     (extent, reply): (Option<Extent>, &[u8]),
-    is_open: &mut bool,
+    (is_open, attached): (&mut bool, &mut Vec<Parcel>),
 ) -> Result<()> {
     let state = &session.user;
     if reply.len() > state.message_max {
@@ -198,7 +248,7 @@ fn send_reply(
     }
     let head = Head::new(Type::Reply, id);
     let posted = match extent {
-        None => session.post([&head.encode(), reply]),
+        None => session.post_with([&head.encode(), reply], attached),
         Some(extent) => {
             let head = Head {
                 extent: true,
@@ -207,9 +257,10 @@ fn send_reply(
             let mut first = [0; HEAD_LEN + EXTENT_LEN];
             first[..HEAD_LEN].copy_from_slice(&head.encode());
             first[HEAD_LEN..].copy_from_slice(&extent.encode());
-            session.post([&first, reply])
+            session.post_with([&first, reply], attached)
         }
     };
+    *is_open = matches!(&posted, Err(error) if error.kind() == ErrorKind::Busy);
     posted.map_err(of_port)
 }
 
@@ -226,15 +277,25 @@ pub struct Pending {
     session: Joined,
     id: u32,
     is_open: bool,
+    attached: Vec<Parcel>,
 }
 
 impl Pending {
+    /// As [`Call::attach`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attach<T: Transferable>(&mut self, handle: &T) -> Result<()> {
+        pack(&mut self.attached, handle)
+    }
+
     /// Replies.
     ///
     /// # Errors
     /// As [`Call::reply`].
     pub fn reply(mut self, reply: &[u8]) -> Result<()> {
-        send_reply(&self.session, self.id, (None, reply), &mut self.is_open)
+        let (is_open, attached) = (&mut self.is_open, &mut self.attached);
+        send_reply(&self.session, self.id, (None, reply), (is_open, attached))
     }
 
     /// The connection that the request came through.

@@ -10,6 +10,8 @@ use crate::nt::lpc::connect::{ClientOptions, Made};
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Type};
 use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
+use crate::object::Namespace;
+use crate::object::transfer::Transferable;
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
 
@@ -49,9 +51,11 @@ impl Client {
             data: &[],
             view: None,
             server: None,
+            identification: false,
             capacity: 32 << 10,
             message_max: 16 << 20,
             spin: Spin::Adaptive,
+            until: None,
         }
     }
 
@@ -107,6 +111,7 @@ impl Client {
         let sender = self.channel.sender();
         let sent = sender.deliver([&head.encode(), request], patience, true);
         if !sent.map_err(of_port)? {
+            self.channel.sender().attached.clear();
             return Ok(None);
         }
         match self.await_reply(id, patience, None)? {
@@ -163,6 +168,58 @@ impl Client {
         }
     }
 
+    /// Has a handle go with the next request or datagram: a copy, this one stays. The server
+    /// [takes](crate::nt::lpc::Call::attached) it or not; what it
+    /// [attaches](crate::nt::lpc::Call::attach) to a reply is [`attached`](Self::attached) here.
+    ///
+    /// ```
+    /// use strait::Namespace;
+    /// use strait::nt::{Event, lpc};
+    ///
+    /// let space = Namespace::temporary()?;
+    /// let port = lpc::Port::options().namespace(&space).create("jobs")?;
+    /// std::thread::scope(|scope| -> strait::Result<()> {
+    ///     scope.spawn(|| port.serve(|call| {
+    ///         let done: Event = call.attached(&[])?;
+    ///         call.reply(b"begun")?;
+    ///         done.set().map(drop)
+    ///     }));
+    ///     let mut jobs = lpc::Client::options().namespace(&space).connect("jobs")?;
+    ///     let done = Event::options().shared().create()?;
+    ///     jobs.attach(&done)?;
+    ///     jobs.call(b"sort it")?;
+    ///     done.wait()?;
+    ///     port.close();
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), strait::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] beyond 16 for a message; [`ErrorKind::Unsupported`] for a
+    /// private object; [`ErrorKind::Exhausted`] without descriptors. The call that follows may say
+    /// [`ErrorKind::Busy`]: too many are on their way and not received. Then nothing was sent, and
+    /// what is attached waits for the next attempt; it does not after a call whose time was up.
+    pub fn attach<T: Transferable>(&mut self, handle: &T) -> Result<()> {
+        self.channel.sender().attach(handle)
+    }
+
+    /// Takes the next of the handles that came with the last reply, in the order in which they were
+    /// attached. It must belong to the user's own namespace, to the machine's, or to one of
+    /// `spaces`. Those not taken are closed once the next message is received.
+    ///
+    /// # Errors
+    /// As [`Call::attached`](crate::nt::lpc::Call::attached).
+    pub fn attached<T: Transferable>(&mut self, spaces: &[Namespace]) -> Result<T> {
+        self.channel.receiver().attached(spaces)
+    }
+
+    /// How many handles came with the last reply and are not taken.
+    #[must_use]
+    pub fn attached_len(&self) -> usize {
+        self.channel.receiver_ref().attached_len()
+    }
+
     /// Sends a datagram, which has no reply.
     ///
     /// # Errors
@@ -211,7 +268,7 @@ impl Client {
         };
         self.check_len(reply)?;
         self.open.swap_remove(at);
-        self.send(&Head::new(Type::Reply, id).encode(), reply)
+        self.send_plain(Head::new(Type::Reply, id), reply)
     }
 
     /// The data that came with the server's consent.
@@ -269,6 +326,14 @@ impl Client {
             Ok(_) => Ok(()),
             Err(error) => Err(of_port(error)),
         }
+    }
+
+    /// What is attached goes with another message.
+    fn send_plain(&mut self, head: Head, message: &[u8]) -> Result<()> {
+        let attached = std::mem::take(&mut self.channel.sender().attached);
+        let sent = self.send(&head.encode(), message);
+        self.channel.sender().attached = attached;
+        sent
     }
 
     /// Where in the buffer the reply lies. `None`: the time is up.
@@ -353,6 +418,7 @@ impl Client {
                 Some(message) => {
                     let heard = Head::decode(&message).map(|(head, _)| (head, message.len()));
                     self.buffer = message;
+                    self.channel.receiver().let_go();
                     heard
                 }
                 None => match self.hear(patience)? {
@@ -372,7 +438,7 @@ impl Client {
                 }
                 Some((head, _)) if head.kind == Type::Request => {
                     // The call that it belongs to was given up.
-                    self.send(&Head::new(Type::LostReply, head.id).encode(), &[])?;
+                    self.send_plain(Head::new(Type::LostReply, head.id), &[])?;
                 }
                 _ => {}
             }

@@ -1,5 +1,10 @@
 //! How a client connects, for either form.
 
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use strait_sys::time::Deadline;
+
 use crate::channel::connect::{self, answered, greet_with};
 use crate::channel::{Channel, Options, Spin};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,9 +27,12 @@ pub struct ClientOptions<'a> {
     pub(super) data: &'a [u8],
     pub(super) view: Option<&'a PortView>,
     pub(super) server: Option<u32>,
+    pub(super) identification: bool,
     pub(super) capacity: usize,
     pub(super) message_max: usize,
     pub(super) spin: Spin,
+    /// When the server must have decided.
+    pub(super) until: Option<Deadline>,
 }
 
 /// What a server decided about a connection.
@@ -63,6 +71,12 @@ impl<'a> ClientOptions<'a> {
         self
     }
 
+    /// The server may know who the client is, but not act as the client (SECURITY_IDENTIFICATION).
+    pub fn identification(mut self) -> Self {
+        self.identification = true;
+        self
+    }
+
     /// Bytes of the ring through which this client sends; 32 KiB by default.
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = bytes;
@@ -98,6 +112,17 @@ impl<'a> ClientOptions<'a> {
         }
     }
 
+    /// [`connect`](Self::connect) for at most `timeout`, the server's decision included. Once that
+    /// is over the server is not asked any more: a request that it has not received yet it never
+    /// does.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`ErrorKind::TimedOut`].
+    pub fn connect_for(mut self, name: &str, timeout: Duration) -> Result<Client> {
+        self.until = Some(Deadline::after(timeout));
+        self.connect(name)
+    }
+
     /// [`connect`](Self::connect), with what the server said if it refused.
     ///
     /// # Errors
@@ -110,6 +135,15 @@ impl<'a> ClientOptions<'a> {
         })
     }
 
+    /// [`ask`](Self::ask) for at most `timeout`, as [`connect_for`](Self::connect_for).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ask_for(mut self, name: &str, timeout: Duration) -> Result<Answer> {
+        self.until = Some(Deadline::after(timeout));
+        self.ask(name)
+    }
+
     /// Connects for [`Quick`] calls: a thread of the server's serves this client alone.
     ///
     /// # Errors
@@ -120,6 +154,16 @@ impl<'a> ClientOptions<'a> {
             Opened::Connected(made) => Quick::new(made),
             Opened::Refused(data) => Err(refused(name, data)),
         }
+    }
+
+    /// [`connect_quick`](Self::connect_quick) for at most `timeout`, as
+    /// [`connect_for`](Self::connect_for).
+    ///
+    /// # Errors
+    /// As [`connect_quick`](Self::connect_quick); [`ErrorKind::TimedOut`].
+    pub fn connect_quick_for(mut self, name: &str, timeout: Duration) -> Result<Quick> {
+        self.until = Some(Deadline::after(timeout));
+        self.connect_quick(name)
     }
 
     fn open(self, name: &str, quick: bool) -> Result<Opened> {
@@ -161,6 +205,7 @@ impl<'a> ClientOptions<'a> {
             .shareable(false);
         let wanted = Terms {
             quick,
+            identification: self.identification,
             view: self.view.map(|view| (view.offset, view.len)),
             message_max: 0,
         };
@@ -168,17 +213,14 @@ impl<'a> ClientOptions<'a> {
         let beside = self.view.map(PortView::file);
         let view = self.view.map(PortView::map).transpose()?;
         let greeting = greet_with(&socket, &options, ROLE, (&payload, beside)).map_err(during)?;
-        match answered(socket, &options, greeting, None).map_err(during)? {
+        match answered(socket, &options, greeting, self.until).map_err(during)? {
             connect::Answer::Refusal(_, data) => Ok(Opened::Refused(data)),
             connect::Answer::Welcome(channel, payload, beside) => {
                 let (terms, data) = Terms::decode(&payload).ok_or_else(|| {
                     Error::new(ErrorKind::Broken, CONNECT, shown.clone())
                         .because("its welcome is not understood")
                 })?;
-                let their_view = match (terms.view, beside) {
-                    (Some(part), Some(file)) => Some(PortView::received(file, part)?.map()?),
-                    _ => None,
-                };
+                let their_view = view_received(terms.view, beside).map_err(during)?;
                 Ok(Opened::Connected(Made {
                     channel,
                     message_max: terms.message_max as usize,
@@ -186,6 +228,18 @@ impl<'a> ClientOptions<'a> {
                     views: [view, their_view],
                 }))
             }
+        }
+    }
+}
+
+/// The server's memory, which comes with the welcome that speaks of it.
+fn view_received(part: Option<(u64, u64)>, file: Option<OwnedFd>) -> Result<Option<View<Write>>> {
+    match (part, file) {
+        (None, None) => Ok(None),
+        (Some(part), Some(file)) => PortView::received(file, part)?.map().map(Some),
+        _ => {
+            Err(Error::new(ErrorKind::Broken, CONNECT, "")
+                .because("its welcome has half of a view"))
         }
     }
 }

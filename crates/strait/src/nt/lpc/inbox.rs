@@ -1,167 +1,29 @@
-//! What a server receives, and its side of a connection.
+//! What a server receives.
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::Peer;
+use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
-use crate::channel::hub::{Attendant, Event, Hub, Session, lock};
+use crate::channel::hub::{Attendant, Event, Hub};
 use crate::channel::sender::Patience;
 use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::connection::{Connection, Joined, State};
 use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::view::{Extent, PortView};
-use crate::nt::lpc::wire::{Head, Ids, Terms, Type};
-use crate::nt::lpc::{Call, Pending, QuickSession, Reply, check_data, of_port, too_long};
+use crate::nt::lpc::wire::{Head, Terms, Type};
+use crate::nt::lpc::{Call, Pending, QuickSession, Reply, check_data, of_port};
 use crate::nt::status::NtStatus;
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
 
-/// Requests of the server that a client has not answered.
-const AWAITED_MAX: usize = 1024;
-/// Given-up requests that are remembered, the last ones.
-const CANCELLED_MAX: usize = 64;
 /// Messages that came while a callback was waited for.
 const LATE_MAX: usize = 64;
 /// The code of a refusal by the server.
 const REFUSED: u32 = 1;
-
-/// What a server keeps of a connection.
-#[derive(Debug)]
-pub(super) struct State {
-    context: Option<Box<dyn Any + Send + Sync>>,
-    /// The client's view, and the server's.
-    views: [Option<View<Write>>; 2],
-    pub(super) message_max: usize,
-    pub(super) ids: Mutex<Ids>,
-    awaited: Mutex<Vec<u32>>,
-    cancelled: Mutex<Vec<u32>>,
-    has_cancelled: AtomicBool,
-}
-
-impl State {
-    /// Whether the client waits no longer for the reply to that request. Asked once for each.
-    pub(super) fn is_cancelled(&self, id: u32) -> bool {
-        if !self.has_cancelled.load(Ordering::Relaxed) {
-            return false;
-        }
-        let mut cancelled = lock(&self.cancelled);
-        let found = cancelled.iter().position(|known| *known == id);
-        if let Some(at) = found {
-            cancelled.remove(at);
-        }
-        self.has_cancelled
-            .store(!cancelled.is_empty(), Ordering::Relaxed);
-        found.is_some()
-    }
-
-    fn cancel(&self, id: u32) {
-        let mut cancelled = lock(&self.cancelled);
-        if cancelled.len() == CANCELLED_MAX {
-            cancelled.remove(0);
-        }
-        cancelled.push(id);
-        self.has_cancelled.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn view(&self) -> Option<&View<Write>> {
-        self.views[0].as_ref()
-    }
-
-    pub(super) fn context<C: 'static>(&self) -> Option<&C> {
-        self.context.as_deref()?.downcast_ref()
-    }
-}
-
-pub(super) type Joined = Arc<Session<State>>;
-
-/// A server's side of a connection: NT's server communication port. A clone is the same one.
-#[derive(Clone, Debug)]
-pub struct Connection(pub(super) Joined);
-
-impl Connection {
-    /// The client, as the kernel said when it connected.
-    #[must_use]
-    pub fn client(&self) -> &Peer {
-        self.0.peer()
-    }
-
-    /// What was given as its [context](ConnectRequest::context), if it is of that type.
-    #[must_use]
-    pub fn context<C: 'static>(&self) -> Option<&C> {
-        self.0.user.context()
-    }
-
-    /// The memory that the client gave, if it gave some.
-    #[must_use]
-    pub fn view(&self) -> Option<&View<Write>> {
-        self.0.user.view()
-    }
-
-    /// The memory that the server gave with the connection.
-    #[must_use]
-    pub fn own_view(&self) -> Option<&View<Write>> {
-        self.0.user.views[1].as_ref()
-    }
-
-    /// Sends the client a datagram. Never waits: what it has no room for is kept, up to twice the
-    /// longest message.
-    ///
-    /// # Errors
-    /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED); [`ErrorKind::TooLong`]
-    /// (STATUS_PORT_MESSAGE_TOO_LONG).
-    pub fn datagram(&self, message: &[u8]) -> Result<()> {
-        self.post(Head::new(Type::Datagram, 0), message)
-    }
-
-    /// Sends the client a request and returns its id; the reply comes as [`Message::Reply`].
-    ///
-    /// # Errors
-    /// As [`datagram`](Self::datagram); [`ErrorKind::LimitExceeded`] if 1,024 requests have not
-    /// been answered.
-    pub fn request(&self, message: &[u8]) -> Result<u32> {
-        let state = &self.0.user;
-        let mut awaited = lock(&state.awaited);
-        if awaited.len() == AWAITED_MAX {
-            return Err(self
-                .0
-                .error(ErrorKind::LimitExceeded, "request")
-                .because("the client has not answered 1,024 requests")
-                .with_status(NtStatus::INSUFFICIENT_RESOURCES.0));
-        }
-        let id = lock(&state.ids).next();
-        self.post(Head::new(Type::Request, id), message)?;
-        awaited.push(id);
-        Ok(id)
-    }
-
-    fn post(&self, head: Head, message: &[u8]) -> Result<()> {
-        let most = self.0.user.message_max;
-        if message.len() > most {
-            return Err(too_long("send to client", message.len(), most));
-        }
-        self.0.post([&head.encode(), message]).map_err(of_port)
-    }
-
-    /// Ends the connection; a [`Message::Closed`] follows.
-    pub fn close(&self) {
-        self.0.close();
-    }
-
-    /// Whether the client is there still, as far as is known.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        !self.0.is_gone()
-    }
-
-    /// Whether two are of one connection.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
 
 /// What a server receives.
 #[derive(Debug)]
@@ -249,15 +111,8 @@ impl<'a> ConnectRequest<'a> {
     #[doc(alias = "NtCompleteConnectPort")]
     pub fn accept(mut self, data: &[u8]) -> Result<Connection> {
         let (asked, views, payload) = self.begin(data, false)?;
-        let state = State {
-            context: self.context.take(),
-            views,
-            message_max: self.inbox.rules.message_max,
-            ids: Mutex::new(Ids::after(0)),
-            awaited: Mutex::new(Vec::new()),
-            cancelled: Mutex::new(Vec::new()),
-            has_cancelled: AtomicBool::new(false),
-        };
+        let mut state = State::new(self.context.take(), views, self.inbox.rules.message_max);
+        state.identification = self.terms.identification;
         let beside = self.view.map(PortView::file);
         let hub = &self.inbox.hub;
         hub.welcome(asked, (payload, beside), state)
@@ -277,7 +132,9 @@ impl<'a> ConnectRequest<'a> {
         let channel = asked
             .welcome(&rules.options, (payload, beside), None)
             .map_err(of_port)?;
-        QuickSession::new(channel, views, rules.message_max)
+        let mut session = QuickSession::new(channel, views, rules.message_max)?;
+        session.identification = self.terms.identification;
+        Ok(session)
     }
 
     /// What is common to both forms: the client's memory, and what it is told.
@@ -313,6 +170,7 @@ impl<'a> ConnectRequest<'a> {
         let own = self.view.map(PortView::map).transpose()?;
         let granted = Terms {
             quick,
+            identification: false,
             view: self.view.map(|view| (view.offset, view.len)),
             message_max: u32::try_from(self.inbox.rules.message_max).unwrap_or(u32::MAX),
         };
@@ -344,8 +202,14 @@ impl Drop for ConnectRequest<'_> {
 /// What came while something else was waited for.
 #[derive(Debug)]
 enum Late {
-    Message(Vec<u8>),
+    Message(Vec<u8>, Enclosed),
     Ended(Option<Error>),
+}
+
+impl Late {
+    fn has_handles(&self) -> bool {
+        matches!(self, Self::Message(_, enclosed) if !enclosed.is_empty())
+    }
 }
 
 /// A message as it was found, before it is borrowed.
@@ -458,8 +322,9 @@ impl Inbox {
         let (session, late) = self.late.pop_front()?;
         self.apart = Some(session);
         match late {
-            Late::Message(message) => {
+            Late::Message(message, enclosed) => {
                 let len = message.len();
+                self.attendant.enclosed = enclosed;
                 self.attendant.buffer.truncate(0);
                 self.attendant.buffer.extend_from_slice(&message);
                 self.understand(len)
@@ -485,15 +350,11 @@ impl Inbox {
                 }
                 Some(Found::Call(head, len))
             }
-            Type::Reply => {
-                let mut awaited = lock(&state.awaited);
-                let at = awaited.iter().position(|id| *id == head.id)?;
-                awaited.swap_remove(at);
-                drop(awaited);
-                Some(Found::Reply(head.id, len))
-            }
+            Type::Reply => state
+                .answered(head.id)
+                .then_some(Found::Reply(head.id, len)),
             Type::LostReply => {
-                lock(&state.awaited).retain(|id| *id != head.id);
+                state.answered(head.id);
                 None
             }
             Type::Cancel => {
@@ -534,7 +395,9 @@ impl Inbox {
         let patience = Patience::for_at_most(timeout);
         // The request that is being answered stays where it is.
         std::mem::swap(&mut self.attendant.buffer, &mut self.aside);
+        let enclosed = std::mem::take(&mut self.attendant.enclosed);
         let result = self.hear_callback(&session, id, patience);
+        self.attendant.enclosed = enclosed;
         std::mem::swap(&mut self.attendant.buffer, &mut self.aside);
         result
     }
@@ -550,6 +413,11 @@ impl Inbox {
             match self.attendant.next_of(session, patience) {
                 Some(Event::Message(len)) => {
                     let message = self.attendant.buffer[..len].to_vec();
+                    let enclosed = std::mem::take(&mut self.attendant.enclosed);
+                    // Descriptors are few: those of one message are kept.
+                    let is_laden = |(_, late): &(_, Late)| late.has_handles();
+                    let is_flood = self.late.len() >= LATE_MAX
+                        || (!enclosed.is_empty() && self.late.iter().any(is_laden));
                     match Head::decode(&message) {
                         Some((head, rest)) if head.id == id && head.kind == Type::Reply => {
                             return Ok(Some(rest.to_vec()));
@@ -557,13 +425,13 @@ impl Inbox {
                         Some((head, _)) if head.id == id && head.kind == Type::LostReply => {
                             return Err(super::reply_lost("call back"));
                         }
-                        _ if self.late.len() >= LATE_MAX => {
+                        _ if is_flood => {
                             session.break_off("it floods who waits for it");
                             return Err(gone());
                         }
                         _ => self
                             .late
-                            .push_back((session.clone(), Late::Message(message))),
+                            .push_back((session.clone(), Late::Message(message, enclosed))),
                     }
                 }
                 Some(Event::Ended(why)) => {

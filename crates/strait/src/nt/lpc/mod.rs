@@ -23,13 +23,20 @@
 //! # Ok::<(), strait::Error>(())
 //! ```
 //!
-//! # Three forms
+//! Two whole programs are `examples/lpc_server.rs` and `examples/lpc_client.rs`.
 //!
-//! | form | when |
-//! | --- | --- |
-//! | messages in the port's queue: [`Client::call`] | the usual one: up to some KiB are copied once each way; any length up to the port's limit works |
-//! | a view: [`ClientOptions::view`], [`Client::call_at`] | much data, or data that is there already: both sides map the memory, messages say where in it |
-//! | [`Quick`] LPC | the fastest: each client is served by a thread of its own, by direct hand-off; up to 56 bytes take one cache line there and back |
+//! # Which of the three forms
+//!
+//! | | messages: [`Client::call`] | a view: [`Client::call_at`], [`Quick::call_at`] | Quick: [`Quick::call`] |
+//! | --- | --- | --- | --- |
+//! | a call costs | two copies each way, and the search for who has called; of 64 bytes at most 2.8 times the least that two processors need to hand a cache line there and back | the message that says where; the data is not moved, so that 1 MiB takes at most 1.2 times as long as 64 bytes | one cache line there and back for up to 56 bytes, two for up to 120: at most 1.2 and 1.9 times that least |
+//! | a client costs | two rings, three pages and a descriptor at the server | its memory, mapped by both, beside the form it is used with | a server thread (`strait-quick`), and what a client of messages costs |
+//! | clients | tens of thousands, for a few threads | as many as those of its form | as many as there are threads: [`PortOptions::threads_max`] |
+//! | beside calls | datagrams, callbacks, requests of the server's, handles, waits with other objects | whatever its form has | nothing |
+//! | use it for | everything, unless one of the others is needed | more than about a ring's quarter (8 KiB), or data that is there already | few clients that call often, and wait for each reply |
+//!
+//! Whether both sides run on one processor or on two decides more than the form; `strait survey`
+//! and `strait-bench --goals --only nt.lpc` measure all of them.
 //!
 //! # On Linux
 //!
@@ -49,6 +56,8 @@
 //! | callbacks to the caller | faithful: [`Call::callback`], [`Client::call_with`] |
 //! | requests of the server to a client | faithful: [`Connection::request`]; the reply comes as [`Message::Reply`] |
 //! | LPC_PORT_CLOSED, LPC_CLIENT_DIED | faithful: [`Message::Closed`], [`Message::Died`]; the latter for processes, not threads |
+//! | handles in messages (a handle attribute of ALPC's) | [`Client::attach`] to a request or datagram, [`Call::attach`] to a reply; to nothing else |
+//! | NtImpersonateClientOfPort, while a request is pending | faithful: [`Call::impersonate`], unless the client forbids it: [`ClientOptions::identification`] |
 //! | PortContext | faithful: [`ConnectRequest::context`], any value |
 //! | message ids are never 0, and wrap to 1 | faithful, for each connection |
 //! | a reply to a request that waits no longer is a REPLY_MESSAGE_MISMATCH | faithful, once the server has seen the caller's giving up |
@@ -65,23 +74,29 @@
 mod call;
 mod client;
 mod connect;
+mod connection;
 mod inbox;
 mod port;
 mod quick;
+mod typed;
 mod view;
 mod wire;
+
+pub use crate::channel::Impersonation;
 
 pub use self::call::{Call, Pending, Reply};
 pub use self::client::{Client, Incoming};
 pub use self::connect::{Answer, ClientOptions};
-pub use self::inbox::{ConnectRequest, Connection, Inbox, Message};
+pub use self::connection::Connection;
+pub use self::inbox::{ConnectRequest, Inbox, Message};
 pub use self::port::{Port, PortOptions};
 pub use self::quick::{Quick, QuickCall, QuickSession};
 pub use self::view::{Extent, PortView, VIEW_MAX};
 #[doc(hidden)]
 pub use self::wire::fuzz_message;
 
-use crate::error::{Error, ErrorKind};
+use crate::channel::link::Link;
+use crate::error::{Error, ErrorKind, Result};
 use crate::nt::status::NtStatus;
 use crate::object::Namespace;
 use crate::object::space::socket::{self, Calling};
@@ -96,7 +111,7 @@ const ROLE: u32 = u32::from_be_bytes(*b"LPC1");
 ///
 /// # Errors
 /// What the kernel answers when the directory is read.
-pub fn names(space: &Namespace) -> crate::error::Result<Vec<String>> {
+pub fn names(space: &Namespace) -> Result<Vec<String>> {
     socket::names(space, Calling::Port)
 }
 
@@ -120,13 +135,34 @@ fn mismatch(operation: &'static str, why: &str) -> Error {
         .with_status(NtStatus::REPLY_MESSAGE_MISMATCH.0)
 }
 
+/// Acts as the client of a call that `is_open`, unless it said `identification`.
+fn impersonate(link: &Link, is_open: bool, identification: bool) -> Result<Impersonation> {
+    const VERB: &str = "impersonate client of port";
+    let subject = format!("process {}", link.peer.pid);
+    if !is_open {
+        return Err(mismatch(VERB, "it waits for no reply"));
+    }
+    if link.is_gone() {
+        return Err(of_port(Error::new(ErrorKind::PeerGone, VERB, subject)));
+    }
+    if identification {
+        return Err(Error::new(ErrorKind::Denied, VERB, subject)
+            .because("the client does not allow it")
+            .with_status(NtStatus::BAD_IMPERSONATION_LEVEL.0));
+    }
+    Impersonation::of(link, VERB, &subject).map_err(|error| match error.kind() {
+        ErrorKind::Denied => error.with_status(NtStatus::PRIVILEGE_NOT_HELD.0),
+        _ => error,
+    })
+}
+
 fn reply_lost(operation: &'static str) -> Error {
     Error::new(ErrorKind::Refused, operation, "")
         .because("the other side dropped the request without a reply")
         .with_status(NtStatus::LPC_REPLY_LOST.0)
 }
 
-fn check_data(operation: &'static str, data: &[u8]) -> crate::error::Result<()> {
+fn check_data(operation: &'static str, data: &[u8]) -> Result<()> {
     if data.len() <= DATA_MAX {
         return Ok(());
     }

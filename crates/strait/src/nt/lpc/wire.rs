@@ -126,6 +126,8 @@ impl Ids {
 pub(super) struct Terms {
     /// The client wants a server thread of its own.
     pub(super) quick: bool,
+    /// The server may know who the client is, but not act as the client.
+    pub(super) identification: bool,
     /// A view comes with it: where in the file it lies, and how long it is.
     pub(super) view: Option<(u64, u64)>,
     /// From the server: the longest message, in bytes.
@@ -137,7 +139,9 @@ impl Terms {
 
     pub(super) fn encode(self) -> [u8; TERMS_LEN] {
         let mut bytes = [0; TERMS_LEN];
-        let flags = u8::from(self.quick) | u8::from(self.view.is_some()) << 1;
+        let flags = u8::from(self.quick)
+            | u8::from(self.view.is_some()) << 1
+            | u8::from(self.identification) << 2;
         let (offset, len) = self.view.unwrap_or_default();
         bytes[0] = Self::VERSION;
         bytes[1] = flags;
@@ -149,7 +153,7 @@ impl Terms {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (head, rest) = bytes.split_first_chunk::<TERMS_LEN>()?;
-        let [Self::VERSION, flags @ 0..=3, 0, 0, ..] = *head else {
+        let [Self::VERSION, flags @ 0..=7, 0, 0, ..] = *head else {
             return None;
         };
         let word = |at: usize| {
@@ -163,6 +167,7 @@ impl Terms {
         is_known.then_some((
             Self {
                 quick: flags & 1 != 0,
+                identification: flags & 4 != 0,
                 view: has_view.then_some((offset, len)),
                 message_max: u32::from_le_bytes([a, b, c, d]),
             },
@@ -199,6 +204,7 @@ mod tests {
         }
         let terms = Terms {
             quick: true,
+            identification: true,
             view: Some((4096, 1 << 20)),
             message_max: 65_536,
         };

@@ -11,14 +11,13 @@ use strait_sys::Errno;
 use strait_sys::time::Deadline;
 
 use crate::channel::connect::{Answer, answered, greet};
-use crate::channel::{Channel, Options, Part};
+use crate::channel::{Channel, Identity, Options, Part};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::end::{End, Facts, Mode, ReadMode};
 use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::{
     Access, Asked, Heard, Nature, PipeName, ROLE, WAIT, WAIT_DEFAULT, asked_to_grow, capacity,
 };
-use crate::nt::pipe::identity::Identity;
 use crate::nt::status::NtStatus;
 use crate::object::Namespace;
 
@@ -196,7 +195,7 @@ impl Client {
     #[doc(alias = "GetNamedPipeServerProcessId")]
     #[must_use]
     pub fn server(&self) -> Identity {
-        Identity::of(&self.end)
+        Identity::of(&self.end.link)
     }
 
     /// Whether each write is a message.

@@ -245,7 +245,6 @@ mod doorman;
 mod end;
 mod fault;
 mod greeting;
-mod identity;
 mod operation;
 mod server;
 mod session;
@@ -265,11 +264,10 @@ pub use self::client::{Client, ClientOptions, Timeout, call, wait_for, wait_for_
 pub use self::completion::{Completion, Completions, Immediate};
 pub use self::end::{Peeked, ReadMode};
 pub use self::greeting::Access;
-pub use self::identity::{Identity, Impersonation};
 pub use self::operation::{Completed, Operation};
 pub use self::server::{Server, ServerOptions, UNLIMITED};
 pub use self::session::{Connection, Session, SessionState};
-pub use crate::channel::Part;
+pub use crate::channel::{Identity, Impersonation, Part};
 
 /// Quota of a pipe whose creator does not say, in bytes.
 const QUOTA: u64 = 4096;

@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Identity, Impersonation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::end::{End, Facts, Mode};
 use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::Asked;
-use crate::nt::pipe::identity::{Identity, Impersonation};
 use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation};
 use crate::nt::pipe::server::{Holder, Pipe};
 use crate::nt::status::NtStatus;
@@ -327,7 +326,7 @@ impl Session {
     /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) without a client.
     #[doc(alias = "GetNamedPipeClientProcessId")]
     pub fn client(&self) -> Result<Identity> {
-        Ok(Identity::of(&*self.end("identify client of pipe")?))
+        Ok(Identity::of(&self.end("identify client of pipe")?.link))
     }
 
     /// Has the calling thread act as the client until the guard is dropped: files and objects are
@@ -347,7 +346,10 @@ impl Session {
         if !allowed {
             return Err(end.fault(NtStatus::BAD_IMPERSONATION_LEVEL, verb));
         }
-        Impersonation::of(&end, verb)
+        Impersonation::of(&end.link, verb, &end.name).map_err(|error| match error.kind() {
+            ErrorKind::Denied => error.with_status(NtStatus::PRIVILEGE_NOT_HELD.0),
+            _ => error,
+        })
     }
 
     /// Instances of the pipe; 0 where it came from another process, which alone knows.

@@ -8,13 +8,15 @@ pub(crate) mod storm;
 pub(crate) mod stranger;
 
 use std::path::PathBuf;
+use std::sync::Barrier;
 use std::time::Duration;
 
 use strait::channel::{Channel, Listener, Options, Taken};
 use strait::{ErrorKind, wait};
+use strait_sys::{Errno, seccomp};
 
 use crate::peer::{self, Peer, say, told};
-use crate::world::{GUARD, Random, refused, until};
+use crate::world::{GUARD, Random, alone, refused, until};
 
 /// What a peer of these tests does.
 pub(crate) const ROLES: &[(&str, peer::Role)] = &[
@@ -379,6 +381,28 @@ fn connected(path: &PathBuf) -> std::os::fd::OwnedFd {
     let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
     connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
     socket
+}
+
+/// Where the watcher's thread is not to be had no session begins that nobody would watch, however
+/// many begin at once.
+#[test]
+fn without_a_watcher_no_session_begins() {
+    let name = "channel::without_a_watcher_no_session_begins";
+    alone(name, || {
+        let start = Barrier::new(5);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..500 {
+                        assert!(Channel::pair(&Options::new()).is_err(), "nobody watches");
+                    }
+                });
+            }
+            seccomp::deny(&seccomp::CLONES, Errno::AGAIN).unwrap();
+            start.wait();
+        });
+    });
 }
 
 #[test]

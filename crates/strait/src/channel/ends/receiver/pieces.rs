@@ -36,8 +36,8 @@ impl Receiver {
                 Piece::More => {}
             }
             // A peer that goes on and on is heard for one ring before the time is looked at.
-            let read = self.input.position().wrapping_sub(seen);
-            let found = if read >= self.input.lane.capacity && patience.is_over() {
+            let goes_on = self.input.went_round(seen);
+            let found = if goes_on && patience.is_over() {
                 Found::TimedOut
             } else {
                 match self.input.next().map_err(|lie| self.lied(lie))? {
@@ -45,7 +45,7 @@ impl Receiver {
                     None => self.await_record(patience)?,
                 }
             };
-            if read >= self.input.lane.capacity {
+            if goes_on {
                 seen = self.input.position();
             }
             header = match found {
@@ -141,6 +141,7 @@ impl Receiver {
     /// As for [`recv`](Self::recv); the session is broken off for a message beyond the limit.
     #[inline]
     pub(crate) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Taken> {
+        self.let_go();
         match self.input.next() {
             Ok(Some(header)) if header.0 <= 0xffff_ffff && self.total.is_none() => {
                 let len = header.len() as usize;
@@ -221,8 +222,8 @@ impl Receiver {
                 if total > self.message_max as u64 {
                     return Err(self.lied(Lie("its message is longer than was agreed on")));
                 }
+                self.accept(header)?;
                 self.total = Some(total);
-                self.consume(header);
             } else {
                 let len = header.len().min(self.message_max as u64);
                 stash.resize(done + len as usize, 0);
@@ -239,9 +240,8 @@ impl Receiver {
             match self.input.next() {
                 Ok(next) => {
                     // One that goes on and on is heard for one ring: others are waiting.
-                    let read = self.input.position().wrapping_sub(begin);
                     match next {
-                        Some(next) if read < self.input.lane.capacity => header = next,
+                        Some(next) if !self.input.went_round(begin) => header = next,
                         found => {
                             self.stash = stash;
                             return match found {

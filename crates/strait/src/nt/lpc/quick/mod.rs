@@ -9,17 +9,15 @@ mod server;
 
 use std::time::Duration;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes};
-
 use crate::channel::mailbox::{Mailbox, Post, Stop, Turn};
 use crate::channel::sender::Patience;
-use crate::channel::{Channel, Peer, Taken};
+use crate::channel::{Channel, Impersonation, Peer, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::client::Client;
 use crate::nt::lpc::connect::{ClientOptions, Made};
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::EXTENT_LEN;
-use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
+use crate::nt::lpc::{impersonate, mismatch, of_port, reply_lost, too_long};
 use crate::object::view::{View, Write};
 
 const CALL: &str = "call";
@@ -151,24 +149,6 @@ impl Quick {
         Ok(&self.reply[..len])
     }
 
-    /// [`call`](Self::call) with plain data: the request's bytes are sent, and the reply's received
-    /// into their place. Both sides must be built with the same types.
-    ///
-    /// # Errors
-    /// As [`call_into`](Self::call_into); [`ErrorKind::InvalidInput`] if the reply is shorter than
-    /// its type.
-    #[inline]
-    pub fn ask<Q, R>(&mut self, request: &Q) -> Result<R>
-    where
-        Q: IntoBytes + Immutable + ?Sized,
-        R: FromBytes + IntoBytes,
-    {
-        let mut reply = R::new_zeroed();
-        let len = self.call_into(request.as_bytes(), reply.as_mut_bytes())?;
-        check_type(CALL, len, size_of::<R>())?;
-        Ok(reply)
-    }
-
     /// The data that came with the server's consent.
     #[must_use]
     pub fn data(&self) -> &[u8] {
@@ -274,17 +254,6 @@ fn ended() -> Error {
     )
 }
 
-fn check_type(operation: &'static str, len: usize, size: usize) -> Result<()> {
-    if len == size {
-        return Ok(());
-    }
-    Err(
-        Error::new(ErrorKind::InvalidInput, operation, "").because(format!(
-            "the message has {len} bytes, and its type {size}: the sides are built differently"
-        )),
-    )
-}
-
 /// A server's side of a Quick connection, for the thread that serves it.
 #[derive(Debug)]
 pub struct QuickSession {
@@ -293,6 +262,8 @@ pub struct QuickSession {
     request: Vec<u8>,
     views: [Option<View<Write>>; 2],
     message_max: usize,
+    /// The client may not be impersonated.
+    pub(super) identification: bool,
 }
 
 impl QuickSession {
@@ -306,6 +277,7 @@ impl QuickSession {
             request: Vec::new(),
             views,
             message_max,
+            identification: false,
         })
     }
 
@@ -400,18 +372,6 @@ impl QuickCall<'_> {
         &self.session.request[skip..self.len]
     }
 
-    /// The request as plain data: see [`Quick::ask`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is not as long as that type.
-    #[inline]
-    pub fn read<Q: FromBytes>(&self) -> Result<Q> {
-        let request = self.request();
-        check_type("read request", request.len(), size_of::<Q>())?;
-        Q::read_from_bytes(request)
-            .map_err(|_| Error::new(ErrorKind::InvalidInput, "read request", ""))
-    }
-
     /// Which part of the client's [view](QuickSession::view) it is about; within it.
     #[must_use]
     pub fn extent(&self) -> Option<Extent> {
@@ -428,6 +388,15 @@ impl QuickCall<'_> {
     #[must_use]
     pub fn client(&self) -> &Peer {
         self.session.client()
+    }
+
+    /// As [`Call::impersonate`](crate::nt::lpc::Call::impersonate).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn impersonate(&self) -> Result<Impersonation> {
+        let link = self.session.mailbox.link();
+        impersonate(link, self.is_open, self.session.identification)
     }
 
     /// Replies.
@@ -450,15 +419,6 @@ impl QuickCall<'_> {
             .mailbox
             .post(0, [&[], reply], Patience::Forever);
         posted.map(drop).map_err(of_port)
-    }
-
-    /// Replies with plain data: see [`Quick::ask`].
-    ///
-    /// # Errors
-    /// As [`reply`](Self::reply).
-    #[inline]
-    pub fn reply_with<R: IntoBytes + Immutable + ?Sized>(&mut self, reply: &R) -> Result<()> {
-        self.reply(reply.as_bytes())
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::channel::Channel;
+use crate::channel::Part;
 use crate::channel::flow::{self, Ended, Inflow, Outflow, Pace, Returned, Unit};
 use crate::channel::layout::{CLOSED, CUT};
 use crate::channel::link::Link;
-use crate::channel::{Part, Peer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::completion::Port;
 use crate::nt::pipe::fault::{fault, unreadable, unwritable};
@@ -180,10 +180,6 @@ impl End {
             has_read: AtomicBool::new(false),
             workers: Workers::default(),
         }))
-    }
-
-    pub(super) fn peer(&self) -> &Peer {
-        &self.link.peer
     }
 
     pub(super) fn fault(&self, status: NtStatus, verb: &'static str) -> Error {

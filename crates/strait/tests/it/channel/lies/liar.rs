@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use strait::channel::{Channel, Options};
+use strait::nt::pipe;
 use strait_sys::map::{Access, Map};
 use strait_sys::{Errno, memfd, pass};
 
@@ -23,6 +24,9 @@ pub(in crate::channel) const MORE: u64 = 1 << 32;
 pub(in crate::channel) const TOTAL: u64 = 1 << 33;
 pub(in crate::channel) const LOAN: u64 = 1 << 34;
 pub(in crate::channel) const TORN: u64 = 1 << 35;
+
+/// The role of a session that is a pipe; a plain channel's is 0.
+pub(in crate::channel) const PIPE: u32 = 0x4550_4950;
 
 /// The ring that a liar brings.
 pub(in crate::channel) const CAPACITY: u64 = 64 << 10;
@@ -145,23 +149,34 @@ pub(in crate::channel) struct Liar {
 impl Liar {
     /// A session with a victim of this process.
     pub(in crate::channel) fn meet(options: &Options) -> (Self, Channel) {
+        Self::meet_as(0, |socket| Channel::accept(socket, options).unwrap())
+    }
+
+    /// The writer of a pipe that a victim of this process reads.
+    pub(in crate::channel) fn meet_reader() -> (Self, pipe::Reader) {
+        Self::meet_as(PIPE, |socket| pipe::Reader::accept(socket).unwrap())
+    }
+
+    fn meet_as<T>(role: u32, accept: impl FnOnce(OwnedFd) -> T) -> (Self, T) {
         let (near, far) = pair();
-        let file = Self::ask(&near);
-        let victim = Channel::accept(far, options).unwrap();
+        let file = Self::ask(&near, role);
+        let victim = accept(far);
         (Self::begin(near, file).unwrap(), victim)
     }
 
     /// A session with whoever listens there.
     pub(in crate::channel) fn connect(path: &Path) -> Option<Self> {
         let socket = connected(path).ok()?;
-        let file = Self::ask(&socket);
+        let file = Self::ask(&socket, 0);
         Self::begin(socket, file)
     }
 
-    fn ask(socket: &OwnedFd) -> OwnedFd {
+    fn ask(socket: &OwnedFd, role: u32) -> OwnedFd {
         let file = proper();
         let looks = memfd::reopen_read_only(file.as_fd()).unwrap();
-        greet(socket, &Greeting::hello().bytes(), &[looks.as_fd()]);
+        let mut hello = Greeting::hello();
+        hello.role = role;
+        greet(socket, &hello.bytes(), &[looks.as_fd()]);
         file
     }
 

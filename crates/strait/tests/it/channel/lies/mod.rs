@@ -7,20 +7,23 @@ mod ordeal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::fs::Mode;
 use strait::channel::{Channel, Listener, Options, Taken};
-use strait::{Error, ErrorKind};
-use strait_sys::memfd;
+use strait::nt::pipe;
+use strait::nt::status::NtStatus;
+use strait::{Error, ErrorKind, Pass};
+use strait_sys::{futex, memfd};
 
 use crate::channel::tempdir::Place;
 use crate::peer::Role;
 use crate::world::{GUARD, Random, refused};
 
 use self::liar::{
-    CAPACITY, Greeting, HEAD, LOAN, Liar, MORE, PAGE, STATE, TAIL, TORN, TOTAL, connected, greet,
-    impostors, memory, pair, proper,
+    CAPACITY, Greeting, HEAD, LOAN, Liar, MORE, PAGE, PIPE, STATE, TAIL, TORN, TOTAL, connected,
+    greet, impostors, listening, memory, pair, proper,
 };
 
 pub(crate) const ROLES: &[(&str, Role)] = &[("channel.liar", ordeal::liar)];
@@ -100,6 +103,49 @@ fn memory_of_a_wrong_size_or_mode_is_refused() {
 }
 
 #[test]
+fn a_peer_brings_no_more_memory_than_it_may() {
+    let (good, bells) = (proper(), memory(PAGE as u64));
+    let limited = |bytes| options().peer_memory_max(bytes);
+    let accepting = |greeting: &Greeting, file: &OwnedFd, options: &Options| {
+        let (near, far) = pair();
+        greet(&near, &greeting.bytes(), &[file.as_fd()]);
+        let met = Channel::accept(far, options);
+        let mut answer = vec![0; 8192];
+        let flags = rustix::net::RecvFlags::DONTWAIT;
+        let (_, len) = rustix::net::recv(&near, &mut answer[..], flags).unwrap();
+        (met, String::from_utf8_lossy(&answer[..len]).into_owned())
+    };
+    let connecting = |greeting: &Greeting, file: &OwnedFd, options: &Options| {
+        let (near, far) = pair();
+        greet(&near, &greeting.bytes(), &[file.as_fd(), bells.as_fd()]);
+        Channel::connect(far, options)
+    };
+    // At the limit, and one byte more.
+    let (hello, welcome) = (Greeting::hello(), Greeting::welcome());
+    let just = limited(usize::try_from(CAPACITY).unwrap());
+    let less = limited(usize::try_from(CAPACITY).unwrap() - 1);
+    accepting(&hello, &good, &just).0.unwrap();
+    connecting(&welcome, &good, &just).unwrap();
+    let why = "it brings 65536 bytes of memory, and a peer may bring 65535";
+    let (met, told) = accepting(&hello, &good, &less);
+    broken(met, why);
+    assert!(told.contains(why), "the peer is told so: {told}");
+    broken(connecting(&welcome, &good, &less), why);
+    // All that a greeting can lay claim to, where nothing was said about it; what it has is no lie.
+    let large = memory(PAGE as u64 + (257 << 30));
+    let claim = |mut greeting: Greeting| {
+        (greeting.capacity, greeting.blocks) = (1 << 30, 256);
+        greeting.block_len = 1 << 30;
+        greeting
+    };
+    let why = "a peer may bring 1073741824";
+    broken(accepting(&claim(hello), &large, &options()).0, why);
+    broken(connecting(&claim(welcome), &large, &options()), why);
+    // One's own memory is not a peer's.
+    Channel::pair(&limited(4096).capacity(8192)).unwrap();
+}
+
+#[test]
 fn too_few_and_too_many_descriptors_are_refused() {
     let hello = Greeting::hello().bytes();
     let welcome = Greeting::welcome().bytes();
@@ -108,20 +154,63 @@ fn too_few_and_too_many_descriptors_are_refused() {
     broken(connecting(&welcome, &[]), "without its memory");
     broken(connecting(&welcome, &[good.as_fd()]), "without its memory");
     let before = crate::world::descriptors();
-    // One more is for whoever uses the channel; a welcome has two more.
-    for count in [3, 4, 5, 8, 9, 100, 253] {
+    for count in [2, 3, 4, 8, 9, 100, 253] {
         let many = vec![good.as_fd(); count];
         let error = refused(accepting(&hello, &many), ErrorKind::Broken);
         assert!(!error.why().is_empty(), "{error}");
-        let mut many = vec![good.as_fd(), bells.as_fd()];
-        many.resize(count.max(5), good.as_fd());
+        let mut many = vec![good.as_fd(), bells.as_fd(), good.as_fd()];
+        many.resize(count.max(3), good.as_fd());
         let error = refused(connecting(&welcome, &many), ErrorKind::Broken);
         assert!(!error.why().is_empty(), "{error}");
     }
+    // Nor do pipes and refusals come with more.
+    let mut hello = Greeting::hello();
+    hello.role = PIPE;
+    let (near, far) = pair();
+    greet(&near, &hello.bytes(), &[good.as_fd(), good.as_fd()]);
+    broken(pipe::Reader::accept(far), "nobody asked for");
+    let mut answer = Greeting::welcome();
+    answer.role = PIPE;
+    let (near, far) = pair();
+    greet(
+        &near,
+        &answer.bytes(),
+        &[good.as_fd(), bells.as_fd(), good.as_fd()],
+    );
+    broken(pipe::Writer::connect(far, 4096), "nobody asked for");
+    let mut refusal = Greeting::welcome();
+    (refusal.verb, refusal.code) = (2, 9);
+    broken(
+        connecting(&refusal.bytes(), &[good.as_fd()]),
+        "nobody asked for",
+    );
     crate::world::until("none of them stays open", || {
         // Other tests open and close too.
         crate::world::descriptors() <= before + 64
     });
+}
+
+/// Whoever listens where a plain channel is expected may serve many: the end that this makes knows
+/// where to knock, which an heir would not.
+#[test]
+fn an_end_with_a_doorbell_is_not_passed_on() {
+    let (good, bells, bell) = (proper(), memory(PAGE as u64), memory(PAGE as u64));
+    let mut welcome = Greeting::welcome();
+    (welcome.flags, welcome.door) = (2, 5);
+    let files = [good.as_fd(), bells.as_fd(), bell.as_fd()];
+    let (near, far) = pair();
+    greet(&near, &welcome.bytes(), &files);
+    let channel = Channel::connect(far, &options()).unwrap();
+    let plain = connecting(&Greeting::welcome().bytes(), &files[..2]).unwrap();
+    let mut command = crate::peer::command("channel.heir.echo", &[]);
+    let error = refused(command.pass("end", &channel), ErrorKind::Unsupported);
+    assert!(error.why().contains("many of a server"), "{error}");
+    let (mut sender, receiver) = channel.split();
+    refused(command.pass("end", &sender), ErrorKind::Unsupported);
+    refused(command.pass("end", &receiver), ErrorKind::Unsupported);
+    // It works here, as without a try.
+    sender.send(b"x").unwrap();
+    command.pass("end", &plain).unwrap();
 }
 
 #[test]
@@ -241,6 +330,39 @@ fn a_crowd_that_connects_and_stalls_keeps_nobody_out() {
     assert!(listener.accept_for(GUARD).unwrap().is_some());
     client.join().unwrap().unwrap();
     drop(crowd);
+}
+
+#[test]
+fn whoever_has_spoken_is_accepted_however_many_there_are() {
+    let place = Place::new();
+    let path = place.0.join("socket");
+    let mut listener = Listener::bind(&path, 0o600, &options()).unwrap();
+    let clients: Vec<OwnedFd> = (0..200)
+        .map(|_| {
+            let socket = connected(&path).unwrap();
+            greet(&socket, &Greeting::hello().bytes(), &[proper().as_fd()]);
+            socket
+        })
+        .collect();
+    for number in 0..clients.len() {
+        let accepted = listener.accept_for(GUARD).unwrap();
+        assert!(accepted.is_some(), "only {number}");
+    }
+}
+
+#[test]
+fn who_is_hung_up_on_before_he_was_heard_asks_again() {
+    let place = Place::new();
+    let path = place.0.join("socket");
+    let listener = listening(&path);
+    let client = std::thread::spawn(move || Channel::open(&path, &options()));
+    for unheard in [true, true, true, false] {
+        let socket = rustix::net::accept(&listener).unwrap();
+        if !unheard {
+            Channel::accept(socket, &options()).unwrap();
+        }
+    }
+    client.join().unwrap().unwrap();
 }
 
 // ---- the memory ----------------------------------------------------------------------------
@@ -442,22 +564,45 @@ fn ends(call: impl FnOnce() + Send + 'static) -> bool {
     hears.recv_timeout(GUARD).is_ok()
 }
 
+/// A ring full of that header, which is published again as often as the victim has read it, with
+/// the bell of its reader.
+struct Endless {
+    liar: Arc<Liar>,
+    stop: Arc<AtomicBool>,
+    lying: JoinHandle<()>,
+}
+
+impl Endless {
+    fn new(liar: Liar, header: u64) -> Self {
+        for at in (0..CAPACITY).step_by(8) {
+            liar.put(Liar::place(at), header);
+        }
+        let (liar, stop) = (Arc::new(liar), Arc::new(AtomicBool::new(false)));
+        let (endless, stopped) = (liar.clone(), stop.clone());
+        let lying = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                endless.put(HEAD, endless.read_so_far() + CAPACITY);
+                let bell = endless.bells.word::<u32>(0).unwrap();
+                bell.fetch_add(1, Ordering::SeqCst);
+                let _ = futex::wake(bell, u32::MAX);
+            }
+        });
+        Self { liar, stop, lying }
+    }
+
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.lying.join().unwrap();
+    }
+}
+
 /// Records without end that make no message: whoever gave a limit is back in time.
 #[test]
 fn endless_records_hold_up_nobody_who_has_a_limit() {
     for header in [TORN, TORN | MORE] {
         let (liar, mut victim) = Liar::meet(&options());
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, liar) = (stop.clone(), Arc::new(liar));
-        for at in (0..CAPACITY).step_by(8) {
-            liar.put(Liar::place(at), header);
-        }
-        let endless = liar.clone();
-        let lying = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                endless.put(HEAD, endless.read_so_far() + CAPACITY);
-            }
-        });
+        let endless = Endless::new(liar, header);
+        let liar = endless.liar.clone();
         let ended = ends(move || {
             let mut bytes = [0; 2000];
             for _ in 0..200 {
@@ -470,10 +615,38 @@ fn endless_records_hold_up_nobody_who_has_a_limit() {
             let moment = Duration::from_millis(5);
             victim.recv_for(&mut bytes, moment).unwrap();
         });
-        stop.store(true, Ordering::Relaxed);
-        lying.join().unwrap();
+        endless.end();
         assert!(ended, "{header:x}");
     }
+}
+
+/// The same into a pipe: a read that does not wait has its answer, and one that waits is cancelled.
+#[test]
+fn endless_records_hold_up_no_reader_of_a_pipe() {
+    for header in [TORN, TORN | MORE] {
+        let (liar, reader) = Liar::meet_reader();
+        let endless = Endless::new(liar, header);
+        let ended = ends(move || {
+            for _ in 0..20 {
+                let read = reader.read_overlapped(vec![0; 2000]).unwrap();
+                assert_eq!(read.status(), NtStatus::PENDING);
+                read.cancel().unwrap();
+                refused(read.wait(), ErrorKind::Cancelled);
+            }
+        });
+        endless.end();
+        assert!(ended, "{header:x}");
+    }
+    // Messages without bytes, read as bytes: that is an answer too.
+    let (liar, reader) = Liar::meet_reader();
+    let endless = Endless::new(liar, 0);
+    let ended = ends(move || {
+        for _ in 0..20 {
+            assert_eq!(reader.read(&mut [0; 2000]).unwrap(), 0);
+        }
+    });
+    endless.end();
+    assert!(ended);
 }
 
 /// A reader whose tail moves all the time and never makes room.

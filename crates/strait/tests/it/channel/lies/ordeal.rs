@@ -254,9 +254,9 @@ fn greetings(path: &Path, random: &mut Random, held: &mut Vec<std::os::fd::Owned
         }
         // All that may be brought, of which no page is there.
         3 => {
-            (greeting.capacity, greeting.blocks) = (1 << 30, 256);
-            greeting.block_len = 1 << 30;
-            let large = memory(PAGE as u64 + (257 << 30));
+            (greeting.capacity, greeting.blocks) = (1 << 29, 256);
+            greeting.block_len = 1 << 21;
+            let large = memory(PAGE as u64 + (1 << 30));
             greet(&socket, &greeting.bytes(), &[large.as_fd()]);
             let _ = pass::recv(socket.as_fd(), &mut [0; 8192], 3);
         }

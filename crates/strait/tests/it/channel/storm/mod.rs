@@ -23,7 +23,7 @@ use crate::death::watch::{Ledger, STUCK, go_on, hear_within, pid_of, setting};
 use crate::peer::{Peer, Role, say, told};
 use crate::world::Random;
 
-use self::traffic::{End, Flow, Journal, call, drain, pour};
+use self::traffic::{End, Flow, Journal, call, drain, pour, pour_in_turn};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("channel.victim", victim),
@@ -40,15 +40,12 @@ const CAPACITIES: [usize; 3] = [4096, 32 << 10, 256 << 10];
 /// A sender comes there only after many messages in a row to a reader that is awake.
 const SELDOM: &[&str] = &["channel.fenced", "channel.lean"];
 
-/// Points of servers of many, of lent messages, of handles, of shared ends and of pipes: the
-/// traffic here has none of these. Their own tests kill at random, or there.
+/// Points of ends that are given to other holders.
+const SHARING: &[&str] = &["channel.alone", "channel.arrived", "channel.shared"];
+
+/// Points of a server of many and of its clients, and of pipes that are shared, which have tables
+/// of their own: plain channels have none of these.
 const ELSEWHERE: &[&str] = &[
-    "channel.alone",
-    "channel.arrived",
-    "channel.enclosed",
-    "channel.lent",
-    "channel.returned",
-    "channel.shared",
     "channel.some",
     "door.bell",
     "door.bit",
@@ -85,7 +82,7 @@ fn victim(args: &[String]) {
         };
         kill::arm(words[4], words[5].parse().unwrap(), signal);
     }
-    let options = Options::new().capacity(capacity);
+    let options = traffic::options(capacity);
     let path = place.join("socket");
     let channel = if words[0] == "connect" {
         Channel::open(path, &options).unwrap()
@@ -100,8 +97,14 @@ fn victim(args: &[String]) {
         call(channel, true, &mut random, &ledger, &count)
     } else {
         let (mut sender, mut receiver) = channel.split();
+        let shares = words[1] == "shares";
         std::thread::spawn(move || {
-            let error = pour(&mut sender, &mut Random::of_seed(seed), capacity, &ledger);
+            let mut random = Random::of_seed(seed);
+            let error = if shares {
+                pour_in_turn(sender, &mut random, capacity, &ledger)
+            } else {
+                pour(&mut sender, &mut random, capacity, &ledger)
+            };
             panic!("the survivor does not go: {error}");
         });
         drain(&mut receiver, &mut random, capacity, &count)
@@ -179,12 +182,13 @@ impl Stage {
             _ => "- 0 KILL".to_owned(),
         };
         let side = if connects { "connect" } else { "accept" };
-        let calls = match blow {
-            Blow::Point(point, _) => point.starts_with("mailbox."),
-            _ => self.random.below(4) == 0,
+        let what = match blow {
+            Blow::Point(point, _) if point.starts_with("mailbox.") => "calls",
+            Blow::Point(point, _) if SHARING.contains(&point) => "shares",
+            Blow::Point(..) => "flow",
+            _ => ["calls", "calls", "shares", "flow", "flow", "flow", "flow"][self.random.below(7)],
         };
-        let what = if calls { "calls" } else { "flow" };
-        let options = Options::new().capacity(capacity);
+        let options = traffic::options(capacity);
         let path = self.place.0.join("socket");
         let order = format!("{side} {what} {capacity} {seed} {armed}");
         let mut listener = connects.then(|| Listener::bind(&path, 0o600, &options).unwrap());
@@ -210,7 +214,7 @@ impl Stage {
             }
             (Err(why), _) => return Err(format!("{order}: no session: {why}")),
         };
-        let flow = if calls {
+        let flow = if what == "calls" {
             Flow::answer(channel, seed ^ 0x5a5a)
         } else {
             Flow::start(channel, seed ^ 0x5a5a, capacity)

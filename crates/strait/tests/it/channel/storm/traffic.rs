@@ -1,13 +1,16 @@
 //! What both sides of a storm's session do: messages of all lengths, in every way of sending and
 //! of receiving, both ways at once, until the other side is gone.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use strait::channel::{Channel, Receiver, Sender, Taken};
+use rustix::pipe::pipe;
+use strait::channel::{Channel, Options, Receiver, Sender, Taken};
 use strait::kit::Calls;
-use strait::{Error, ErrorKind, wait};
+use strait::{Error, ErrorKind, HandleSocket, wait};
 
 use crate::channel::numbered;
 use crate::world::Random;
@@ -56,9 +59,15 @@ pub(super) fn pour(
         let message = numbered(number, len);
         journal.begun(number + 1);
         let brief = Duration::from_micros(random.below(200) as u64);
-        let way = if burst > 0 { 7 } else { random.below(8) };
+        let way = match burst {
+            _ if comes_with_handle(number) => 9,
+            0 => random.below(9),
+            _ => 7,
+        };
         burst = burst.saturating_sub(1);
         let (result, is_pushed) = match way {
+            8 if len + 8 <= BLOCK_LEN => (lend(sender, &message), false),
+            9 => (enclose(sender, &message), false),
             0 | 1 => (sender.push(&message).map(|()| true), true),
             2 => (sender.send_for(&message, brief), false),
             3 => (sender.try_send(&message), false),
@@ -75,6 +84,77 @@ pub(super) fn pour(
         } else if random.below(4) == 0 {
             sender.flush();
             journal.sent(number);
+        }
+    }
+}
+
+/// [`pour`] for an end that is given to another holder every few messages: to this process itself,
+/// which lets go of the one it had.
+pub(super) fn pour_in_turn(
+    mut sender: Sender,
+    random: &mut Random,
+    capacity: usize,
+    journal: &impl Journal,
+) -> Error {
+    let mut number = 0;
+    loop {
+        for _ in 0..random.below(20) {
+            let message = numbered(number, length(random, capacity));
+            journal.begun(number + 1);
+            let sent = match comes_with_handle(number) {
+                true => enclose(&mut sender, &message).map(drop),
+                false => sender.send(&message),
+            };
+            if let Err(error) = sent {
+                return error;
+            }
+            number += 1;
+            journal.sent(number);
+        }
+        match hand_over(&sender) {
+            Ok(heir) => sender = heir,
+            Err(error) => return error,
+        }
+    }
+}
+
+fn hand_over(sender: &Sender) -> strait::Result<Sender> {
+    let (one, other) = UnixStream::pair().unwrap();
+    one.send_handle(sender)?;
+    other.receive_handle(&[])
+}
+
+/// A block of each side's, for messages that are lent.
+const BLOCK_LEN: usize = 8192;
+
+/// What both sides of a storm bring.
+pub(super) const fn options(capacity: usize) -> Options {
+    Options::new().capacity(capacity).blocks(2, BLOCK_LEN)
+}
+
+/// False: no block was free.
+fn lend(sender: &mut Sender, message: &[u8]) -> strait::Result<bool> {
+    let Some(mut loan) = sender.try_loan(message.len())? else {
+        return Ok(false);
+    };
+    loan.write(0, message)?;
+    sender.send_loan(loan, message.len())?;
+    Ok(true)
+}
+
+/// Each 50th message brings a descriptor.
+const fn comes_with_handle(number: u64) -> bool {
+    number % 50 == 7
+}
+
+/// Sends it with a descriptor.
+fn enclose(sender: &mut Sender, message: &[u8]) -> strait::Result<bool> {
+    sender.attach(&pipe().unwrap().0)?;
+    loop {
+        match sender.send(message) {
+            // The socket is full until the other side has received: it goes with the next attempt.
+            Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
+            sent => return sent.map(|()| true),
         }
     }
 }
@@ -128,6 +208,13 @@ pub(super) fn drain(
         if len < 8 || bytes[..len] != numbered(number, len - 8) {
             let head = bytes.first_chunk().map(|head| u64::from_le_bytes(*head));
             return End::Wrong(format!("{len} bytes of {head:?} in place of {number}"));
+        }
+        let handles = receiver.attached_len();
+        let taken = (handles == 1).then(|| receiver.attached::<OwnedFd>(&[]));
+        if handles != usize::from(comes_with_handle(number)) || matches!(taken, Some(Err(_))) {
+            return End::Wrong(format!(
+                "{handles} handles with message {number}: {taken:?}"
+            ));
         }
         count.store(number + 1, Ordering::Release);
     }

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{WaitOptions, waitpid};
 use strait::nt::lpc::{Client, Message, Port};
 use strait::nt::status::NtStatus;
 use strait::{ErrorKind, Namespace};
 
 use super::{accept, client as options, reply_reversed};
-use crate::peer::{Peer, say, told};
+use crate::death::watch::{go_on, pid_of, setting};
+use crate::peer::{self, Peer, say, told};
 use crate::world::{GUARD, Random, refused, until};
 
 /// Calls as often as it is told to, and checks the replies.
@@ -201,4 +203,110 @@ fn a_stopped_client_and_one_that_never_reads_hold_nobody_up() {
         until("it has left", || port.connections() == 1);
         port.close();
     });
+}
+
+// ---- named points --------------------------------------------------------------------------
+
+/// A peer that is killed or stopped at the nth hit of a point.
+fn doomed(role: &str, path: &str, point: &str, signal: &str, random: &mut Random) -> Peer {
+    let armed = format!("{point}:{}:{signal}", 1 + random.below(20));
+    let mut victim = Peer::of(peer::command(role, &[path]).env("STRAIT_KILL", armed));
+    assert_eq!(victim.hear().as_deref(), Some("ready"));
+    victim
+}
+
+/// Waits until that has happened.
+fn await_blow(victim: &mut Peer, signal: &str) {
+    until("the point is hit", || match signal {
+        "KILL" => victim.child.try_wait().unwrap().is_some(),
+        _ => {
+            let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+            let found = waitpid(Some(pid_of(victim)), options).unwrap();
+            found.is_some_and(|(_, status)| status.stopped())
+        }
+    });
+}
+
+/// Each is hit five times by each signal here, a hundred times in `cargo xtask storm`.
+#[test]
+fn at_every_point_of_a_knock_the_others_are_served() {
+    let hits = setting("STRAIT_DEATH_HITS", 5);
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let mut random = Random::of_test("at_every_point_of_a_knock_the_others_are_served");
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| port.serve(reply_reversed).unwrap());
+        let mut steady = options(&space).connect("port").unwrap();
+        let mut calls = || {
+            for _ in 0..20 {
+                assert_eq!(steady.call(b"ab").unwrap(), b"ba");
+            }
+        };
+        for point in ["door.bit", "door.summary", "door.bell"] {
+            for hit in 0..2 * hits {
+                let signal = ["KILL", "STOP"][usize::from(hit % 2 == 1)];
+                let mut victim = doomed("lpc.client", &path, point, signal, &mut random);
+                victim.tell("1000000000");
+                await_blow(&mut victim, signal);
+                calls();
+                if signal == "STOP" {
+                    go_on(pid_of(&victim));
+                    calls();
+                    victim.kill();
+                }
+                until("the dead has left", || port.connections() == 1);
+            }
+        }
+        port.close();
+    });
+}
+
+/// The same for a server where it answers: its clients wait for one that is stopped, and hear of
+/// the end of one that is killed.
+#[test]
+fn at_the_point_of_an_answer_the_clients_go_on_or_hear_of_the_end() {
+    let hits = setting("STRAIT_DEATH_HITS", 5);
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let name = "at_the_point_of_an_answer_the_clients_go_on_or_hear_of_the_end";
+    let mut random = Random::of_test(name);
+    for hit in 0..2 * hits {
+        let signal = ["KILL", "STOP"][usize::from(hit % 2 == 1)];
+        let mut server = doomed("lpc.server", &path, "channel.some", signal, &mut random);
+        let clients = [(); 2].map(|()| options(&space).connect("port").unwrap());
+        let answered = [const { AtomicU64::new(0) }; 2];
+        thread::scope(|scope| {
+            let ends: Vec<_> = clients.into_iter().zip(&answered).collect();
+            let ends: Vec<_> = ends
+                .into_iter()
+                .map(|(mut client, answered)| {
+                    scope.spawn(move || {
+                        // Some answers go in several pieces.
+                        let requests = [vec![7; 20], vec![7; 60_000]];
+                        loop {
+                            let count = answered.load(Ordering::Relaxed);
+                            match client.call(&requests[usize::from(count % 4 == 3)]) {
+                                Ok(_) => answered.store(count + 1, Ordering::Relaxed),
+                                Err(error) => return error,
+                            }
+                        }
+                    })
+                })
+                .collect();
+            await_blow(&mut server, signal);
+            if signal == "STOP" {
+                let before = [0, 1].map(|client| answered[client].load(Ordering::Relaxed));
+                go_on(pid_of(&server));
+                until("both are answered again", || {
+                    (0..2).all(|client| answered[client].load(Ordering::Relaxed) > before[client])
+                });
+                server.kill();
+            }
+            for end in ends {
+                let error = end.join().unwrap();
+                assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}");
+            }
+        });
+    }
 }

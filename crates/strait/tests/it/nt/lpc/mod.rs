@@ -1,7 +1,12 @@
 //! LPC: what a port's two sides see of each other, at every edge.
 
 mod crowd;
+mod deadline;
 mod death;
+mod examples;
+mod handles;
+mod identity;
+mod typed;
 
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
@@ -26,6 +31,11 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.callers", crowd::callers),
     ("lpc.silent", death::silent),
     ("lpc.undecided", death::undecided),
+    ("lpc.idle", deadline::idle),
+    ("lpc.caller", identity::caller),
+    ("lpc.adder", typed::adder),
+    ("lpc.example", examples::serve),
+    ("lpc.handles", handles::server),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.

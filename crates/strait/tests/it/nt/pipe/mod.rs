@@ -98,13 +98,13 @@ impl Count {
 }
 
 /// A namespace that every user sees, gone with the value.
-struct Open {
-    space: Namespace,
-    path: String,
+pub(crate) struct Open {
+    pub(crate) space: Namespace,
+    pub(crate) path: String,
 }
 
 impl Open {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let path = format!("/dev/shm/strait-test-{test}-{}", std::process::id());
         std::fs::create_dir(&path).unwrap();
