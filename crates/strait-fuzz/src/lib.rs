@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     target("address", names::address),
     target("channel", strait::kit::session),
     target("control", message::control),
+    target("flow", strait::kit::flow),
     target("grammar", command::grammar),
     target("handle", message::handle),
     target("hello", strait::kit::hello),

@@ -297,11 +297,23 @@ impl<L: ReadLane> Reader<L> {
         }
     }
 
+    /// Goes past the record of that header, and tells nobody.
+    #[inline]
+    pub(crate) fn pass(&mut self, header: Header) {
+        self.tail = self.tail.wrapping_add(header.span());
+    }
+
+    /// Says to the holders of this end where the next record lies.
+    #[inline]
+    pub(crate) fn note(&self) {
+        self.lane.note(self.tail);
+    }
+
     /// Done with the record of that header. False: the writer has not been told yet.
     #[inline]
     pub(crate) fn consume(&mut self, header: Header) -> bool {
-        self.tail = self.tail.wrapping_add(header.span());
-        self.lane.note(self.tail);
+        self.pass(header);
+        self.note();
         if self.tail.wrapping_sub(self.released) >= self.lane.capacity() / 8 {
             return self.release();
         }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::channel::flow::{Ended, Inflow, Outflow, Pace, Unit};
 use crate::channel::layout::{HEAD, Header, RING, STATE, TAIL, UNIT};
 use crate::channel::mailbox::{Mailbox, Turn};
 use crate::channel::ring::{ReadLane, Reader};
@@ -225,6 +226,67 @@ pub fn session(bytes: &[u8]) {
             hold(&error, &mut caught);
         } else if step % 5 >= 3 {
             assert_eq!(caught, None, "sent to a liar");
+        }
+    }
+}
+
+/// A session that is read in parts and written with a quota, whose peer writes what the input says
+/// into its memory: no call hangs, none gives more than there was room for, and what is read is
+/// what a look has seen before.
+///
+/// # Panics
+/// Where that is not so.
+pub fn flow(bytes: &[u8]) {
+    let options = Options::new().capacity(ROOM).shareable(false);
+    let Ok((mut liar, victim)) = Channel::pair(&options) else {
+        return;
+    };
+    let (sender, receiver) = victim.split();
+    let made = Outflow::new(sender, CAPACITY / 4).zip(Inflow::new(receiver));
+    let (mut out, mut input) = made.expect("room for the words");
+    let words = Words(Cell::new(bytes));
+    let mut at = 0;
+    let (mut buffer, mut seen) = (vec![0; ROOM], vec![0; ROOM]);
+    let mut broken = false;
+    while !words.is_over() {
+        let step = words.byte();
+        if step & 0x80 == 0 {
+            lie(&mut liar, step, &words, &mut at);
+            continue;
+        }
+        let room = usize::from(u16::from_le_bytes(words.take())) % ROOM;
+        let unit = if step & 0x40 == 0 {
+            Unit::Bytes
+        } else {
+            Unit::Message
+        };
+        let ended = if step & 1 == 0 {
+            let looked = input.peek(&mut seen[..room], unit);
+            let read = input.read(&mut buffer[..room], unit, Pace::NOW);
+            if let (Ok(looked), Ok(Some(part))) = (&looked, &read) {
+                assert!(part.len <= room && looked.len <= room);
+                let both = part.len.min(looked.len);
+                assert_eq!(buffer[..both], seen[..both], "read is what was seen");
+            }
+            read.err().or(looked.err())
+        } else {
+            let written = out.write(&buffer[..room], unit, Pace::NOW);
+            if let Ok(len) = written {
+                assert!(len <= room);
+            }
+            assert!(out.free() <= CAPACITY / 4);
+            written.err()
+        };
+        match ended {
+            Some(Ended::Broken(error)) => {
+                assert!(
+                    !error.why().is_empty() || broken,
+                    "{error} does not say why"
+                );
+                broken = true;
+            }
+            Some(_) => {}
+            None => assert!(!broken || step & 1 == 0, "written to a liar"),
         }
     }
 }

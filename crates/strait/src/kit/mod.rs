@@ -5,7 +5,7 @@
 
 mod channel;
 
-pub use self::channel::{Calls, hello, records, session};
+pub use self::channel::{Calls, flow, hello, records, session};
 
 use rustix::net::SocketAddrAny;
 use strait_sys::siginfo::Info;

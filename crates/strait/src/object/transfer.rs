@@ -19,9 +19,10 @@ use crate::object::space::{Namespace, name};
 const ENVIRONMENT: &str = "STRAIT_HANDLES";
 const MAGIC: &[u8; 8] = b"STRAITH1";
 
-/// Most descriptors that one value goes by, and most bytes that say what they are.
+/// Most descriptors that one value goes by, and most bytes that say what they are: a byte counts
+/// them.
 pub(crate) const FILES_MAX: usize = 6;
-pub(crate) const NOTE_MAX: usize = 96;
+pub(crate) const NOTE_MAX: usize = 240;
 
 /// What goes to another process for a value: descriptors, and a few bytes that say what they are.
 #[doc(hidden)]

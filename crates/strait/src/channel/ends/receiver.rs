@@ -146,7 +146,7 @@ impl Receiver {
         Some(Self {
             input: Reader::at(input, tail),
             waiter: Waiter::new(Place::new(link, false, door)?, options.spin),
-            arrivals: Arc::new(Arrivals::new(link)?),
+            arrivals: Arc::new(Arrivals::new(link, Arc::default())?),
             link: link.clone(),
             offset: 0,
             stash: Vec::new(),

@@ -1,7 +1,7 @@
 //! Channels among what a wait waits for: looked at, never taken.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strait_sys::Errno;
 use strait_sys::cell::ReadOnly;
@@ -22,14 +22,18 @@ pub(crate) struct Arrivals {
     place: Place,
     head: Fixed<u64, ReadOnly>,
     position: Fixed<u64>,
+    /// Something is there beside what the ring holds.
+    beside: Arc<AtomicBool>,
 }
 
 impl Arrivals {
-    pub(crate) fn new(link: &Arc<Link>) -> Option<Self> {
+    /// Ready also while `beside`; who sets it wakes this side.
+    pub(crate) fn new(link: &Arc<Link>, beside: Arc<AtomicBool>) -> Option<Self> {
         Some(Self {
             place: Place::new(link, false, None)?,
             head: link.theirs.fixed_look(HEAD)?,
             position: link.own.fixed(POSITION)?,
+            beside,
         })
     }
 }
@@ -69,6 +73,7 @@ impl Awaited for Arrivals {
         let (head, position) = (self.head.word(), self.position.word());
         head.load(Ordering::Acquire) != position.load(Ordering::Relaxed)
             || self.place.link.is_over(CLOSED)
+            || self.beside.load(Ordering::SeqCst)
     }
 }
 

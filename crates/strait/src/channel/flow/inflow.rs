@@ -1,26 +1,21 @@
 //! The receiving end, read in parts.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strait_sys::kill;
 use strait_sys::map::Fixed;
 
-use crate::channel::flow::{Ended, Pace, Seen, Unit, ended};
-use crate::channel::layout::{CLOSED, CUT, Header, OFFSET, READ, UNIT, WANTS};
+use crate::channel::flow::mark::{Mark, Marks};
+use crate::channel::flow::{Ended, Pace, Returned, Seen, Unit, ended, enter};
+use crate::channel::layout::{CLOSED, CUT, Header, READ, UNIT, WANTS};
 use crate::channel::link::Link;
 use crate::channel::park::Waited;
 use crate::channel::receiver::{Part, Receiver};
 use crate::channel::ring::Lie;
-
-/// What a read hands back because nobody wanted it.
-#[derive(Debug)]
-struct Returned {
-    bytes: Vec<u8>,
-    read: usize,
-    more: bool,
-}
+use crate::channel::share::End;
+use crate::channel::wait::Arrivals;
+use crate::object::wait::source::Source;
 
 /// The receiving end, read in parts.
 #[derive(Debug)]
@@ -28,14 +23,19 @@ pub(crate) struct Inflow {
     receiver: Receiver,
     read: Fixed<u64>,
     wants: Fixed<u64>,
-    offset: Fixed<u64>,
+    marks: Marks,
     /// Bytes read so far.
     taken: u64,
     /// Bytes to come of a message that is in several records.
     rest: Option<u64>,
-    /// A caller has had a part of the present message.
+    /// The present message was begun.
     begun: bool,
-    returned: VecDeque<Returned>,
+    /// By a holder that was killed: its rest is dropped.
+    orphan: bool,
+    returned: Arc<Returned>,
+    arrivals: Arc<dyn Source>,
+    /// A read waits, and this is in use.
+    waiting: Arc<AtomicBool>,
 }
 
 const READING: &str = "read";
@@ -43,21 +43,36 @@ const READING: &str = "read";
 impl Inflow {
     pub(crate) fn new(receiver: Receiver) -> Option<Self> {
         let own = &receiver.link.own;
-        let (read, wants) = (own.fixed::<u64>(READ)?, own.fixed(WANTS)?);
-        let offset = own.fixed::<u64>(OFFSET)?;
-        let taken = read.word().load(Ordering::SeqCst);
-        let mut receiver = receiver;
-        receiver.offset = offset.word().load(Ordering::SeqCst);
+        let read = own.fixed::<u64>(READ)?;
+        let returned = Arc::new(Returned::default());
         Some(Self {
-            receiver,
+            wants: own.fixed(WANTS)?,
+            marks: Marks::new(own)?,
+            taken: read.word().load(Ordering::SeqCst),
             read,
-            wants,
-            offset,
-            taken,
             rest: None,
             begun: false,
-            returned: VecDeque::new(),
+            orphan: false,
+            arrivals: Arc::new(Arrivals::new(&receiver.link, returned.flag())?),
+            returned,
+            waiting: Arc::default(),
+            receiver,
         })
+    }
+
+    /// How waits see it.
+    pub(crate) fn arrivals(&self) -> Arc<dyn Source> {
+        self.arrivals.clone()
+    }
+
+    /// What reads gave back.
+    pub(crate) fn returned(&self) -> &Arc<Returned> {
+        &self.returned
+    }
+
+    /// True while a read waits, and this is in use.
+    pub(crate) fn waiting(&self) -> Arc<AtomicBool> {
+        self.waiting.clone()
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -76,7 +91,8 @@ impl Inflow {
         if unit == Unit::Message
             && receiver.offset == 0
             && self.rest.is_none()
-            && self.returned.is_empty()
+            && !self.returned.is_there()
+            && !receiver.is_odd()
             && !receiver.link.peer_says(CUT)
             && let Ok(Some(header)) = receiver.input.next()
             && header.0 <= 0xffff_ffff
@@ -101,21 +117,117 @@ impl Inflow {
         self.receiver.waiter.published();
     }
 
+    /// The same, so that other holders go on from there. `in_hand`: no caller has the last part
+    /// yet.
+    fn settle(&mut self, in_hand: bool) {
+        let shared = self.receiver.keeps_turn;
+        if shared {
+            self.marks.set(self.mark(in_hand));
+            kill::point("flow.marked");
+        }
+        self.tell();
+        if shared {
+            self.told();
+        }
+    }
+
+    fn mark(&self, in_hand: bool) -> Mark {
+        Mark {
+            position: self.receiver.input.position(),
+            offset: self.receiver.offset,
+            taken: self.taken,
+            rest: self.rest,
+            begun: self.begun,
+            in_hand: in_hand || self.orphan,
+        }
+    }
+
+    /// The writer has been rung: from here on those who wait for something need not look.
+    fn told(&self) {
+        kill::point("flow.told");
+        self.receiver.input.note();
+        self.marks.tell();
+    }
+
+    /// Leaves a mark for those who will share the end, unless it is shared already.
+    pub(super) fn leave_mark(&self) {
+        if !self.receiver.is_odd() {
+            self.marks.set(self.mark(false));
+            self.marks.tell();
+        }
+    }
+
+    /// Goes on where the last holder has read, and tells what that one could not.
+    fn go_on(&mut self) {
+        let mark = self.marks.last();
+        let receiver = &mut self.receiver;
+        let released = receiver.input.lane.tail.word().load(Ordering::SeqCst);
+        receiver.input.go_on(mark.position, released);
+        receiver.offset = mark.offset;
+        (self.taken, self.rest) = (mark.taken, mark.rest);
+        (self.begun, self.orphan) = (mark.begun, mark.in_hand);
+        if !self.marks.is_told() {
+            self.tell();
+            self.told();
+        }
+    }
+
+    /// Runs while no other holder of the end reads; `None` if one does, and nobody waits.
+    pub(crate) fn in_turn<T>(
+        &mut self,
+        pace: Pace<'_>,
+        run: impl FnOnce(&mut Self) -> Result<T, Ended>,
+    ) -> Result<Option<T>, Ended> {
+        if !self.receiver.is_odd() || self.receiver.keeps_turn {
+            return run(self).map(Some);
+        }
+        self.waiting.store(true, Ordering::Relaxed);
+        let entered = enter(&self.receiver.link, End::Receiving, pace, READING);
+        self.waiting.store(false, Ordering::Relaxed);
+        if !entered? {
+            return Ok(None);
+        }
+        self.receiver.waiter.share();
+        self.receiver.keeps_turn = true;
+        self.go_on();
+        let result = run(self);
+        self.receiver.keeps_turn = false;
+        self.receiver.link.unlock(End::Receiving);
+        result.map(Some)
+    }
+
     fn read_parts(
         &mut self,
         buffer: &mut [u8],
         unit: Unit,
         pace: Pace<'_>,
     ) -> Result<Option<Part>, Ended> {
-        if let Some(part) = self.take_back(buffer) {
-            return Ok(Some(part));
+        loop {
+            if let Some(part) = self.returned.take(buffer) {
+                return Ok(Some(part));
+            }
+            let found = self.in_turn(pace, |input| input.attempt(buffer, unit, pace))?;
+            if let Some(Some(part)) = found {
+                return Ok(Some(part));
+            }
+            if pace.now {
+                return Ok(None);
+            }
+            self.wait(0, buffer.len(), pace)?;
         }
+    }
+
+    /// Reads what is there; waits only for the rest of what it has begun to read.
+    fn attempt(
+        &mut self,
+        buffer: &mut [u8],
+        unit: Unit,
+        pace: Pace<'_>,
+    ) -> Result<Option<Part>, Ended> {
         let before = (self.taken, self.receiver.input.position());
         let result = self.collect(buffer, unit, pace);
         if before != (self.taken, self.receiver.input.position()) {
-            let offset = self.receiver.offset;
-            self.offset.word().store(offset, Ordering::Relaxed);
-            self.tell();
+            self.settle(false);
         }
         result
     }
@@ -130,57 +242,51 @@ impl Inflow {
         let mut done = 0;
         // A message without bytes was read as bytes.
         let mut empty = false;
+        // An earlier call has given a part of the present message to its caller.
+        let mut given = self.begun && !self.orphan;
         let mut seen = self.receiver.input.position();
         loop {
             let next = self.next()?;
             // One that goes on and on is heard for one ring before the caller is thought of.
             let goes_on = next.is_some() && self.receiver.input.went_round(seen);
             let Some(header) = next.filter(|_| !goes_on) else {
-                let enough = unit == Unit::Bytes && (done > 0 || empty);
-                if enough || done > 0 && (pace.now || (pace.stop)()) {
-                    let more = unit == Unit::Message;
-                    self.begun |= more;
-                    return part(done, more);
+                if unit == Unit::Bytes && (done > 0 || empty) {
+                    return part(done, false);
                 }
-                if goes_on {
-                    if pace.now {
-                        return Ok(None);
-                    }
-                    if (pace.stop)() {
-                        return Err(Ended::Stopped);
-                    }
-                    seen = self.receiver.input.position();
-                    continue;
+                if self.pause(done, buffer.len(), goes_on, pace)? {
+                    return if done > 0 { part(done, true) } else { Ok(None) };
                 }
-                if pace.now {
-                    match self.ended(false) {
-                        None => return Ok(None),
-                        // What was sent before it closed.
-                        Some(Ended::Closed) if self.next()?.is_some() => continue,
-                        Some(ended) => return Err(ended),
-                    }
-                }
-                self.wait(buffer.len() - done, pace)?;
+                seen = self.receiver.input.position();
                 continue;
             };
             if header.has(Header::TORN) {
-                self.receiver.input.consume(header);
-                let (begun, torn) = (std::mem::take(&mut self.begun), self.rest.take());
-                if unit == Unit::Message && torn.is_some() {
+                self.advance(header);
+                (self.begun, self.orphan) = (false, false);
+                if self.rest.take().is_some() && unit == Unit::Message {
                     done = 0;
-                    if begun {
+                    if given {
                         return part(0, false);
                     }
                 }
+                given = false;
                 continue;
             }
             if header.has(Header::TOTAL) {
                 self.begin(header)?;
                 continue;
             }
-            let (len, ends) = self.copy(header, &mut buffer[done..])?;
-            done += len;
+            let left = self.check(header)?;
+            if self.orphan {
+                self.orphan = !self.pass(header, left, left);
+                continue;
+            }
+            let len = left.min((buffer.len() - done) as u64);
+            let (offset, to) = (self.receiver.offset, done + len as usize);
+            self.receiver.input.copy(offset, &mut buffer[done..to]);
+            let ends = self.pass(header, left, len);
+            done = to;
             empty |= ends && len == 0;
+            given &= !ends;
             if unit == Unit::Message && ends {
                 return part(done, false);
             }
@@ -190,28 +296,69 @@ impl Inflow {
         }
     }
 
-    /// Copies what there is room for of a record. How much that was, and whether a message ends
-    /// with it.
-    fn copy(&mut self, header: Header, buffer: &mut [u8]) -> Result<(usize, bool), Ended> {
-        let left = self.check(header)?;
-        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let offset = self.receiver.offset;
-        self.receiver.input.copy(offset, &mut buffer[..len]);
-        self.taken = self.taken.wrapping_add(len as u64);
-        self.rest = self.rest.map(|rest| rest - len as u64);
-        let whole = len as u64 == left;
+    /// There is no record, or one after the other comes and is no message. True: the call ends with
+    /// what is `done` so far.
+    fn pause(
+        &mut self,
+        done: usize,
+        len: usize,
+        goes_on: bool,
+        pace: Pace<'_>,
+    ) -> Result<bool, Ended> {
+        let stops = pace.now || (pace.stop)();
+        if done == 0 {
+            return match (goes_on, stops) {
+                (true, true) if !pace.now => Err(Ended::Stopped),
+                (true, _) => Ok(true),
+                (false, _) => Ok(!self.ends()?),
+            };
+        }
+        // What is read already is not lost with a call that is given up.
+        if stops || goes_on {
+            return Ok(stops);
+        }
+        self.settle(true);
+        match self.wait(done, len, pace) {
+            Err(Ended::Stopped) => Ok(false),
+            waited => waited.map(|()| false),
+        }
+    }
+
+    /// There was nothing: an error if nothing will come. True: something was sent before the end.
+    fn ends(&mut self) -> Result<bool, Ended> {
+        match self.ended(false) {
+            None => Ok(false),
+            Some(Ended::Closed) if self.next()?.is_some() => Ok(true),
+            Some(ended) => Err(ended),
+        }
+    }
+
+    /// So many of the bytes that are left of a record are read. Whether a message ends with it.
+    fn pass(&mut self, header: Header, left: u64, len: u64) -> bool {
+        self.taken = self.taken.wrapping_add(len);
+        self.rest = self.rest.map(|rest| rest - len);
+        let whole = len == left;
         if whole {
-            self.receiver.offset = 0;
-            self.receiver.input.consume(header);
+            self.advance(header);
         } else {
-            self.receiver.offset = offset + len as u64;
+            self.receiver.offset += len;
         }
         let ends = whole && self.rest.is_none_or(|rest| rest == 0);
         if ends {
             self.rest = None;
         }
         self.begun = !ends;
-        Ok((len, ends))
+        ends
+    }
+
+    /// Goes past a record. Others who hold the end learn of it with the mark.
+    fn advance(&mut self, header: Header) {
+        self.receiver.offset = 0;
+        if self.receiver.keeps_turn {
+            self.receiver.input.pass(header);
+        } else {
+            self.receiver.input.consume(header);
+        }
     }
 
     /// The next record, unless the session is cut off.
@@ -232,7 +379,7 @@ impl Inflow {
         self.receiver.input.copy(0, &mut total);
         self.rest = Some(u64::from_ne_bytes(total));
         self.begun = false;
-        self.receiver.input.consume(header);
+        self.advance(header);
         Ok(())
     }
 
@@ -255,26 +402,29 @@ impl Inflow {
         }
     }
 
-    /// Waits for a record, with room for so many bytes.
-    fn wait(&mut self, room: usize, pace: Pace<'_>) -> Result<(), Ended> {
-        let offset = self.receiver.offset;
-        self.offset.word().store(offset, Ordering::Relaxed);
-        self.read.word().store(self.taken, Ordering::Release);
-        self.wants.word().store(room as u64 + 1, Ordering::Release);
-        let Receiver {
-            input,
-            waiter,
-            link,
-            ..
-        } = &mut self.receiver;
-        input.release();
-        waiter.published();
-        let (head, seen) = (input.lane.head.clone(), input.position());
-        let waited = waiter.wait(
-            || head.word().load(Ordering::Acquire) != seen,
+    /// Waits for a record, or where nothing is `done` for what is given back too.
+    fn wait(&mut self, done: usize, len: usize, pace: Pace<'_>) -> Result<(), Ended> {
+        // Of several who wait none can say how much goes beyond the quota.
+        if !self.receiver.is_odd() {
+            let wants = (len - done) as u64 + 1;
+            self.wants.word().store(wants, Ordering::Release);
+        }
+        self.waiting.store(true, Ordering::Relaxed);
+        let returned = (done == 0).then(|| self.returned.clone());
+        let lane = &self.receiver.input.lane;
+        let (head, position) = (lane.head.clone(), lane.position.clone());
+        let link = &self.receiver.link;
+        let waited = self.receiver.waiter.wait(
+            || {
+                head.word().load(Ordering::Acquire) != position.word().load(Ordering::Relaxed)
+                    || returned
+                        .as_ref()
+                        .is_some_and(|returned| returned.is_there())
+            },
             || link.is_over(CLOSED) || link.says(CUT) || (pace.stop)(),
             None,
         );
+        self.waiting.store(false, Ordering::Relaxed);
         self.wants.word().store(0, Ordering::Release);
         match waited {
             Waited::Over => match self.ended(true) {
@@ -297,20 +447,33 @@ impl Inflow {
 
     /// Looks at what is there, and takes nothing.
     pub(crate) fn peek(&mut self, buffer: &mut [u8], unit: Unit) -> Result<Seen, Ended> {
+        let seen = self.in_turn(Pace::NOW, |input| {
+            let seen = input.look(buffer, unit)?;
+            if seen.available != 0 || !input.is_empty()? {
+                return Ok(seen);
+            }
+            let Some(ended) = input.ended(false) else {
+                return Ok(seen);
+            };
+            // What was sent before the end.
+            let seen = input.look(buffer, unit)?;
+            if seen.available == 0 && input.is_empty()? {
+                return Err(ended);
+            }
+            Ok(seen)
+        })?;
+        Ok(seen.unwrap_or_default())
+    }
+
+    fn look(&mut self, buffer: &mut [u8], unit: Unit) -> Result<Seen, Ended> {
         let mut seen = Seen::default();
         let mut first = true;
-        for returned in &self.returned {
-            let bytes = &returned.bytes[returned.read..];
-            seen.note(buffer, bytes.len() as u64, unit, &mut first, |to| {
-                to.copy_from_slice(&bytes[..to.len()]);
-            });
-            first &= returned.more;
-        }
+        self.returned.look(&mut seen, buffer, unit, &mut first);
         let _ = self.next()?;
         let unread = self.receiver.input.unread();
         unread.map_err(|lie| self.lied(lie))?;
         let (mut at, mut offset) = (self.receiver.input.position(), self.receiver.offset);
-        let mut rest = self.rest;
+        let (mut rest, mut orphan) = (self.rest, self.orphan);
         // As many as the ring holds.
         while let Some(header) = self.header_at(at)? {
             if header.has(Header::TOTAL) && header.len() == UNIT {
@@ -318,6 +481,9 @@ impl Inflow {
                 self.receiver.input.copy_at(at, 0, &mut total);
                 rest = Some(u64::from_ne_bytes(total));
             } else if header.has(Header::TORN) {
+                (rest, orphan) = (None, false);
+            } else if orphan {
+                orphan = header.has(Header::MORE);
                 rest = None;
             } else {
                 let left = header.len().saturating_sub(offset);
@@ -352,31 +518,6 @@ impl Inflow {
 
     /// Whether there is nothing to be read.
     pub(crate) fn is_empty(&mut self) -> Result<bool, Ended> {
-        Ok(self.returned.is_empty() && self.next()?.is_none())
-    }
-
-    /// Gives back what was read: the next read gets it first.
-    pub(crate) fn give_back(&mut self, bytes: Vec<u8>, more: bool) {
-        let returned = Returned {
-            bytes,
-            read: 0,
-            more,
-        };
-        self.returned.push_front(returned);
-    }
-
-    /// What was given back, up to the end of what one read had got.
-    fn take_back(&mut self, buffer: &mut [u8]) -> Option<Part> {
-        let first = self.returned.front_mut()?;
-        let rest = &first.bytes[first.read..];
-        let len = rest.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&rest[..len]);
-        first.read += len;
-        if first.read < first.bytes.len() {
-            return Some(Part { len, more: true });
-        }
-        let more = first.more;
-        self.returned.pop_front();
-        Some(Part { len, more })
+        Ok(!self.returned.is_there() && self.next()?.is_none())
     }
 }

@@ -3,16 +3,30 @@
 //! The reader says in its memory how many bytes it has read; what the writer has sent beyond that
 //! is unread, and a write ends once that is within the quota. The bytes are there to be read from
 //! the start. Room is given back with every read, since a writer may wait for the last byte of it.
+//!
+//! Where an end is held by several processes each call takes the turn (`channel::share`), and goes
+//! on from the mark or the sum that the last one left (`mark`). What a reader has taken is gone
+//! with it if it is killed; of a message in several records the rest is dropped then. Who waits
+//! with nothing in hand waits without the turn.
 
 mod inflow;
+mod mark;
 mod outflow;
+mod returned;
 
 pub(crate) use self::inflow::Inflow;
 pub(crate) use self::outflow::Outflow;
+pub(crate) use self::returned::Returned;
+
+use std::time::Duration;
 
 use crate::channel::layout::CUT;
 use crate::channel::link::Link;
-use crate::error::{Error, ErrorKind};
+use crate::channel::sender::Patience;
+use crate::channel::share::End;
+use crate::channel::{Channel, Options};
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::transfer::{Parcel, Transferable};
 
 /// What is read or written at a time.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -45,6 +59,13 @@ pub(crate) struct Pace<'a> {
     pub(crate) now: bool,
     /// Asked when this side is woken: true ends the wait.
     pub(crate) stop: &'a dyn Fn() -> bool,
+}
+
+impl Pace<'static> {
+    pub(crate) const NOW: Self = Self {
+        now: true,
+        stop: &|| false,
+    };
 }
 
 /// What a look found.
@@ -93,4 +114,52 @@ fn ended(link: &Link, bit: u32, meanwhile: bool, verb: &'static str) -> Option<E
     } else {
         Ended::Closed
     })
+}
+
+/// How long the turn of another holder is, unless that one waits in the middle of a message.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Takes the turn at an end that others may hold. False: another has it, and nobody waits.
+fn enter(
+    link: &Link,
+    end: End,
+    pace: Pace<'_>,
+    verb: &'static str,
+) -> std::result::Result<bool, Ended> {
+    if link.is_foreign() {
+        return Err(Ended::Broken(link.foreign(verb)));
+    }
+    let patience = if pace.now {
+        Patience::for_at_most(MOMENT)
+    } else {
+        Patience::Forever
+    };
+    let locked = link.lock_unless(end, patience, verb, pace.stop);
+    let locked = locked.map_err(Ended::Broken)?;
+    if locked || pace.now {
+        Ok(locked)
+    } else {
+        Err(Ended::Stopped)
+    }
+}
+
+/// What an heir of both ends needs. They are shared from here on.
+///
+/// # Errors
+/// [`ErrorKind::Busy`] if something that was given back is in this process alone.
+pub(crate) fn pack(input: &Inflow, out: &Outflow, verb: &'static str) -> Result<Parcel> {
+    let link = input.link();
+    if input.returned().is_there() {
+        let why = "this process alone has what a dropped read had got: read it first";
+        return Err(link.error(ErrorKind::Busy, verb).because(why));
+    }
+    input.leave_mark();
+    out.leave_sum();
+    let ends = [End::Sending, End::Receiving];
+    link.pack(&ends, Options::new().message_max, verb)
+}
+
+/// What somebody packed.
+pub(crate) fn unpack(parcel: Parcel) -> Result<Channel> {
+    Channel::unpack(parcel, &[])
 }

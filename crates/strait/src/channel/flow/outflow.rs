@@ -7,17 +7,19 @@ use strait_sys::cell::ReadOnly;
 use strait_sys::kill;
 use strait_sys::map::Fixed;
 
-use crate::channel::flow::{Ended, Pace, Unit, ended};
-use crate::channel::layout::{CUT, DEAF, Header, READ, UNIT, WANTS, WRITTEN, span};
+use crate::channel::flow::mark::Sums;
+use crate::channel::flow::{Ended, Pace, Unit, ended, enter};
+use crate::channel::layout::{CUT, DEAF, Header, READ, UNIT, WANTS, span};
 use crate::channel::park::Waited;
 use crate::channel::ring::{Lie, WriteLane, piece};
 use crate::channel::sender::Sender;
+use crate::channel::share::End;
 
 /// The sending end, with a quota.
 #[derive(Debug)]
 pub(crate) struct Outflow {
     sender: Sender,
-    sum: Fixed<u64>,
+    sums: Sums,
     read: Fixed<u64, ReadOnly>,
     wants: Fixed<u64, ReadOnly>,
     /// Bytes sent so far.
@@ -27,6 +29,8 @@ pub(crate) struct Outflow {
     quota: u64,
     /// A write waits for the reader.
     waiting: Arc<AtomicBool>,
+    /// This holder has the turn at a shared end.
+    keeps_turn: bool,
 }
 
 const WRITING: &str = "write";
@@ -34,17 +38,18 @@ const WRITING: &str = "write";
 impl Outflow {
     pub(crate) fn new(sender: Sender, quota: u64) -> Option<Self> {
         let link = &sender.link;
-        let sum = link.own.fixed::<u64>(WRITTEN)?;
-        let written = sum.word().load(Ordering::SeqCst);
+        let sums = Sums::new(&link.own)?;
+        let written = sums.at(sender.out.position());
         let read = link.theirs.fixed_look::<u64>(READ)?;
         Some(Self {
             wants: link.theirs.fixed_look(WANTS)?,
             seen: read.word().load(Ordering::Acquire),
             read,
-            sum,
+            sums,
             written,
             quota,
             waiting: Arc::default(),
+            keeps_turn: false,
             sender,
         })
     }
@@ -68,6 +73,7 @@ impl Outflow {
         if self.written.wrapping_add(len).wrapping_sub(self.seen) <= self.quota
             && len <= piece(sender.out.lane.capacity())
             && !sender.torn
+            && !sender.is_odd()
             && !sender.link.is_over(DEAF)
             && (len != 0 || unit == Unit::Message)
             && sender.out.has_room(span(len)) == Ok(true)
@@ -82,9 +88,64 @@ impl Outflow {
     fn push(&mut self, header: Header, data: &[u8]) {
         self.sender.out.push(header, [&[], data]);
         self.written = self.written.wrapping_add(data.len() as u64);
-        self.sum.word().store(self.written, Ordering::Relaxed);
+        self.note_sum();
         kill::point("channel.pushed");
         self.sender.flush();
+    }
+
+    /// Says to other holders how much was written, before they see what was pushed.
+    #[inline]
+    fn note_sum(&self) {
+        if self.keeps_turn {
+            let next = self.sender.out.position();
+            self.sums.set(self.head(), next, self.written);
+            kill::point("flow.summed");
+        }
+    }
+
+    /// Says to other holders whether the last message is not whole.
+    fn say_open(&self, open: bool) {
+        let word = self.sender.out.lane.open.word();
+        word.store(open.into(), Ordering::SeqCst);
+    }
+
+    /// The head that is published.
+    fn head(&self) -> u64 {
+        self.sender.out.lane.head.word().load(Ordering::SeqCst)
+    }
+
+    /// Leaves the sum for those who will share the end, unless it is shared already.
+    pub(super) fn leave_sum(&self) {
+        if !self.sender.is_odd() {
+            self.sums.set(!self.head(), self.head(), self.written);
+        }
+    }
+
+    /// Runs while no other holder of the end writes; `None` if one does, and nobody waits.
+    fn in_turn<T>(
+        &mut self,
+        pace: Pace<'_>,
+        run: impl FnOnce(&mut Self) -> Result<T, Ended>,
+    ) -> Result<Option<T>, Ended> {
+        if !self.sender.is_odd() || self.keeps_turn {
+            return run(self).map(Some);
+        }
+        self.waiting.store(true, Ordering::Relaxed);
+        let entered = enter(&self.sender.link, End::Sending, pace, WRITING);
+        self.waiting.store(false, Ordering::Relaxed);
+        if !entered? {
+            return Ok(None);
+        }
+        self.sender.waiter.share();
+        let head = self.head();
+        self.sender.out.go_on(head);
+        self.sender.torn = self.sender.out.lane.open.word().load(Ordering::SeqCst) != 0;
+        self.written = self.sums.at(head);
+        self.keeps_turn = true;
+        let result = run(self);
+        self.keeps_turn = false;
+        self.sender.link.unlock(End::Sending);
+        result.map(Some)
     }
 
     /// Bytes that were not read yet.
@@ -95,7 +156,8 @@ impl Outflow {
 
     /// Bytes that can be written without waiting.
     pub(crate) fn free(&mut self) -> u64 {
-        self.quota.saturating_sub(self.unread())
+        let free = self.in_turn(Pace::NOW, |out| Ok(out.quota.saturating_sub(out.unread())));
+        free.ok().flatten().unwrap_or(0)
     }
 
     fn write_waiting(&mut self, data: &[u8], unit: Unit, pace: Pace<'_>) -> Result<usize, Ended> {
@@ -105,23 +167,27 @@ impl Outflow {
         if data.is_empty() && unit == Unit::Bytes {
             return Ok(0);
         }
-        let data = if pace.now {
-            match self.allowed(data, unit)? {
-                Some(data) => data,
-                None => return Ok(0),
-            }
-        } else {
-            data
-        };
-        self.send(data, unit, pace)?;
+        let sent = self.in_turn(pace, |out| {
+            let allowed = if pace.now {
+                out.allowed(data, unit)?
+            } else {
+                Some(data)
+            };
+            let Some(data) = allowed else {
+                return Ok(0);
+            };
+            out.send(data, unit, pace)?;
+            Ok(data.len())
+        })?;
         if !pace.now {
             let (read, written, quota) = (self.read.clone(), self.written, self.quota);
-            let is_within =
-                move || written.wrapping_sub(read.word().load(Ordering::Acquire)) <= quota;
+            // What others have written since may have been read as well.
+            let unread = move || written.wrapping_sub(read.word().load(Ordering::Acquire));
+            let is_within = move || unread().cast_signed() <= quota.cast_signed();
             self.await_reader(is_within, pace)?;
             self.unread();
         }
-        Ok(data.len())
+        Ok(sent.unwrap_or(0))
     }
 
     /// What of it may be written without waiting.
@@ -157,14 +223,17 @@ impl Outflow {
             self.room(header.span(), pace)?;
             self.push(header, &[]);
             self.sender.torn = false;
+            self.say_open(false);
         }
         let largest = usize::try_from(piece(self.sender.out.lane.capacity())).unwrap_or(usize::MAX);
-        let is_long = data.len() > largest;
-        if is_long && unit == Unit::Message {
+        let in_pieces = data.len() > largest && unit == Unit::Message;
+        if in_pieces {
             let first = Header::new(UNIT as u32, Header::TOTAL | Header::MORE);
             self.room(first.span() + span(UNIT), pace)?;
             let total = (data.len() as u64).to_ne_bytes();
+            self.say_open(true);
             self.sender.out.push(first, [&total, &[]]);
+            self.note_sum();
         }
         let mut left = data;
         loop {
@@ -177,13 +246,16 @@ impl Outflow {
             let header = Header::new(now.len() as u32, flags);
             let room = self.room(header.span(), pace);
             if room.is_err() {
-                self.sender.torn = is_long && unit == Unit::Message;
+                self.sender.torn = in_pieces;
                 return room;
             }
             self.push(header, now);
             kill::point("channel.piece");
             left = later;
             if left.is_empty() {
+                if in_pieces {
+                    self.say_open(false);
+                }
                 return Ok(());
             }
         }
@@ -232,14 +304,13 @@ impl Outflow {
 
     /// Waits until everything written has been read.
     pub(crate) fn drain(&mut self, pace: Pace<'_>) -> Result<(), Ended> {
-        let (tail, head) = (
-            self.sender.out.lane.tail.clone(),
-            self.sender.out.position(),
-        );
+        let (tail, head) = (self.sender.out.lane.tail.clone(), self.head());
         if let Some(cut @ Ended::Cut) = self.ended(false) {
             return Err(cut);
         }
-        self.await_reader(move || tail.word().load(Ordering::Acquire) == head, pace)
+        // What others write meanwhile may be read as well.
+        let unread = move || head.wrapping_sub(tail.word().load(Ordering::Acquire));
+        self.await_reader(move || unread().cast_signed() <= 0, pace)
     }
 
     /// Why nothing more is read, if that is so.

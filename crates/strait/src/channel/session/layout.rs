@@ -25,18 +25,24 @@ pub(crate) const CPU: usize = 4 * APART;
 pub(crate) const STATE: usize = 5 * APART;
 /// u32, for the holders of this end alone: it may be held by more than one process.
 pub(crate) const SHARED: usize = 6 * APART;
-/// u64, likewise: bytes of the first message that have been read already.
-pub(crate) const OFFSET: usize = 6 * APART + 8;
 /// u64, likewise: where the next record to be read lies. [`TAIL`] may lag behind.
 pub(crate) const POSITION: usize = 6 * APART + 16;
-/// u64, for the holders of this end alone: bytes of messages sent so far.
-pub(crate) const WRITTEN: usize = 6 * APART + 24;
 /// u64 each, likewise: from where to where in the other side's ring the rest of a message in pieces
 /// lies, whose beginning was received.
 pub(crate) const PIECES_FROM: usize = 6 * APART + 32;
 pub(crate) const PIECES_TO: usize = 6 * APART + 40;
 /// u32, likewise: the last message in this side's ring is in pieces and not whole.
 pub(crate) const OPEN: usize = 6 * APART + 48;
+/// u64 each, likewise, where messages are read in parts: how often the mark of what was read was
+/// set, how often the writer was told, and the two cells of the mark; see
+/// [`crate::channel::flow`].
+pub(crate) const MARKS: usize = 7 * APART;
+pub(crate) const MARKS_TOLD: usize = MARKS + 8;
+pub(crate) const MARK_CELLS: usize = MARKS + 16;
+pub(crate) const MARK_WORDS: usize = 5;
+/// u64, four: two heads of this side's ring, each with the bytes of messages sent until there.
+pub(crate) const SUMS: usize = MARK_CELLS + 2 * 8 * MARK_WORDS;
+const _: () = assert!(SUMS + 4 * 8 <= RETURNS);
 /// u64: bytes of the other side's messages that were read so far; where quotas are kept.
 pub(crate) const READ: usize = TAIL + 8;
 /// u64: one more than the bytes that a reader who waits has room for; 0 while none waits.

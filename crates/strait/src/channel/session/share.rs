@@ -168,11 +168,22 @@ impl Link {
         patience: Patience,
         operation: &'static str,
     ) -> Result<bool> {
+        self.lock_unless(end, patience, operation, &|| self.is_gone())
+    }
+
+    /// Takes the turn, or gives up once `is_over`.
+    pub(crate) fn lock_unless(
+        &self,
+        end: End,
+        patience: Patience,
+        operation: &'static str,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool> {
         let Some(file) = self.share.file.get() else {
             // Whoever scribbled that it is shared is a holder of it, and trusted with it.
             return Ok(true);
         };
-        let locked = take_lock(file, end.turn(), patience, || self.is_gone());
+        let locked = take_lock(file, end.turn(), patience, is_over);
         let locked = locked.map_err(self.share_error(operation))?;
         if locked {
             let operations = self.share.operations.fetch_add(1, Ordering::Relaxed);
@@ -241,7 +252,12 @@ impl Link {
     }
 
     /// What an heir of these ends needs. They are shared from here on.
-    fn pack(&self, ends: &[End], message_max: usize, operation: &'static str) -> Result<Parcel> {
+    pub(crate) fn pack(
+        &self,
+        ends: &[End],
+        message_max: usize,
+        operation: &'static str,
+    ) -> Result<Parcel> {
         let refuse = |why: &str| Err(self.error(ErrorKind::Unsupported, operation).because(why));
         if self.is_foreign() {
             return Err(self.foreign(operation));
@@ -305,6 +321,9 @@ impl Link {
 }
 
 const MAGIC: &[u8; 8] = b"STRAITE1";
+
+/// Bytes of the note that an heir gets.
+pub(crate) const NOTE_LEN: usize = 64;
 
 /// What an heir is told of its link.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]

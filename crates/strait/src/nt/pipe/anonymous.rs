@@ -22,6 +22,22 @@ use crate::object::wait::{Member, Waitable};
 /// A pipe without a name: its two ends. `quota`: bytes that may lie unread until writes wait; 4,096
 /// for 0.
 ///
+/// A child gets an end by [`Pass`](crate::Pass), and takes it by [`inherited`](crate::inherited):
+///
+/// ```no_run
+/// use std::process::Command;
+/// use strait::{Pass, nt::pipe};
+///
+/// let (reader, writer) = pipe::anonymous(0)?;
+/// // There: let writer: pipe::Writer = strait::inherited("log")?;
+/// let mut child = Command::new("worker").pass("log", &writer)?.spawn()?;
+/// // The child's is the last.
+/// drop(writer);
+/// let log = std::io::read_to_string(reader)?;
+/// child.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for more than [`QUOTA_MAX`];
 /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted).
@@ -58,13 +74,13 @@ fn end(channel: Channel, reads: bool, quota: u64) -> Result<Arc<End>> {
 /// The reading end of an anonymous pipe.
 #[derive(Debug)]
 pub struct Reader {
-    end: Arc<End>,
+    pub(super) end: Arc<End>,
 }
 
 /// The writing end of an anonymous pipe.
 #[derive(Debug)]
 pub struct Writer {
-    end: Arc<End>,
+    pub(super) end: Arc<End>,
 }
 
 impl Reader {

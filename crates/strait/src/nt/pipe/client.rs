@@ -132,8 +132,9 @@ fn connect(name: &PipeName, verb: &'static str) -> Result<OwnedFd> {
 /// An open named pipe.
 #[derive(Debug)]
 pub struct Client {
-    end: Arc<End>,
-    nature: Nature,
+    pub(super) end: Arc<End>,
+    /// Instances that the pipe may have.
+    pub(super) max: u8,
 }
 
 impl Client {
@@ -169,7 +170,10 @@ impl Client {
             Arc::new(Mode::default()),
             name.shown.clone(),
         )?;
-        Ok(Self { end, nature })
+        Ok(Self {
+            end,
+            max: nature.max,
+        })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "a session may have none")]
@@ -197,13 +201,13 @@ impl Client {
     /// Whether each write is a message.
     #[must_use]
     pub fn is_message(&self) -> bool {
-        self.nature.message
+        self.end.facts.message
     }
 
     /// Instances that the pipe may have.
     #[must_use]
     pub fn instances_max(&self) -> u32 {
-        self.nature.max.into()
+        self.max.into()
     }
 
     /// The name of the pipe, as it was given.

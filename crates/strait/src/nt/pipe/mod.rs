@@ -43,6 +43,7 @@
 //! | quotas: a write ends when what is beyond has been read; a pending read counts | faithful in bytes; a write also takes 8 bytes and rounding of a ring of four times the quota, 32 KiB at least, and waits when that is full: thousands of tiny messages reach that before the quota |
 //! | writes that wait go in order | differs: what is small does not overtake, but threads that wait for the same handle are not queued in order |
 //! | a write that is cancelled takes back what was not read | differs: it stays, but for a message that is not whole in the ring |
+//! | an inherited or duplicated handle is at the same end, which closes with the last of them | faithful ([`Pass`](crate::Pass), [`HandleSocket`](crate::HandleSocket)), also for who is killed; read mode and waiting are each process's own, a pending read of several counts for no quota, what a killed reader had begun to take of a message is dropped, and a [`Session`] elsewhere waits for no further client |
 //! | a flush waits beside writes | differs: writes to the same handle wait for it |
 //! | a peek waits for a read of the same synchronous handle | differs: it says that nothing is there |
 //! | instances of one name in several processes | refused (50): all are one process's |
@@ -58,7 +59,8 @@
 //! # Limits
 //!
 //! Quotas of 1 byte to [`QUOTA_MAX`]; 254 instances, or any number; 4,096 clients that wait to be
-//! let in; names of 65,532 bytes of UTF-16.
+//! let in; names of 65,532 bytes of UTF-16, of which a process that a handle is passed to learns
+//! the first 152 bytes.
 //!
 //! # Traps
 //!
@@ -66,6 +68,8 @@
 //! - A session that goes takes along what its client has written and nobody has read; what it has
 //!   written itself can still be read. [`Session::flush`] before [`Session::disconnect`].
 //! - Both sides that write more than the quota before they read wait for each other for ever.
+//! - A `Command` holds what was passed with it: drop it, else the pipe does not end.
+//! - An end is passed while no call waits with it, and nothing lies given back by a dropped read.
 //! - Servers and sessions do not survive a fork without exec: the doorman is not in the child.
 //! - While a thread acts as a client, its new threads do too.
 //!

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::channel::{Channel, Identity, Impersonation};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::end::{End, Facts, Mode};
 use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::Asked;
@@ -45,7 +45,9 @@ enum State {
 /// An instance.
 #[derive(Debug)]
 pub(super) struct Instance {
-    pipe: Arc<Pipe>,
+    /// None where the connection came from another process.
+    pipe: Option<Arc<Pipe>>,
+    name: Arc<str>,
     state: Mutex<State>,
     changed: Condvar,
     mode: Arc<Mode>,
@@ -84,7 +86,10 @@ impl Instance {
 
     /// The client is there.
     pub(super) fn arrive(self: &Arc<Self>, channel: Channel, asked: Asked) {
-        let nature = self.pipe.nature;
+        let Some(pipe) = &self.pipe else {
+            return;
+        };
+        let nature = pipe.nature;
         let facts = Facts {
             message: nature.message,
             reads: nature.access.server_reads(),
@@ -92,7 +97,7 @@ impl Instance {
             quota: nature.quota_out,
             server: true,
         };
-        let end = End::new(channel, facts, self.mode.clone(), self.pipe.name.clone());
+        let end = End::new(channel, facts, self.mode.clone(), self.name.clone());
         let Ok(end) = end else {
             return self.expect_no_more();
         };
@@ -111,7 +116,9 @@ impl Instance {
             *state = State::Listening;
             drop(state);
             self.changed.notify_all();
-            self.pipe.listens_again(self);
+            if let Some(pipe) = &self.pipe {
+                pipe.listens_again(self);
+            }
         }
     }
 
@@ -120,15 +127,19 @@ impl Instance {
         let mut state = self.settled();
         match &*state {
             State::Listening | State::Arriving => Ok(None),
-            State::Connected(end, _) if end.is_closing() => {
-                Err(fault(NtStatus::PIPE_CLOSING, CONNECT, &self.pipe.name)
+            State::Connected(end, _) if end.is_closing() && !end.is_cut() => {
+                Err(fault(NtStatus::PIPE_CLOSING, CONNECT, &self.name)
                     .because("a client has come and gone: disconnect first"))
             }
-            State::Connected(..) => Ok(Some(Connection::Already)),
-            State::Disconnected => {
+            State::Connected(end, _) if !end.is_cut() => Ok(Some(Connection::Already)),
+            State::Connected(..) | State::Disconnected => {
+                let Some(pipe) = &self.pipe else {
+                    return Err(Error::new(ErrorKind::Unsupported, CONNECT, &*self.name)
+                        .because("the process that made the pipe waits for its clients"));
+                };
                 *state = State::Listening;
                 drop(state);
-                self.pipe.listens(self);
+                pipe.listens(self);
                 Ok(None)
             }
         }
@@ -147,7 +158,7 @@ impl Instance {
                     continue;
                 }
             };
-            return Err(fault(status, CONNECT, &self.pipe.name));
+            return Err(fault(status, CONNECT, &self.name));
         }
     }
 
@@ -164,7 +175,7 @@ const CONNECT: &str = "connect pipe";
 #[derive(Debug)]
 pub struct Session {
     instance: Arc<Instance>,
-    _pipe: Holder,
+    _pipe: Option<Holder>,
 }
 
 impl Session {
@@ -172,7 +183,8 @@ impl Session {
         let pipe = holder.pipe();
         pipe.enter()?;
         let instance = Arc::new(Instance {
-            pipe: pipe.clone(),
+            pipe: Some(pipe.clone()),
+            name: pipe.name.clone(),
             state: Mutex::new(State::Listening),
             changed: Condvar::new(),
             mode: Arc::new(mode),
@@ -181,8 +193,31 @@ impl Session {
         pipe.listens(&instance);
         Ok(Self {
             instance,
-            _pipe: holder.clone(),
+            _pipe: Some(holder.clone()),
         })
+    }
+
+    /// A connection that another process has made.
+    pub(super) fn of(end: Arc<End>, impersonation: bool) -> Self {
+        let instance = Arc::new(Instance {
+            pipe: None,
+            name: end.name.clone(),
+            mode: end.mode.clone(),
+            state: Mutex::new(State::Connected(end, impersonation)),
+            changed: Condvar::new(),
+            connects: Arc::default(),
+        });
+        Self {
+            instance,
+            _pipe: None,
+        }
+    }
+
+    /// The connection, and whether the client allows to be acted as.
+    pub(super) fn connection(&self, verb: &'static str) -> Result<(Arc<End>, bool)> {
+        let end = self.end(verb)?;
+        let allowed = matches!(&*self.instance.state(), State::Connected(_, true));
+        Ok((end, allowed))
     }
 
     /// The connection, or why there is none.
@@ -192,13 +227,13 @@ impl Session {
             State::Disconnected => NtStatus::PIPE_DISCONNECTED,
             State::Listening | State::Arriving => NtStatus::PIPE_LISTENING,
         };
-        Err(fault(status, verb, &self.instance.pipe.name))
+        Err(fault(status, verb, &self.instance.name))
     }
 
     fn end_to_peek(&self) -> Result<Arc<End>> {
         let verb = "look into pipe";
         self.end(verb)
-            .map_err(|_| fault(NtStatus::INVALID_PIPE_STATE, verb, &self.instance.pipe.name))
+            .map_err(|_| fault(NtStatus::INVALID_PIPE_STATE, verb, &self.instance.name))
     }
 
     fn mode(&self) -> &Mode {
@@ -220,7 +255,7 @@ impl Session {
             return Err(fault(
                 NtStatus::PIPE_LISTENING,
                 CONNECT,
-                &self.instance.pipe.name,
+                &self.instance.name,
             ));
         }
         self.instance.await_client(&|| false)
@@ -236,7 +271,7 @@ impl Session {
             return Err(fault(
                 NtStatus::PIPE_CONNECTED,
                 CONNECT,
-                &self.instance.pipe.name,
+                &self.instance.name,
             ));
         }
         let waiting = Arc::downgrade(&self.instance);
@@ -248,7 +283,7 @@ impl Session {
                 }
             }),
             reader: None,
-            name: self.instance.pipe.name.clone(),
+            name: self.instance.name.clone(),
         };
         let instance = self.instance.clone();
         self.instance.connects.begin(
@@ -278,6 +313,7 @@ impl Session {
         match &*self.instance.settled() {
             State::Listening | State::Arriving => SessionState::Listening,
             State::Disconnected => SessionState::Disconnected,
+            State::Connected(end, _) if end.is_cut() => SessionState::Disconnected,
             State::Connected(end, _) if end.is_closing() => SessionState::Closing,
             State::Connected(..) => SessionState::Connected,
         }
@@ -303,8 +339,7 @@ impl Session {
     #[doc(alias = "ImpersonateNamedPipeClient")]
     pub fn impersonate(&self) -> Result<Impersonation> {
         let verb = "impersonate client of pipe";
-        let end = self.end(verb)?;
-        let allowed = matches!(&*self.instance.state(), State::Connected(_, true));
+        let (end, allowed) = self.connection(verb)?;
         if !end.has_read() {
             return Err(end.fault(NtStatus::CANNOT_IMPERSONATE, verb));
         }
@@ -317,16 +352,17 @@ impl Session {
         })
     }
 
-    /// Instances of the pipe.
+    /// Instances of the pipe; 0 where it came from another process, which alone knows.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.instance.pipe.instances()
+        let pipe = self.instance.pipe.as_ref();
+        pipe.map_or(0, |pipe| pipe.instances())
     }
 
     /// The name of the pipe, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.instance.pipe.name
+        &self.instance.name
     }
 }
 
@@ -338,7 +374,9 @@ impl Drop for Session {
         }
         self.instance.connects.cancel_all();
         self.instance.changed.notify_all();
-        self.instance.pipe.leave();
+        if let Some(pipe) = &self.instance.pipe {
+            pipe.leave();
+        }
     }
 }
 

@@ -71,7 +71,7 @@ fn mute(arguments: &[String]) {
 }
 
 /// A message that says which it is and is checked byte by byte.
-fn numbered(number: u64, len: usize) -> Vec<u8> {
+pub(crate) fn numbered(number: u64, len: usize) -> Vec<u8> {
     let mut message = number.to_le_bytes().to_vec();
     let bytes = (0..len).map(|index| (number as usize + index * 7) as u8);
     message.extend(bytes);

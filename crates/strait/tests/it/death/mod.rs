@@ -59,7 +59,7 @@ fn at_every_point_the_others_go_on() {
     for point in points {
         // Those of channels have storms of their own.
         let room = point.split_once('.').map(|(room, _)| room);
-        let of_channels = matches!(room, Some("channel" | "door" | "mailbox"));
+        let of_channels = matches!(room, Some("channel" | "door" | "flow" | "mailbox"));
         if of_channels || ELSEWHERE.contains(&&*point) {
             continue;
         }

@@ -64,7 +64,7 @@ fn counts_that_are_not_so_cost_the_session() {
 fn packets_that_make_no_sense_cost_the_session() {
     let file = pipe();
     let position = 0u64.to_le_bytes();
-    let long = [&position[..], &[1, 97], &[0; 97]].concat();
+    let long = [&position[..], &[1, NOTE_MAX as u8 + 1], &[0; NOTE_MAX + 1]].concat();
     let packets: [(&[u8], usize); 6] = [
         (&position[..7], 0),
         // A descriptor too few, and one too many.

@@ -43,9 +43,17 @@ const SELDOM: &[&str] = &["channel.fenced", "channel.lean"];
 /// Points of ends that are given to other holders.
 const SHARING: &[&str] = &["channel.alone", "channel.arrived", "channel.shared"];
 
-/// Points of a server of many and of its clients, which have a table of their own with the tests of
-/// LPC: plain channels have none of these.
-const ELSEWHERE: &[&str] = &["channel.some", "door.bell", "door.bit", "door.summary"];
+/// Points of a server of many and of its clients, and of pipes that are shared, which have tables
+/// of their own: plain channels have none of these.
+const ELSEWHERE: &[&str] = &[
+    "channel.some",
+    "door.bell",
+    "door.bit",
+    "door.summary",
+    "flow.marked",
+    "flow.summed",
+    "flow.told",
+];
 
 impl Journal for Ledger {
     fn begun(&self, count: u64) {

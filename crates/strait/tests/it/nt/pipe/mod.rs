@@ -5,6 +5,7 @@ mod identity;
 mod messages;
 mod named;
 mod overlapped;
+mod share;
 mod states;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,9 +18,14 @@ use crate::peer::Role;
 use crate::world::{GUARD, until};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
+    ("nt.pipe.chatter", overlapped::chatter),
     ("nt.pipe.client", named::caller),
+    ("nt.pipe.heir", share::heir),
+    ("nt.pipe.poster", share::poster),
     ("nt.pipe.reader", named::reader),
+    ("nt.pipe.recorder", share::recorder),
     ("nt.pipe.server", named::listener),
+    ("nt.pipe.taker", share::taker),
     ("nt.pipe.thief", identity::thief),
 ];
 

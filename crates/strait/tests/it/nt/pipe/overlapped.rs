@@ -1,10 +1,13 @@
 //! Operations: pending, done, cancelled, dropped, and told of.
 
-use strait::nt::pipe::{Completions, Immediate, Waiting};
+use strait::nt::pipe::{Completions, Immediate, ReadMode, Waiting};
 use strait::nt::status::NtStatus;
 use strait::wait;
 
 use super::*;
+use crate::channel::numbered;
+use crate::peer::{Peer, told};
+use crate::world::Random;
 
 #[test]
 fn a_pending_read_ends_with_what_comes() {
@@ -86,6 +89,96 @@ fn what_a_dropped_read_had_got_goes_to_the_next() {
     client.write(b"three").unwrap();
     let part = session.read(&mut buffer).unwrap();
     assert_eq!(&buffer[..part.len], b"three");
+}
+
+#[test]
+fn what_is_given_back_is_there_for_waits_and_for_reads_that_wait() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    let readable = session.readable().unwrap();
+    client.write(b"one").unwrap();
+    let read = session.read_overlapped(vec![0; 9]).unwrap();
+    assert_eq!(wait::any_for(&[&readable], ZERO).unwrap(), None);
+    // Somebody waits for what comes, and somebody reads it.
+    let won = beside(
+        || wait::any_for(&[&readable], GUARD).unwrap().is_some(),
+        || drop(read),
+    );
+    assert!(won);
+    assert_eq!(session.read(&mut [0; 9]).unwrap().len, 3);
+    assert_eq!(wait::any_for(&[&readable], ZERO).unwrap(), None);
+    client.write(b"first").unwrap();
+    let first = session.read_overlapped(vec![0; 9]).unwrap();
+    let second = session.read_overlapped(vec![0; 9]).unwrap();
+    drop(first);
+    let second = second.wait().unwrap();
+    assert_eq!(&second.buffer[..second.len], b"first");
+    // A set is told as well.
+    let set = wait::Set::new().unwrap();
+    set.add(&readable).unwrap();
+    client.write(b"once more").unwrap();
+    let read = session.read_overlapped(vec![0; 9]).unwrap();
+    let told = beside(|| set.wait_for(GUARD).unwrap().is_some(), || drop(read));
+    assert!(told);
+}
+
+/// Writes so many numbered messages, and stays until it is told that they were read.
+pub(super) fn chatter(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let client = Client::options(NAME).namespace(&space).open().unwrap();
+    let mut random = Random::of_seed(51);
+    for number in 0..args[1].parse().unwrap() {
+        let len = [20, 3000, 60_000][random.below(3)];
+        client.write(&numbered(number, random.below(len))).unwrap();
+    }
+    told();
+}
+
+#[test]
+fn nothing_is_lost_with_a_read_that_is_cancelled_while_data_comes() {
+    const COUNT: u64 = 2000;
+    let open = Open::new("cancelled");
+    let server = server(&open.space).message().read_mode(ReadMode::Message);
+    let server = server.create().unwrap();
+    let peer = Peer::start("nt.pipe.chatter", &[&open.path, &COUNT.to_string()]);
+    let session = server.connect().unwrap();
+    let mut random = Random::of_seed(61);
+    let mut message: Vec<u8> = Vec::new();
+    let (mut next, mut cancelled) = (0, 0);
+    while next < COUNT {
+        let room = [10, 5000, 70_000][random.below(3)];
+        let read = session.read_overlapped(vec![0; room]).unwrap();
+        for _ in 0..random.below(3000) {
+            std::hint::spin_loop();
+        }
+        let done = match random.below(4) {
+            0 => {
+                drop(read);
+                continue;
+            }
+            1 => read.wait(),
+            _ => {
+                let _ = read.cancel();
+                read.wait()
+            }
+        };
+        match done {
+            Ok(done) => {
+                message.extend(&done.buffer[..done.len]);
+                if !done.more {
+                    assert!(message == numbered(next, message.len() - 8), "{next}");
+                    message.clear();
+                    next += 1;
+                }
+            }
+            Err(error) => {
+                assert_eq!(error.win32(), 995, "{error}");
+                cancelled += 1;
+            }
+        }
+    }
+    assert!(cancelled > 0, "it was tried");
+    assert!(peer.finish().success());
 }
 
 #[test]

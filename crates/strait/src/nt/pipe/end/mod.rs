@@ -1,18 +1,21 @@
 //! One end of a connection: what server, client, reader and writer have in common.
 
+mod transfer;
+
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::channel::Channel;
 use crate::channel::Part;
-use crate::channel::flow::{Ended, Inflow, Outflow, Pace, Unit};
-use crate::channel::layout::{CLOSED, WANTS};
+use crate::channel::flow::{self, Ended, Inflow, Outflow, Pace, Returned, Unit};
+use crate::channel::layout::{CLOSED, CUT};
 use crate::channel::link::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::completion::Port;
 use crate::nt::pipe::fault::{fault, unreadable, unwritable};
 use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Run, Workers};
 use crate::nt::status::NtStatus;
+use crate::object::transfer::Parcel;
 use crate::object::wait::source::Source;
 
 /// How reads see the pipe.
@@ -35,8 +38,25 @@ const MESSAGE: u8 = 1;
 const NOWAIT: u8 = 2;
 
 impl Mode {
+    /// A mode as [`bits`](Self::bits) told it.
+    pub(super) fn of(bits: u8) -> Self {
+        Self {
+            bits: AtomicU8::new(bits),
+            port: Mutex::default(),
+        }
+    }
+
+    pub(super) fn bits(&self) -> u8 {
+        self.bits.load(Ordering::Relaxed)
+    }
+
+    /// Whether a pipe of messages, or of bytes, can be in that mode.
+    pub(super) fn is_known(bits: u8, message: bool) -> bool {
+        bits & !(MESSAGE | NOWAIT) == 0 && (message || bits & MESSAGE == 0)
+    }
+
     pub(super) fn read(&self) -> ReadMode {
-        if self.bits.load(Ordering::Relaxed) & MESSAGE != 0 {
+        if self.bits() & MESSAGE != 0 {
             ReadMode::Message
         } else {
             ReadMode::Bytes
@@ -51,7 +71,7 @@ impl Mode {
     }
 
     pub(super) fn is_nowait(&self) -> bool {
-        self.bits.load(Ordering::Relaxed) & NOWAIT != 0
+        self.bits() & NOWAIT != 0
     }
 
     pub(super) fn set_read(&self, mode: ReadMode) {
@@ -81,7 +101,7 @@ impl Mode {
 }
 
 /// What is agreed on when an end begins.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Facts {
     /// Each write is a message.
     pub(super) message: bool,
@@ -106,15 +126,15 @@ pub struct Peeked {
 }
 
 /// One end of a connection.
-///
-/// An end that goes to another process goes as its link's files and socket and these facts: the
-/// words that a new holder goes on from (position, offset, sums) are in the link's own memory.
 #[derive(Debug)]
 pub(super) struct End {
     input: Mutex<Inflow>,
     out: Mutex<Outflow>,
-    /// A write waits, with the lock on what is sent.
+    /// A read waits, with the lock on what is received; a write, with that on what is sent.
+    reading: Arc<AtomicBool>,
     writing: Arc<AtomicBool>,
+    /// What reads gave back: under no lock that a read waits with.
+    returned: Arc<Returned>,
     pub(super) arrivals: Arc<dyn Source>,
     pub(super) link: Arc<Link>,
     pub(super) facts: Facts,
@@ -140,7 +160,6 @@ impl End {
         name: Arc<str>,
     ) -> Result<Arc<Self>> {
         let (sender, receiver) = channel.split();
-        let arrivals = receiver.arrivals.clone();
         let made = Outflow::new(sender, facts.quota).zip(Inflow::new(receiver));
         let Some((out, input)) = made else {
             return Err(Error::new(ErrorKind::Broken, "open pipe", &*name)
@@ -148,10 +167,12 @@ impl End {
         };
         Ok(Arc::new(Self {
             writing: out.waiting(),
+            reading: input.waiting(),
+            returned: input.returned().clone(),
+            arrivals: input.arrivals(),
             link: input.link().clone(),
             input: Mutex::new(input),
             out: Mutex::new(out),
-            arrivals,
             facts,
             mode,
             name,
@@ -181,10 +202,7 @@ impl End {
         if !now {
             return Some(self.input.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        try_lock(&self.input, || {
-            let wants = self.link.own.look::<u64>(WANTS);
-            wants.is_some_and(|wants| wants.load(Ordering::SeqCst) != 0)
-        })
+        try_lock(&self.input, || self.reading.load(Ordering::SeqCst))
     }
 
     #[inline]
@@ -219,7 +237,7 @@ impl End {
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
         drop(input);
         if !self.has_read() && matches!(read, Ok(Some(_))) {
-            self.has_read.store(true, Ordering::Relaxed);
+            self.set_has_read(true);
         }
         read.map_err(|ended| unreadable(ended, READ, &self.name))
     }
@@ -228,6 +246,10 @@ impl End {
     #[inline]
     pub(super) fn has_read(&self) -> bool {
         self.has_read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_has_read(&self, has_read: bool) {
+        self.has_read.store(has_read, Ordering::Relaxed);
     }
 
     #[inline]
@@ -270,17 +292,7 @@ impl End {
             return Ok(Peeked::default());
         };
         let unit = self.mode.unit();
-        let mut seen = input.peek(buffer, unit).map_err(fail)?;
-        if seen.available == 0
-            && input.is_empty().map_err(fail)?
-            && let Some(ended) = input.ended(false)
-        {
-            // What was sent before the end.
-            seen = input.peek(buffer, unit).map_err(fail)?;
-            if seen.available == 0 && input.is_empty().map_err(fail)? {
-                return Err(fail(ended));
-            }
-        }
+        let seen = input.peek(buffer, unit).map_err(fail)?;
         Ok(Peeked {
             len: seen.len,
             available: seen.available,
@@ -297,16 +309,20 @@ impl End {
             return Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT));
         };
         let fail = |ended| unreadable(ended, TRANSACT, &self.name);
-        if !input.is_empty().map_err(fail)? {
-            return Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT));
-        }
-        self.write_until(request, false, &|| false)
-            .map_err(|error| error.during(TRANSACT, &*self.name))?;
         let part = self.paced(false, &|| false, |pace| {
-            input.read(reply, Unit::Message, pace)
+            input.in_turn(pace, |input| {
+                if !input.is_empty()? {
+                    return Ok(Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT)));
+                }
+                if let Err(error) = self.write_until(request, false, &|| false) {
+                    return Ok(Err(error.during(TRANSACT, &*self.name)));
+                }
+                let part = input.read(reply, Unit::Message, pace)?;
+                Ok(part.ok_or_else(|| self.fault(NtStatus::PIPE_EMPTY, TRANSACT)))
+            })
         });
         part.map_err(fail)?
-            .ok_or_else(|| self.fault(NtStatus::PIPE_EMPTY, TRANSACT))
+            .unwrap_or_else(|| Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT)))
     }
 
     pub(super) fn flush_until(&self, stop: &dyn Fn() -> bool) -> Result<()> {
@@ -411,9 +427,22 @@ impl End {
 
     /// Hands back what a read got and nobody wants: the next read gets it.
     pub(super) fn give_back(&self, bytes: Vec<u8>, more: bool) {
-        if let Some(mut input) = self.input(false) {
-            input.give_back(bytes, more);
-        }
+        self.returned.put(bytes, more);
+        self.link.wake_own();
+    }
+
+    /// What another process needs to be at this end too.
+    pub(super) fn pack(&self, verb: &'static str) -> Result<Parcel> {
+        let (Some(input), Some(out)) = (self.input(true), self.out(true)) else {
+            return Err(Error::new(ErrorKind::Busy, verb, &*self.name)
+                .because("a call waits with it: it can go to another process when none does"));
+        };
+        flow::pack(&input, &out, verb).map_err(|error| error.during(verb, &*self.name))
+    }
+
+    /// Whether one of those who hold this end has cut the other side off.
+    pub(super) fn is_cut(&self) -> bool {
+        self.link.says(CUT)
     }
 
     /// Whether the other side has closed.
