@@ -3,8 +3,8 @@
 //!
 //! It accepts on the sockets of this process's pipes, lets each client say what it wants, and hands
 //! it the instance that has listened longest, or refuses it. Who waits for an instance stays with
-//! it until one listens. A client that says nothing holds nobody up; of those the oldest are
-//! dropped when there are too many.
+//! it until one listens. A client that says nothing holds nobody up: it is hung up on after a
+//! while, and sooner, the oldest first, when there are many or descriptors are short.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,9 +12,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use strait_sys::fork::{self, ChildClosed, Guarded};
+use strait_sys::time::Deadline;
 use strait_sys::{Errno, thread};
 
 use crate::channel::connect::establish_accepting;
@@ -23,8 +24,12 @@ use crate::nt::pipe::greeting::{Heard, PipeName, ROLE, WAIT, WAIT_DEFAULT};
 use crate::nt::pipe::server::{Holder, Pipe};
 use crate::object::kind::Birth;
 
-/// Clients that have not said what they want, or wait for an instance, at most.
-const GUESTS_MAX: usize = 4096;
+/// Clients that wait for an instance, at most.
+const WAITING_MAX: usize = 4096;
+/// Clients that have not said what they want, at most: those who mean it say so at once.
+const SILENT_MAX: usize = 256;
+/// How long a client may take to say it.
+const PATIENCE: Duration = Duration::from_secs(5);
 const EVENTS_MAX: usize = 64;
 /// The pause when this process has no descriptor for a client.
 const FULL: Duration = Duration::from_millis(10);
@@ -227,10 +232,9 @@ fn start() -> Result<Arc<Hub>> {
 struct Guest {
     socket: OwnedFd,
     pipe: Weak<Pipe>,
-    /// It waits for an instance to listen, and is counted.
-    waits: Option<Waits>,
 }
 
+/// A client that waits for an instance to listen, and is counted.
 struct Waits(Weak<Pipe>);
 
 impl Waits {
@@ -265,7 +269,9 @@ impl Drop for Waits {
 /// The thread.
 struct Host {
     hub: Arc<Hub>,
-    guests: BTreeMap<u64, Guest>,
+    /// Those who have not spoken, and until when they may; the oldest first, as their numbers are.
+    silent: BTreeMap<u64, (Guest, Deadline)>,
+    waiting: BTreeMap<u64, (Guest, Waits)>,
     next: u64,
 }
 
@@ -273,7 +279,8 @@ impl Host {
     fn new(hub: Arc<Hub>) -> Self {
         Self {
             hub,
-            guests: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             next: 1,
         }
     }
@@ -283,7 +290,11 @@ impl Host {
         loop {
             events.clear();
             let room = rustix::buffer::spare_capacity(&mut events);
-            let waited = epoll::wait(self.hub.poll.as_fd(), room, None);
+            let left = self.hang_up().map(|left| Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            let waited = epoll::wait(self.hub.poll.as_fd(), room, left.as_ref());
             if waited.is_err_and(|errno| errno != Errno::INTR) {
                 return;
             }
@@ -297,11 +308,23 @@ impl Host {
         }
     }
 
+    /// Hangs up on those who have been silent for too long; when the next one will have been.
+    fn hang_up(&mut self) -> Option<Duration> {
+        while let Some(oldest) = self.silent.first_entry() {
+            let until = oldest.get().1;
+            if !until.passed() {
+                return Some(until.left());
+            }
+            oldest.remove();
+        }
+        None
+    }
+
     /// Tells those who wait for what has changed.
     fn look(&mut self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&self.hub.bell, &mut count);
-        self.guests.retain(|_, guest| {
+        self.waiting.retain(|_, (guest, _)| {
             let Some(pipe) = guest.pipe.upgrade() else {
                 return false;
             };
@@ -309,7 +332,7 @@ impl Host {
                 // Its last holder is just letting go of it.
                 return false;
             }
-            let told = guest.waits.is_some() && pipe.is_listening();
+            let told = pipe.is_listening();
             if told {
                 guest.tell(Heard::Listens);
             }
@@ -332,6 +355,9 @@ impl Host {
                 None => return,
                 Some(Ok(socket)) => self.admit(socket, &pipe),
                 Some(Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => {
+                    if self.silent.pop_first().is_some() {
+                        continue;
+                    }
                     // sleep: the client stays in the queue; nothing tells when there is room
                     return std::thread::sleep(FULL);
                 }
@@ -349,56 +375,58 @@ impl Host {
         if epoll::add(self.hub.poll.as_fd(), &socket, data, flags).is_err() {
             return;
         }
-        if self.guests.len() >= GUESTS_MAX {
-            self.guests.pop_first();
+        if self.silent.len() >= SILENT_MAX {
+            self.silent.pop_first();
         }
         let guest = Guest {
             socket,
             pipe: Arc::downgrade(pipe),
-            waits: None,
         };
-        self.guests.insert(id, guest);
+        self.silent.insert(id, (guest, Deadline::after(PATIENCE)));
         // It has often spoken by now.
         self.hear(id);
     }
 
     /// The guest has spoken, or gone.
     fn hear(&mut self, id: u64) {
-        let Some(guest) = self.guests.get_mut(&id) else {
+        let speaks = self.silent.get(&id).map(|(guest, _)| guest);
+        let Some(guest) = speaks.or_else(|| Some(&self.waiting.get(&id)?.0)) else {
             return;
         };
         let mut said = [0; 8];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match recv(&guest.socket, &mut said, flags) {
-            Err(Errno::AGAIN | Errno::INTR) => return,
-            // Who waits has no more to say.
-            Ok((len, _)) if len != 0 && guest.waits.is_none() => {}
-            _ => {
-                self.guests.remove(&id);
-                return;
-            }
+        let heard = recv(&guest.socket, &mut said, flags);
+        if matches!(heard, Err(Errno::AGAIN | Errno::INTR)) {
+            return;
+        }
+        // Who waits has no more to say.
+        self.waiting.remove(&id);
+        let Some((guest, _)) = self.silent.remove(&id) else {
+            return;
+        };
+        match heard {
+            Ok((len, _)) if len != 0 => {}
+            _ => return,
         }
         if said != *WAIT && said != *WAIT_DEFAULT {
-            if let Some(guest) = self.guests.remove(&id) {
-                self.seat(guest);
-            }
-            return;
+            return self.seat(guest);
         }
         let _ = recv(&guest.socket, &mut said, RecvFlags::DONTWAIT);
         let Some(pipe) = guest.pipe.upgrade() else {
-            self.guests.remove(&id);
             return;
         };
         // Counted before the look: whoever listens after it rings.
-        guest.waits = Some(Waits::new(&pipe));
+        let waits = Waits::new(&pipe);
         if pipe.is_listening() {
             guest.tell(Heard::Listens);
         } else if said == *WAIT_DEFAULT {
             guest.tell(Heard::WaitFor(pipe.timeout));
         } else {
-            return;
+            if self.waiting.len() >= WAITING_MAX {
+                self.waiting.pop_first();
+            }
+            self.waiting.insert(id, (guest, waits));
         }
-        self.guests.remove(&id);
     }
 
     /// Gives the guest an instance.

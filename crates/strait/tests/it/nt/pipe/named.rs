@@ -1,5 +1,6 @@
 //! Names and instances, and two processes at one pipe.
 
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
 use strait::nt::pipe::{self, Access, ReadMode, Timeout, UNLIMITED};
@@ -371,33 +372,67 @@ fn a_name_goes_with_its_server_and_is_one_process_s() {
     drop(server(&space).create().unwrap());
 }
 
+/// Somebody at the door of the only pipe there.
+fn guest(space: &Namespace) -> OwnedFd {
+    use rustix::net::*;
+    let mut paths = std::fs::read_dir(space.path()).unwrap().map(std::io::Result::unwrap);
+    let socket = paths.find(|path| path.file_name().to_str().unwrap().starts_with("po"));
+    let address = SocketAddrUnix::new(socket.unwrap().path()).unwrap();
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    connect(&socket, &address).unwrap();
+    socket
+}
+
+#[test]
+fn silence_takes_no_descriptors_that_others_need() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let space = space();
+    let path = space.path().to_str().unwrap();
+    let mut peer = Peer::start("nt.pipe.server", &[path]);
+    assert_eq!(peer.hear().as_deref(), Some("listening"));
+    let few = Rlimit {
+        current: Some(50),
+        maximum: Some(50),
+    };
+    prlimit(Some(Pid::from_child(&peer.child)), Resource::Nofile, few).unwrap();
+    let silent: Vec<_> = (0..100).map(|_| guest(&space)).collect();
+    let client = client(&space).open().unwrap();
+    assert_eq!(peer.hear().as_deref(), Some("connected"));
+    assert_eq!(client.read(&mut [0; 9]).unwrap().len, 4);
+    drop(silent);
+}
+
+#[test]
+fn who_says_nothing_is_hung_up_on_and_who_waits_is_not() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let space = space();
+    let server = server(&space).instances(1).create().unwrap();
+    let session = server.instance().unwrap();
+    let _client = client(&space).open().unwrap();
+    let told = beside(
+        || pipe::wait_for_in(&space, NAME, Timeout::Forever),
+        || {
+            let silent = guest(&space);
+            let guard = Timespec::try_from(GUARD).unwrap();
+            let mut ends = [PollFd::new(&silent, PollFlags::IN)];
+            assert_eq!(poll(&mut ends, Some(&guard)), Ok(1));
+            session.disconnect().unwrap();
+            session.set_waiting(pipe::Waiting::Never);
+            is_code(session.connect(), ErrorKind::WrongState, 536);
+        },
+    );
+    told.unwrap();
+}
+
 #[test]
 fn who_says_nothing_or_nonsense_holds_nobody_up() {
     use rustix::net::*;
     let space = space();
     let server = server(&space).create().unwrap();
-    let path = std::fs::read_dir(space.path()).unwrap();
-    let socket = path
-        .map(|entry| entry.unwrap().path())
-        .find(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with("po")
-        })
-        .unwrap();
-    let address = SocketAddrUnix::new(socket).unwrap();
     let silent: Vec<_> = (0..20u8)
         .map(|n| {
-            let socket = socket_with(
-                AddressFamily::UNIX,
-                SocketType::SEQPACKET,
-                SocketFlags::CLOEXEC,
-                None,
-            )
-            .unwrap();
-            connect(&socket, &address).unwrap();
+            let socket = guest(&space);
             if n % 2 == 1 {
                 send(&socket, &[n; 100], SendFlags::NOSIGNAL).unwrap();
             }
