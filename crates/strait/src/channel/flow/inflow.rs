@@ -26,6 +26,8 @@ pub(crate) struct Inflow {
     marks: Marks,
     /// Bytes read so far.
     taken: u64,
+    /// Bytes that stood before the part that was read last.
+    place: u64,
     /// Bytes to come of a message that is in several records.
     rest: Option<u64>,
     /// The present message was begun.
@@ -49,6 +51,7 @@ impl Inflow {
             wants: own.fixed(WANTS)?,
             marks: Marks::new(own)?,
             taken: read.word().load(Ordering::SeqCst),
+            place: 0,
             read,
             rest: None,
             begun: false,
@@ -63,6 +66,11 @@ impl Inflow {
     /// How waits see it.
     pub(crate) fn arrivals(&self) -> Arc<dyn Source> {
         self.arrivals.clone()
+    }
+
+    /// Where in the stream the part stood that was read last.
+    pub(crate) fn place(&self) -> u64 {
+        self.place
     }
 
     /// What reads gave back.
@@ -101,6 +109,7 @@ impl Inflow {
             let len = bytes.len();
             receiver.input.copy(0, bytes);
             receiver.input.consume(header);
+            self.place = self.taken;
             self.taken = self.taken.wrapping_add(len as u64);
             self.tell();
             return Ok(Some(Part { len, more: false }));
@@ -203,11 +212,13 @@ impl Inflow {
         pace: Pace<'_>,
     ) -> Result<Option<Part>, Ended> {
         loop {
-            if let Some(part) = self.returned.take(buffer) {
+            if let Some((part, place)) = self.returned.take(buffer) {
+                self.place = place;
                 return Ok(Some(part));
             }
             let found = self.in_turn(pace, |input| input.attempt(buffer, unit, pace))?;
             if let Some(Some(part)) = found {
+                self.place = self.taken.wrapping_sub(part.len as u64);
                 return Ok(Some(part));
             }
             if pace.now {

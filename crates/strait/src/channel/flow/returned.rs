@@ -18,9 +18,19 @@ pub(crate) struct Returned {
 
 #[derive(Debug)]
 struct Back {
+    /// Where in the stream its first byte stood.
+    place: u64,
     bytes: Vec<u8>,
     read: usize,
     more: bool,
+}
+
+impl Back {
+    /// Where it stands among others: one without bytes before those that stood at its place.
+    fn order(&self) -> (u64, bool) {
+        let place = self.place.wrapping_add(self.read as u64);
+        (place, !self.bytes.is_empty())
+    }
 }
 
 impl Returned {
@@ -38,19 +48,24 @@ impl Returned {
         self.some.clone()
     }
 
-    /// Gives back what one read got. Those who wait are to be woken.
-    pub(crate) fn put(&self, bytes: Vec<u8>, more: bool) {
-        let mut parts = self.parts();
-        parts.push_front(Back {
+    /// Gives back what one read got at that place of the stream, whatever is given back before or
+    /// after it. Those who wait are to be woken.
+    pub(crate) fn put(&self, place: u64, bytes: Vec<u8>, more: bool) {
+        let back = Back {
+            place,
             bytes,
             read: 0,
             more,
-        });
+        };
+        let mut parts = self.parts();
+        let at = parts.partition_point(|other| other.order() <= back.order());
+        parts.insert(at, back);
         self.some.store(true, Ordering::SeqCst);
     }
 
     /// What is first, up to the end of what one read had got.
-    pub(super) fn take(&self, buffer: &mut [u8]) -> Option<Part> {
+    /// And its place.
+    pub(super) fn take(&self, buffer: &mut [u8]) -> Option<(Part, u64)> {
         if !self.is_there() {
             return None;
         }
@@ -58,15 +73,16 @@ impl Returned {
         let first = parts.front_mut()?;
         let rest = &first.bytes[first.read..];
         let len = rest.len().min(buffer.len());
+        let place = first.order().0;
         buffer[..len].copy_from_slice(&rest[..len]);
         first.read += len;
         if first.read < first.bytes.len() {
-            return Some(Part { len, more: true });
+            return Some((Part { len, more: true }, place));
         }
         let more = first.more;
         parts.pop_front();
         self.some.store(!parts.is_empty(), Ordering::SeqCst);
-        Some(Part { len, more })
+        Some((Part { len, more }, place))
     }
 
     /// Notes what is there for a look.

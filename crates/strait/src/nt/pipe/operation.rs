@@ -37,6 +37,13 @@ pub struct Completed {
     pub more: bool,
 }
 
+/// What came of it, and where in the stream a read's bytes stood.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) completed: Completed,
+    pub(super) place: u64,
+}
+
 /// A pending operation: a waitable that is ready once the operation has ended.
 ///
 /// Dropping it cancels it; what a read had got by then is handed to the next read.
@@ -61,12 +68,12 @@ enum Progress {
     Pending,
     /// Nobody wants the result.
     Dropped,
-    Done(Result<Completed>),
+    Done(Result<Outcome>),
     Taken,
 }
 
 /// Does an operation, and gives it up when told so by its argument.
-pub(super) type Run = Box<dyn FnOnce(&dyn Fn() -> bool) -> Result<Completed> + Send>;
+pub(super) type Run = Box<dyn FnOnce(&dyn Fn() -> bool) -> Result<Outcome> + Send>;
 
 /// An operation to be begun.
 pub(super) struct Begin {
@@ -99,9 +106,9 @@ impl Begin {
     }
 
     /// An operation that has ended already.
-    pub(super) fn done(self, completed: Completed) -> Result<Operation> {
+    pub(super) fn done(self, outcome: Outcome) -> Result<Operation> {
         let shared = self.shared(Weak::new())?;
-        shared.finish(Ok(completed), true);
+        shared.finish(Ok(outcome), true);
         Ok(Operation(shared))
     }
 }
@@ -111,7 +118,7 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, result: Result<Completed>, at_once: bool) {
+    fn finish(&self, result: Result<Outcome>, at_once: bool) {
         let mut progress = self.progress();
         if matches!(*progress, Progress::Dropped) {
             drop(progress);
@@ -128,11 +135,10 @@ impl Shared {
         }
     }
 
-    fn give_back(&self, result: Result<Completed>) {
+    fn give_back(&self, result: Result<Outcome>) {
         let reader = self.reader.as_ref().and_then(Weak::upgrade);
-        if let (Some(end), Ok(mut completed)) = (reader, result) {
-            completed.buffer.truncate(completed.len);
-            end.give_back(completed.buffer, completed.more);
+        if let (Some(end), Ok(outcome)) = (reader, result) {
+            end.give_back(outcome);
         }
     }
 
@@ -169,7 +175,7 @@ impl Operation {
     pub fn status(&self) -> NtStatus {
         match &*self.0.progress() {
             Progress::Pending | Progress::Dropped => NtStatus::PENDING,
-            Progress::Done(Ok(completed)) if completed.more => NtStatus::BUFFER_OVERFLOW,
+            Progress::Done(Ok(outcome)) if outcome.completed.more => NtStatus::BUFFER_OVERFLOW,
             Progress::Done(Err(error)) => error.nt_status(),
             Progress::Done(Ok(_)) | Progress::Taken => NtStatus::SUCCESS,
         }
@@ -184,7 +190,7 @@ impl Operation {
     pub fn try_result(&mut self) -> Result<Option<Completed>> {
         let mut progress = self.0.progress();
         match std::mem::replace(&mut *progress, Progress::Taken) {
-            Progress::Done(result) => result.map(Some),
+            Progress::Done(result) => result.map(|outcome| Some(outcome.completed)),
             Progress::Taken => Err(Error::new(ErrorKind::WrongState, VERB, &*self.0.name)
                 .because("its result was taken already")),
             pending => {

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::end::{End, Facts, Mode};
 use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::Asked;
-use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation};
+use crate::nt::pipe::operation::{Begin, Lane, Operation, Outcome};
 use crate::nt::pipe::server::{Holder, Pipe};
 use crate::nt::status::NtStatus;
 
@@ -288,7 +288,7 @@ impl Session {
         let instance = self.instance.clone();
         self.instance.connects.begin(
             begin,
-            Box::new(move |stop| instance.await_client(stop).map(|_| Completed::default())),
+            Box::new(move |stop| instance.await_client(stop).map(|_| Outcome::default())),
         )
     }
 

@@ -13,7 +13,7 @@ use crate::channel::link::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::completion::Port;
 use crate::nt::pipe::fault::{fault, unreadable, unwritable};
-use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Run, Workers};
+use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Outcome, Run, Workers};
 use crate::nt::status::NtStatus;
 use crate::object::transfer::Parcel;
 use crate::object::wait::source::Source;
@@ -231,15 +231,29 @@ impl End {
         now: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Part>> {
+        let placed = self.read_placed(buffer, now, stop)?;
+        Ok(placed.map(|(part, _)| part))
+    }
+
+    /// The same, and where in the stream it stood.
+    #[inline]
+    fn read_placed(
+        &self,
+        buffer: &mut [u8],
+        now: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<(Part, u64)>> {
         let Some(mut input) = self.input(now) else {
             return Ok(None);
         };
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
+        let place = input.place();
         drop(input);
         if !self.has_read() && matches!(read, Ok(Some(_))) {
             self.set_has_read(true);
         }
-        read.map_err(|ended| unreadable(ended, READ, &self.name))
+        let read = read.map_err(|ended| unreadable(ended, READ, &self.name))?;
+        Ok(read.map(|part| (part, place)))
     }
 
     /// Whether something was read.
@@ -355,18 +369,18 @@ impl End {
         }
         let lane = &self.workers.reads;
         if !lane.is_busy()
-            && let Some(part) = self.read_until(&mut buffer, true, &|| false)?
+            && let Some(placed) = self.read_placed(&mut buffer, true, &|| false)?
         {
-            return self.operation(true).done(completed(buffer, part));
+            return self.operation(true).done(completed(buffer, placed));
         }
         if self.mode.is_nowait() {
             return Err(self.fault(NtStatus::PIPE_EMPTY, READ));
         }
         let end = self.clone();
         let run: Run = Box::new(move |stop| {
-            let part = end.read_until(&mut buffer, false, stop)?;
-            let part = part.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ))?;
-            Ok(completed(buffer, part))
+            let placed = end.read_placed(&mut buffer, false, stop)?;
+            let placed = placed.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ))?;
+            Ok(completed(buffer, placed))
         });
         self.begin(lane, true, run)
     }
@@ -376,10 +390,9 @@ impl End {
             return Err(self.fault(NtStatus::ACCESS_DENIED, WRITE));
         }
         let lane = &self.workers.writes;
-        let written = |data, len| Completed {
-            buffer: data,
-            len,
-            more: false,
+        let written = |buffer, len| {
+            let part = Part { len, more: false };
+            completed(buffer, (part, 0))
         };
         let now = self.mode.is_nowait();
         let fits = now || !lane.is_busy() && data.len() as u64 <= self.writable();
@@ -399,7 +412,7 @@ impl End {
 
     pub(super) fn flush_overlapped(self: &Arc<Self>) -> Result<Operation> {
         let end = self.clone();
-        let run: Run = Box::new(move |stop| end.flush_until(stop).map(|()| Completed::default()));
+        let run: Run = Box::new(move |stop| end.flush_until(stop).map(|()| Outcome::default()));
         self.begin(&self.workers.writes, false, run)
     }
 
@@ -426,8 +439,11 @@ impl End {
     }
 
     /// Hands back what a read got and nobody wants: the next read gets it.
-    pub(super) fn give_back(&self, bytes: Vec<u8>, more: bool) {
-        self.returned.put(bytes, more);
+    pub(super) fn give_back(&self, outcome: Outcome) {
+        let mut completed = outcome.completed;
+        completed.buffer.truncate(completed.len);
+        self.returned
+            .put(outcome.place, completed.buffer, completed.more);
         self.link.wake_own();
     }
 
@@ -458,12 +474,13 @@ impl End {
     }
 }
 
-fn completed(buffer: Vec<u8>, part: Part) -> Completed {
-    Completed {
+fn completed(buffer: Vec<u8>, (part, place): (Part, u64)) -> Outcome {
+    let completed = Completed {
         buffer,
         len: part.len,
         more: part.more,
-    }
+    };
+    Outcome { completed, place }
 }
 
 /// The lock, unless `waits` says that its holder waits for the other side.

@@ -122,6 +122,29 @@ fn what_is_given_back_is_there_for_waits_and_for_reads_that_wait() {
     assert!(told);
 }
 
+#[test]
+fn what_is_given_back_is_read_in_the_order_in_which_it_was_written() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space));
+    client.write(b"abcdef").unwrap();
+    let read = || session.read_overlapped(vec![0; 2]).unwrap();
+    let (ab, cd, ef) = (read(), read(), read());
+    drop(cd);
+    drop(ab);
+    let mut buffer = [0; 9];
+    let mut is_next = |room: usize, expected: &[u8]| {
+        let part = session.read(&mut buffer[..room]).unwrap();
+        assert_eq!(&buffer[..part.len], expected);
+    };
+    is_next(1, b"a");
+    // What was given back once is again, before what stood behind it.
+    drop(session.read_overlapped(vec![0; 9]).unwrap());
+    drop(ef);
+    for expected in [b"b", &b"cd"[..], b"ef"] {
+        is_next(9, expected);
+    }
+}
+
 /// Writes so many numbered messages, and stays until it is told that they were read.
 pub(super) fn chatter(args: &[String]) {
     let space = Namespace::directory(&args[0]).unwrap();
