@@ -84,8 +84,9 @@ impl<L: WriteLane> Writer<L> {
         Ok(self.free() >= span)
     }
 
+    /// Bytes of room that it knows of.
     #[inline]
-    fn free(&self) -> u64 {
+    pub(crate) fn free(&self) -> u64 {
         self.lane.capacity() - self.head.wrapping_sub(self.tail)
     }
 

@@ -209,11 +209,17 @@ impl Outflow {
         }
         // All of its records at once: one more for the length, and what they are rounded up by.
         let largest = piece(self.sender.out.lane.capacity());
-        let records = data.len() as u64 / largest + 3;
-        let needed = data.len() as u64 + records * 2 * UNIT;
-        let has_room = self.sender.out.has_room(needed);
-        let has_room = has_room.map_err(|lie| self.lied(lie))?;
-        Ok(has_room.then_some(data))
+        let around = |len: u64| (len / largest + 3) * 2 * UNIT;
+        let len = data.len() as u64;
+        let has_room = self.sender.out.has_room(len + around(len));
+        if has_room.map_err(|lie| self.lied(lie))? {
+            return Ok(Some(data));
+        }
+        // Of bytes those that there is room for.
+        let room = self.sender.out.free();
+        let fits = usize::try_from(room.saturating_sub(around(room))).unwrap_or(usize::MAX);
+        let some = unit == Unit::Bytes && fits > 0;
+        Ok(some.then(|| &data[..fits.min(data.len())]))
     }
 
     /// Puts it into the ring, in several records where one would be too long.

@@ -269,3 +269,19 @@ fn a_transaction_is_a_message_and_its_reply() {
         230,
     );
 }
+
+#[test]
+fn a_write_that_does_not_wait_gives_a_pending_read_what_there_is_room_for() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space));
+    client.set_waiting(Waiting::Never);
+    let read = session.read_overlapped(vec![0; 64 << 10]).unwrap();
+    let mut wrote = 0;
+    until("the read waits", || {
+        wrote = client.write(&[7; 100_000]).unwrap();
+        wrote > 0
+    });
+    let done = read.wait().unwrap();
+    assert!(wrote > 4096 && wrote <= 64 << 10, "{wrote}");
+    assert!(done.len <= wrote && done.buffer[..done.len].iter().all(|byte| *byte == 7));
+}
