@@ -396,16 +396,18 @@ impl End {
         };
         let now = self.mode.is_nowait();
         let fits = now || !lane.is_busy() && data.len() as u64 <= self.writable();
+        let mut begun = 0;
         if fits {
-            let len = self.write_until(&data, true, &|| false)?;
-            if now || len == data.len() {
-                return self.operation(false).done(written(data, len));
+            begun = self.write_until(&data, true, &|| false)?;
+            if now || begun == data.len() {
+                return self.operation(false).done(written(data, begun));
             }
         }
+        // Of bytes a part may have gone, where others write too.
         let end = self.clone();
         let run: Run = Box::new(move |stop| {
-            let len = end.write_until(&data, false, stop)?;
-            Ok(written(data, len))
+            let len = end.write_until(&data[begun..], false, stop)?;
+            Ok(written(data, begun + len))
         });
         self.begin(lane, false, run)
     }
