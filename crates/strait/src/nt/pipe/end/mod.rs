@@ -130,7 +130,8 @@ pub struct Peeked {
 pub(super) struct End {
     input: Mutex<Inflow>,
     out: Mutex<Outflow>,
-    /// A read waits, with the lock on what is received; a write, with that on what is sent.
+    /// A read or transaction waits, with the lock on what is received; a write, with that on what
+    /// is sent.
     reading: Arc<AtomicBool>,
     writing: Arc<AtomicBool>,
     /// What reads gave back: under no lock that a read waits with.
@@ -328,7 +329,11 @@ impl End {
                 if !input.is_empty()? {
                     return Ok(Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT)));
                 }
-                if let Err(error) = self.write_until(request, false, &|| false) {
+                // Those who do not wait need not wait for the request to go either.
+                self.reading.store(true, Ordering::SeqCst);
+                let written = self.write_until(request, false, &|| false);
+                self.reading.store(false, Ordering::SeqCst);
+                if let Err(error) = written {
                     return Ok(Err(error.during(TRANSACT, &*self.name)));
                 }
                 let part = input.read(reply, Unit::Message, pace)?;

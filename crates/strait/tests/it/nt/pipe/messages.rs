@@ -285,3 +285,28 @@ fn a_write_that_does_not_wait_gives_a_pending_read_what_there_is_room_for() {
     assert!(wrote > 4096 && wrote <= 64 << 10, "{wrote}");
     assert!(done.len <= wrote && done.buffer[..done.len].iter().all(|byte| *byte == 7));
 }
+
+#[test]
+fn nobody_who_does_not_wait_is_held_up_by_a_transaction_whose_request_waits() {
+    use strait::nt::status::NtStatus;
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message().quotas(8, 8));
+    client.set_read_mode(ReadMode::Message).unwrap();
+    let (client, request) = (std::sync::Arc::new(client), [1; 100]);
+    let caller = client.clone();
+    let calls = std::thread::spawn(move || caller.transact(&request, &mut [0; 9]).unwrap());
+    until("the request is there", || {
+        session.peek(&mut []).unwrap().available == 100
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    let looker = client.clone();
+    std::thread::spawn(move || {
+        let seen = looker.peek(&mut [0; 9]).unwrap();
+        let read = looker.read_overlapped(vec![0; 9]).unwrap();
+        tell.send((seen.available, read.status())).unwrap();
+    });
+    assert_eq!(told.recv_timeout(GUARD), Ok((0, NtStatus::PENDING)));
+    assert_eq!(read(&session, 200).0.len(), 100);
+    session.write(b"reply").unwrap();
+    assert_eq!(calls.join().unwrap().len, 5);
+}
