@@ -25,6 +25,9 @@ const OPEN: &str = "open pipe";
 const WAITING: &str = "wait for pipe";
 /// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long it may take where the caller has less time: one that runs answers at once, but who asks
+/// without waiting is to hear it.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// How a client opens a pipe.
 #[derive(Clone, Debug)]
@@ -64,6 +67,10 @@ impl ClientOptions {
     /// no instance listens: [`wait_for`] one; [`ErrorKind::Denied`] (5) if it does not go that way,
     /// or is another user's; [`ErrorKind::InvalidName`] (123).
     pub fn open(self) -> Result<Client> {
+        self.open_within(ANSWER)
+    }
+
+    fn open_within(self, answer: Duration) -> Result<Client> {
         let name = PipeName::parse(&self.name, self.space.as_ref(), OPEN)?;
         // Nothing is sent by who only reads.
         let mut bytes = if self.access.server_reads() {
@@ -73,7 +80,7 @@ impl ClientOptions {
         };
         // The server says once how large a ring its quota needs.
         for _ in 0..2 {
-            match self.ask(&name, bytes)? {
+            match self.ask(&name, bytes, answer)? {
                 Asking::Open(client) => return Ok(client),
                 Asking::Grow(wanted) => bytes = wanted,
             }
@@ -82,7 +89,7 @@ impl ClientOptions {
             .because("the server does not know what it wants"))
     }
 
-    fn ask(&self, name: &PipeName, bytes: usize) -> Result<Asking> {
+    fn ask(&self, name: &PipeName, bytes: usize, answer: Duration) -> Result<Asking> {
         let socket = connect(name, OPEN)?;
         let options = Options::new().capacity(bytes);
         let asked = Asked {
@@ -95,7 +102,7 @@ impl ClientOptions {
             _ => error.during(OPEN, &*name.shown),
         };
         let greeting = greet(&socket, &options, ROLE, &asked.encode()).map_err(gone)?;
-        let until = Some(Deadline::after(ANSWER));
+        let until = Some(Deadline::after(answer));
         match answered(socket, &options, greeting, until).map_err(gone)? {
             Answer::Welcome(channel, payload, _) => {
                 let nature = Nature::decode(&payload).ok_or_else(|| {
@@ -238,6 +245,16 @@ pub enum Timeout {
     Forever,
 }
 
+impl Timeout {
+    /// How long the server may take to answer.
+    fn answer(self) -> Duration {
+        match self {
+            Self::For(time) => time.clamp(ANSWER_MIN, ANSWER),
+            Self::Default | Self::Forever => ANSWER,
+        }
+    }
+}
+
 impl From<Duration> for Timeout {
     fn from(timeout: Duration) -> Self {
         Self::For(timeout)
@@ -245,6 +262,9 @@ impl From<Duration> for Timeout {
 }
 
 /// Waits until an instance of the pipe listens. None is reserved: another client may be faster.
+///
+/// A server that does not answer at all, as one that is stopped, is given a second where the time
+/// is shorter, and at most ten.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] (2) if there is no such pipe, or no more; [`ErrorKind::TimedOut`] (121).
@@ -264,7 +284,7 @@ pub fn wait_for_in(space: &Namespace, name: &str, timeout: impl Into<Timeout>) -
 fn wait_in(name: &str, space: Option<&Namespace>, timeout: Timeout) -> Result<()> {
     let name = PipeName::parse(name, space, WAITING)?;
     let began = Instant::now();
-    let until = match ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(ANSWER)))? {
+    let until = match ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(timeout.answer())))? {
         Heard::Listens => return Ok(()),
         Heard::WaitFor(default) => match timeout {
             Timeout::Forever => None,
@@ -340,10 +360,17 @@ impl ClientOptions {
             Timeout::For(time) => Timeout::For(time.saturating_sub(began.elapsed())),
             timeout => timeout,
         };
+        let mut waited = false;
         let client = loop {
-            match self.clone().open() {
+            let timeout = left(timeout);
+            match self.clone().open_within(timeout.answer()) {
                 Err(error) if error.kind() == ErrorKind::Busy => {
-                    wait_in(&self.name, self.space.as_ref(), left(timeout))?;
+                    // Others were faster, for all of the time.
+                    if waited && timeout == Timeout::For(Duration::ZERO) {
+                        return Err(fault(NtStatus::IO_TIMEOUT, WAITING, &self.name));
+                    }
+                    wait_in(&self.name, self.space.as_ref(), timeout)?;
+                    waited = true;
                 }
                 opened => break opened?,
             }

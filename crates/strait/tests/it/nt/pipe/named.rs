@@ -222,6 +222,26 @@ fn whoever_waits_hears_that_the_pipe_is_gone() {
     is_code(gone, ErrorKind::NotFound, 2);
 }
 
+#[test]
+fn a_server_that_is_stopped_takes_no_more_time_than_there_is() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let space = space();
+    let path = space.path().to_str().unwrap();
+    let mut peer = Peer::start("nt.pipe.server", &[path]);
+    assert_eq!(peer.hear().as_deref(), Some("listening"));
+    let pid = Pid::from_child(&peer.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    std::thread::scope(|scope| {
+        let patient = scope.spawn(|| pipe::wait_for_in(&space, NAME, GUARD));
+        let hasty = pipe::wait_for_in(&space, NAME, Duration::from_millis(100));
+        let first = !patient.is_finished();
+        kill_process(pid, Signal::CONT).unwrap();
+        is_code(hasty, ErrorKind::TimedOut, 121);
+        assert!(first, "it took as long as the other one, who had more time");
+        patient.join().unwrap().unwrap();
+    });
+}
+
 /// Opens the pipe of `args[0]` and does as it is told.
 pub(crate) fn caller(args: &[String]) {
     let space = Namespace::directory(&args[0]).unwrap();
