@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Operation(Arc<Shared>);
 struct Shared {
     id: u64,
     progress: Mutex<Progress>,
+    /// [`AWAITS_TURN`], [`BEGUN`] or [`GIVEN_UP`].
+    phase: AtomicU8,
     cancelled: AtomicBool,
     ended: Arc<Object>,
     port: Option<Port>,
@@ -64,6 +66,13 @@ struct Shared {
     name: Arc<str>,
 }
 
+/// Others of its end may come first: cancelling it ends it at once.
+const AWAITS_TURN: u8 = 0;
+/// It is being done: cancelled, it ends when it sees that.
+const BEGUN: u8 = 1;
+/// It was cancelled before its turn, and has ended.
+const GIVEN_UP: u8 = 2;
+
 enum Progress {
     Pending,
     /// Nobody wants the result.
@@ -72,7 +81,8 @@ enum Progress {
     Taken,
 }
 
-/// Does an operation, and gives it up when told so by its argument.
+/// Does an operation, and gives it up when told so by its argument, which is to be asked once the
+/// operation has its turn and before it does anything.
 pub(super) type Run = Box<dyn FnOnce(&dyn Fn() -> bool) -> Result<Outcome> + Send>;
 
 /// An operation to be begun.
@@ -95,6 +105,7 @@ impl Begin {
         Ok(Arc::new(Shared {
             id: number(),
             progress: Mutex::new(Progress::Pending),
+            phase: AtomicU8::new(AWAITS_TURN),
             cancelled: AtomicBool::new(false),
             ended: flag()?,
             port: self.port,
@@ -120,9 +131,14 @@ impl Shared {
 
     fn finish(&self, result: Result<Outcome>, at_once: bool) {
         let mut progress = self.progress();
-        if matches!(*progress, Progress::Dropped) {
-            drop(progress);
-            return self.give_back(result);
+        match *progress {
+            Progress::Pending => {}
+            Progress::Dropped => {
+                drop(progress);
+                return self.give_back(result);
+            }
+            // It was given up before its turn.
+            Progress::Done(_) | Progress::Taken => return,
         }
         *progress = Progress::Done(result);
         drop(progress);
@@ -152,9 +168,25 @@ impl Shared {
         match self.lane.upgrade().and_then(|lane| lane.withdraw(self.id)) {
             // It had not begun.
             Some(job) => job.shared.finish(Err(job.shared.aborted()), false),
+            None if self.enters(GIVEN_UP) => self.finish(Err(self.aborted()), false),
             None => (self.wake)(),
         }
         true
+    }
+
+    /// Whether it was waiting for its turn until now.
+    fn enters(&self, phase: u8) -> bool {
+        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+        let entered = self.phase.compare_exchange(AWAITS_TURN, phase, set, fetch);
+        entered.is_ok()
+    }
+
+    /// Whether it is to be given up; it has its turn.
+    fn stops(&self) -> bool {
+        if self.phase.load(Ordering::Relaxed) == AWAITS_TURN {
+            self.enters(BEGUN);
+        }
+        self.phase.load(Ordering::SeqCst) == GIVEN_UP || self.cancelled.load(Ordering::SeqCst)
     }
 
     fn aborted(&self) -> Error {
@@ -354,7 +386,7 @@ impl Lane {
     fn serve(&self) {
         while let Some(job) = self.next() {
             let shared = job.shared;
-            let result = (job.run)(&|| shared.cancelled.load(Ordering::SeqCst));
+            let result = (job.run)(&|| shared.stops());
             self.work().current = None;
             shared.finish(result, false);
         }

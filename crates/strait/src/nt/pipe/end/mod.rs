@@ -247,6 +247,9 @@ impl End {
         let Some(mut input) = self.input(now) else {
             return Ok(None);
         };
+        if stop() {
+            return Err(unreadable(Ended::Stopped, READ, &self.name));
+        }
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
         let place = input.place();
         drop(input);
@@ -290,6 +293,9 @@ impl End {
         let Some(mut out) = self.out(now) else {
             return Ok(0);
         };
+        if stop() {
+            return Err(unwritable(Ended::Stopped, WRITE, &self.name));
+        }
         self.paced(now, stop, |pace| out.write(data, unit, pace))
             .map_err(|ended| unwritable(ended, WRITE, &self.name))
     }
@@ -350,6 +356,9 @@ impl End {
             return Err(self.fault(NtStatus::ACCESS_DENIED, FLUSH));
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        if stop() {
+            return Err(unreadable(Ended::Stopped, FLUSH, &self.name));
+        }
         self.paced(false, stop, |pace| out.drain(pace))
             .map_err(|ended| unreadable(ended, FLUSH, &self.name))
     }

@@ -71,6 +71,26 @@ fn an_operation_is_cancelled_once() {
 }
 
 #[test]
+fn an_operation_that_waits_for_another_thread_s_call_is_cancelled_at_once() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space));
+    let session = std::sync::Arc::new(session);
+    let other = session.clone();
+    let reads = std::thread::spawn(move || other.read(&mut [0; 9]).unwrap());
+    // Sooner or later the other thread is the one whose turn it is.
+    for _ in 0..500 {
+        let mut read = session.read_overlapped(vec![0; 9]).unwrap();
+        read.cancel().unwrap();
+        is_code(read.wait_for(GUARD), ErrorKind::Cancelled, 995);
+    }
+    client.write(b"it").unwrap();
+    assert_eq!(reads.join().unwrap().len, 2);
+    client.write(b"then").unwrap();
+    let read = session.read_overlapped(vec![0; 9]).unwrap();
+    assert_eq!(read.wait().unwrap().len, 4);
+}
+
+#[test]
 fn what_a_dropped_read_had_got_goes_to_the_next() {
     let space = space();
     let (session, client) = joined(&space, server(&space).message());
