@@ -222,7 +222,11 @@ impl Session {
 
     /// The connection, or why there is none.
     fn end(&self, verb: &'static str) -> Result<Arc<End>> {
-        let status = match &*self.instance.settled() {
+        self.connected(&self.instance.settled(), verb)
+    }
+
+    fn connected(&self, state: &State, verb: &'static str) -> Result<Arc<End>> {
+        let status = match state {
             State::Connected(end, _) => return Ok(end.clone()),
             State::Disconnected => NtStatus::PIPE_DISCONNECTED,
             State::Listening | State::Arriving => NtStatus::PIPE_LISTENING,
@@ -300,8 +304,10 @@ impl Session {
     /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) (233) if it is disconnected.
     #[doc(alias = "DisconnectNamedPipe")]
     pub fn disconnect(&self) -> Result<()> {
-        let end = self.end("disconnect pipe")?;
-        *self.instance.state() = State::Disconnected;
+        let mut state = self.instance.settled();
+        let end = self.connected(&state, "disconnect pipe")?;
+        *state = State::Disconnected;
+        drop(state);
         end.link.cut();
         self.instance.changed.notify_all();
         Ok(())

@@ -194,3 +194,21 @@ fn a_disconnect_discards_both_directions_and_fails_what_waits() {
         assert!([0, 233].contains(&codes[2]));
     });
 }
+
+#[test]
+fn of_two_who_disconnect_the_second_does_not_forget_a_new_client() {
+    let space = space();
+    let (session, _client) = joined(&space, server(&space));
+    session.set_waiting(Waiting::Never);
+    for _ in 0..1000 {
+        let next = std::thread::scope(|scope| {
+            scope.spawn(|| drop(session.disconnect()));
+            let _ = session.disconnect();
+            let _ = session.connect();
+            client(&space).open().unwrap()
+        });
+        next.set_waiting(Waiting::Never);
+        let cut = code(next.read(&mut [0; 9])) == 233;
+        assert_eq!(session.state() == SessionState::Disconnected, cut);
+    }
+}
