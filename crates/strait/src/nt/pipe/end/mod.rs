@@ -346,8 +346,10 @@ impl End {
                 Ok(part.ok_or_else(|| self.fault(NtStatus::PIPE_EMPTY, TRANSACT)))
             })
         });
-        part.map_err(fail)?
-            .unwrap_or_else(|| Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT)))
+        let part = part.map_err(fail)?;
+        let part = part.unwrap_or_else(|| Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT)))?;
+        self.set_has_read(true);
+        Ok(part)
     }
 
     pub(super) fn flush_until(&self, stop: &dyn Fn() -> bool) -> Result<()> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use strait::Security;
+use strait::nt::pipe::ReadMode;
 
 use super::*;
 use crate::peer::{Peer, command, say, told};
@@ -115,4 +116,20 @@ fn a_client_may_forbid_it_and_a_server_without_the_right_cannot() {
     })
     .join()
     .unwrap();
+}
+
+#[test]
+fn the_reply_to_a_transaction_was_read_from_the_client() {
+    let space = space();
+    let server = server(&space).message().read_mode(ReadMode::Message);
+    let server = server.create().unwrap();
+    let shy = client(&space).identification().open().unwrap();
+    let session = server.connect().unwrap();
+    is_code(session.impersonate(), ErrorKind::Denied, 1368);
+    beside(
+        || shy.read(&mut [0; 9]).and_then(|_| shy.write(b"reply")),
+        || session.transact(b"request", &mut [0; 9]).unwrap(),
+    )
+    .unwrap();
+    is_code(session.impersonate(), ErrorKind::Denied, 1346);
 }
