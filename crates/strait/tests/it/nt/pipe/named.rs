@@ -395,7 +395,9 @@ fn a_name_goes_with_its_server_and_is_one_process_s() {
 /// Somebody at the door of the only pipe there.
 fn guest(space: &Namespace) -> OwnedFd {
     use rustix::net::*;
-    let mut paths = std::fs::read_dir(space.path()).unwrap().map(std::io::Result::unwrap);
+    let mut paths = std::fs::read_dir(space.path())
+        .unwrap()
+        .map(std::io::Result::unwrap);
     let socket = paths.find(|path| path.file_name().to_str().unwrap().starts_with("po"));
     let address = SocketAddrUnix::new(socket.unwrap().path()).unwrap();
     let flags = SocketFlags::CLOEXEC;
