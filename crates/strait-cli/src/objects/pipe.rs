@@ -84,8 +84,8 @@ pub(crate) struct Connect {
 /// Open a pipe of messages, send one, print the reply, and close
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 with a reply, 124 when all instances were busy for that \
-                  time, 125 on an error.\n\
+    after_help = "Exit status: 0 with a reply, 124 when there was none in that time, 125 on an \
+                  error.\n\
                   Example: strait pipe call calc '2+2'"
 )]
 pub(crate) struct Call {
@@ -327,13 +327,16 @@ fn connect_for(server: &Server, timeout: Duration) -> Result<Option<Session>, Fa
 const CONNECTED: u32 = 535;
 
 /// Opens the pipe; waits for an instance if a time is given. `None`: it ran out.
-fn open(context: &Context, name: &str, limit: Limit) -> Result<Option<Client>, Failure> {
+fn open(
+    context: &Context,
+    name: &str,
+    left: &impl Fn() -> Option<Duration>,
+) -> Result<Option<Client>, Failure> {
     let space = context.space()?;
-    let left = limit.begin();
     loop {
         match Client::options(full(name)).namespace(&space).open() {
             Ok(client) => return Ok(Some(client)),
-            Err(error) if error.kind() == ErrorKind::Busy && limit.timeout.is_some() => {}
+            Err(error) if error.kind() == ErrorKind::Busy && left().is_some() => {}
             Err(error) => return Err(explain(name, error)),
         }
         let timeout = left().unwrap_or_default();
@@ -347,7 +350,7 @@ fn open(context: &Context, name: &str, limit: Limit) -> Result<Option<Client>, F
 
 impl Connect {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let Some(client) = open(context, &self.name, self.limit)? else {
+        let Some(client) = open(context, &self.name, &self.limit.begin())? else {
             return Ok(TIMED_OUT.into());
         };
         let by_messages = client.is_message();
@@ -377,7 +380,8 @@ impl Call {
                 bytes
             }
         };
-        let Some(client) = open(context, &self.name, self.limit)? else {
+        let left = self.limit.begin();
+        let Some(client) = open(context, &self.name, &left)? else {
             return Ok(TIMED_OUT.into());
         };
         if !client.is_message() {
@@ -389,8 +393,9 @@ impl Call {
         client
             .set_read_mode(ReadMode::Message)
             .map_err(Failure::of)?;
-        let mut reply = vec![0; REPLY_MAX];
-        let part = client.transact(&request, &mut reply).map_err(Failure::of)?;
+        let Some((part, reply)) = transact(client, request, left())? else {
+            return Ok(TIMED_OUT.into());
+        };
         if part.more {
             return Err(Failure::new(format!(
                 "the reply has more than {REPLY_MAX} bytes"
@@ -403,6 +408,28 @@ impl Call {
         context.out.finish()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A request and its reply. `None`: the time ran out.
+fn transact(
+    client: Client,
+    request: Vec<u8>,
+    timeout: Option<Duration>,
+) -> Result<Option<(Part, Vec<u8>)>, Failure> {
+    let transact = move || {
+        let mut reply = vec![0; REPLY_MAX];
+        let part = client.transact(&request, &mut reply)?;
+        Ok((part, reply))
+    };
+    let Some(timeout) = timeout else {
+        return transact().map(Some).map_err(Failure::of);
+    };
+    // This program ends while it waits.
+    let (tell, told) = mpsc::channel();
+    let started = thread::Builder::new().spawn(move || tell.send(transact()));
+    started.map_err(|error| Failure::io("start a thread", &error))?;
+    let done = told.recv_timeout(timeout).ok();
+    done.transpose().map_err(Failure::of)
 }
 
 impl Wait {

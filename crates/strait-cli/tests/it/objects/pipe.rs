@@ -70,3 +70,12 @@ fn what_is_missing_or_busy_is_said_with_its_cure() {
     let call = world.strait("pipe call log x");
     assert!(call.err.contains("is a pipe of bytes"), "{call:?}");
 }
+
+#[test]
+fn a_call_that_nobody_answers_ends_in_time() {
+    let world = World::new();
+    let mut server = listening(&world, &["--message"]);
+    let call = world.strait("pipe call log request --timeout 500ms");
+    assert_eq!(call.status, Some(124), "{call:?}");
+    assert_eq!(server.hear(), "request");
+}
