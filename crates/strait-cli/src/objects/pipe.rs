@@ -186,14 +186,22 @@ impl Handle for Client {
 
 /// Everything that comes, to standard output, until the other end closes.
 fn copy_in(handle: &impl Handle, by_messages: bool) -> Result<(), Failure> {
+    copy_all(handle, by_messages)?.map_err(Failure::of)
+}
+
+/// The same; what the other end did wrong apart from what failed here.
+fn copy_all(
+    handle: &impl Handle,
+    by_messages: bool,
+) -> Result<strait::Result<()>, Failure> {
     // Locked for each write alone: this program ends while a read waits.
     let mut out = std::io::stdout();
     let mut buffer = vec![0; CHUNK];
     loop {
         let part = match handle.read(&mut buffer) {
             Ok(part) => part,
-            Err(error) if error.kind() == ErrorKind::PeerGone => return Ok(()),
-            Err(error) => return Err(Failure::of(error)),
+            Err(error) if error.kind() == ErrorKind::PeerGone => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
         };
         let written = out.write_all(&buffer[..part.len]).and_then(|()| {
             if by_messages && !part.more {
@@ -204,7 +212,7 @@ fn copy_in(handle: &impl Handle, by_messages: bool) -> Result<(), Failure> {
         match written {
             Ok(()) => {}
             // Nobody reads any more: nothing more is wanted.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Ok(())),
             Err(error) => return Err(Failure::io("write standard output", &error)),
         }
     }
@@ -296,7 +304,13 @@ impl Listen {
         if self.keep {
             loop {
                 let session = server.connect().map_err(Failure::of)?;
-                copy_in(&session, self.message)?;
+                match copy_all(&session, self.message)? {
+                    // Others keep to the protocol.
+                    Err(error) if error.kind() == ErrorKind::Broken => {
+                        context.note(&Failure::of(error).message);
+                    }
+                    copied => copied.map_err(Failure::of)?,
+                }
             }
         }
         let session = match self.limit.timeout {
@@ -313,11 +327,15 @@ impl Listen {
 
 fn connect_for(server: &Server, timeout: Duration) -> Result<Option<Session>, Failure> {
     let session = server.instance().map_err(Failure::of)?;
-    let mut connecting = match session.connect_overlapped() {
-        Ok(connecting) => connecting,
-        // It was faster.
-        Err(error) if error.win32() == CONNECTED => return Ok(Some(session)),
-        Err(error) => return Err(Failure::of(error)),
+    let mut connecting = loop {
+        match session.connect_overlapped() {
+            Ok(connecting) => break connecting,
+            // It was faster.
+            Err(error) if error.win32() == CONNECTED => return Ok(Some(session)),
+            // It has come and gone.
+            Err(error) if error.win32() == CLOSING => session.disconnect().map_err(Failure::of)?,
+            Err(error) => return Err(Failure::of(error)),
+        }
     };
     let done = connecting.wait_for(timeout).map_err(Failure::of)?;
     Ok(done.map(|_| session))
@@ -325,6 +343,8 @@ fn connect_for(server: &Server, timeout: Duration) -> Result<Option<Session>, Fa
 
 /// ERROR_PIPE_CONNECTED.
 const CONNECTED: u32 = 535;
+/// ERROR_NO_DATA.
+const CLOSING: u32 = 232;
 
 /// Opens the pipe; waits for an instance if a time is given. `None`: it ran out.
 fn open(
