@@ -207,25 +207,23 @@ fn start() -> Result<Arc<Hub>> {
         bell,
     });
     let generation = fork::generation();
+    let mut old = None;
     // Two threads may have found it missing: the first one's counts.
-    let kept = DOORMAN.with(|doorman| match &doorman.hub {
-        Some(known) if doorman.generation == generation => known.clone(),
-        _ => {
-            doorman.generation = generation;
-            doorman.hub = Some(hub.clone());
-            hub.clone()
+    let kept = DOORMAN.with(|doorman| {
+        if doorman.generation == generation
+            && let Some(known) = &doorman.hub
+        {
+            return Ok(known.clone());
         }
-    });
-    if Arc::ptr_eq(&kept, &hub) {
         let host = hub.clone();
-        let started = thread::spawn_quiet("strait-doorman", move || Host::new(host).run());
-        if let Err(errno) = started {
-            let taken = DOORMAN.with(|doorman| doorman.hub.take());
-            drop(taken);
-            return Err(Error::kernel(errno, "start thread", "strait-doorman"));
-        }
-    }
-    Ok(kept)
+        // Here, where nobody sees the hub yet: whoever enters a pipe there is heard.
+        thread::spawn_quiet("strait-doorman", move || Host::new(host).run())?;
+        doorman.generation = generation;
+        old = doorman.hub.replace(hub.clone());
+        Ok(hub.clone())
+    });
+    drop(old);
+    kept.map_err(|errno| Error::kernel(errno, "start thread", "strait-doorman"))
 }
 
 /// A client before it has its instance.
