@@ -190,10 +190,7 @@ fn copy_in(handle: &impl Handle, by_messages: bool) -> Result<(), Failure> {
 }
 
 /// The same; what the other end did wrong apart from what failed here.
-fn copy_all(
-    handle: &impl Handle,
-    by_messages: bool,
-) -> Result<strait::Result<()>, Failure> {
+fn copy_all(handle: &impl Handle, by_messages: bool) -> Result<strait::Result<()>, Failure> {
     // Locked for each write alone: this program ends while a read waits.
     let mut out = std::io::stdout();
     let mut buffer = vec![0; CHUNK];
