@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use strait_sys::fork::{self, ChildClosed, Guarded};
 use strait_sys::time::Deadline;
@@ -30,6 +31,8 @@ const WAITING_MAX: usize = 4096;
 const SILENT_MAX: usize = 256;
 /// How long a client may take to say it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Descriptors that a connection takes at most, those that its greeting brings among them.
+const NEEDED: usize = 16;
 const EVENTS_MAX: usize = 64;
 /// The pause when this process has no descriptor for a client.
 const FULL: Duration = Duration::from_millis(10);
@@ -427,8 +430,23 @@ impl Host {
         }
     }
 
+    /// Hangs up on those who are silent, the oldest first, until there are descriptors for a
+    /// connection.
+    fn make_room(&mut self) {
+        while !self.silent.is_empty() {
+            let room: std::result::Result<Vec<_>, Errno> = (0..NEEDED)
+                .map(|_| fcntl_dupfd_cloexec(&self.hub.bell, 0))
+                .collect();
+            if room.is_ok() {
+                return;
+            }
+            self.silent.pop_first();
+        }
+    }
+
     /// Gives the guest an instance.
-    fn seat(&self, guest: Guest) {
+    fn seat(&mut self, guest: Guest) {
+        self.make_room();
         let Some(pipe) = guest.pipe.upgrade() else {
             return;
         };

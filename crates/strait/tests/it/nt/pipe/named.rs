@@ -224,13 +224,15 @@ fn whoever_waits_hears_that_the_pipe_is_gone() {
 
 #[test]
 fn a_server_that_is_stopped_takes_no_more_time_than_there_is() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     let space = space();
     let path = space.path().to_str().unwrap();
     let mut peer = Peer::start("nt.pipe.server", &[path]);
     assert_eq!(peer.hear().as_deref(), Some("listening"));
     let pid = Pid::from_child(&peer.child);
     kill_process(pid, Signal::STOP).unwrap();
+    let stopped = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    assert!(stopped.unwrap().1.stopped());
     std::thread::scope(|scope| {
         let patient = scope.spawn(|| pipe::wait_for_in(&space, NAME, GUARD));
         let hasty = pipe::wait_for_in(&space, NAME, Duration::from_millis(100));
