@@ -43,10 +43,12 @@ pub struct Completed {
 #[must_use = "dropping it cancels it"]
 pub struct Operation(Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     id: u64,
     progress: Mutex<Progress>,
     cancelled: AtomicBool,
+    /// It has its result, or gave that back.
+    settled: AtomicBool,
     ended: Arc<Object>,
     port: Option<Port>,
     lane: Weak<Lane>,
@@ -65,8 +67,8 @@ enum Progress {
     Taken,
 }
 
-/// Does an operation, and gives it up when told so by its argument.
-pub(super) type Run = Box<dyn FnOnce(&dyn Fn() -> bool) -> Result<Completed> + Send>;
+/// Does an operation, gives it up when told so, and settles it.
+pub(super) type Run = Box<dyn FnOnce(&Shared) + Send>;
 
 /// An operation to be begun.
 pub(super) struct Begin {
@@ -89,6 +91,7 @@ impl Begin {
             id: number(),
             progress: Mutex::new(Progress::Pending),
             cancelled: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             ended: flag()?,
             port: self.port,
             lane,
@@ -101,7 +104,8 @@ impl Begin {
     /// An operation that has ended already.
     pub(super) fn done(self, completed: Completed) -> Result<Operation> {
         let shared = self.shared(Weak::new())?;
-        shared.finish(Ok(completed), true);
+        shared.settle(Ok(completed));
+        shared.tell(true);
         Ok(Operation(shared))
     }
 }
@@ -111,14 +115,29 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, result: Result<Completed>, at_once: bool) {
+    /// Whether it was given up.
+    pub(super) fn stops(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Has its result. What nobody wants of a read is given back here: a read does this before it
+    /// lets others read, who would else get what came later first.
+    pub(super) fn settle(&self, result: Result<Completed>) {
         let mut progress = self.progress();
         if matches!(*progress, Progress::Dropped) {
             drop(progress);
-            return self.give_back(result);
+            self.give_back(result);
+        } else {
+            *progress = Progress::Done(result);
         }
-        *progress = Progress::Done(result);
-        drop(progress);
+        self.settled.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells who waits for its end.
+    fn tell(&self, at_once: bool) {
+        if matches!(*self.progress(), Progress::Dropped) {
+            return;
+        }
         // An object of this process alone does not fail.
         let _ = signal::set(&self.ended.spot(0), VERB);
         if let Some(port) = &self.port
@@ -145,7 +164,10 @@ impl Shared {
         }
         match self.lane.upgrade().and_then(|lane| lane.withdraw(self.id)) {
             // It had not begun.
-            Some(job) => job.shared.finish(Err(job.shared.aborted()), false),
+            Some(job) => {
+                job.shared.settle(Err(job.shared.aborted()));
+                job.shared.tell(false);
+            }
             None => (self.wake)(),
         }
         true
@@ -317,7 +339,8 @@ impl Lane {
     /// Whether something is to be done before a new operation.
     pub(super) fn is_busy(&self) -> bool {
         let work = self.work();
-        work.current.is_some() || !work.queue.is_empty()
+        let is_pending = |shared: &Arc<Shared>| !shared.settled.load(Ordering::SeqCst);
+        work.current.as_ref().is_some_and(is_pending) || !work.queue.is_empty()
     }
 
     /// Begins an operation that could not be done at once.
@@ -348,9 +371,9 @@ impl Lane {
     fn serve(&self) {
         while let Some(job) = self.next() {
             let shared = job.shared;
-            let result = (job.run)(&|| shared.cancelled.load(Ordering::SeqCst));
+            (job.run)(&shared);
             self.work().current = None;
-            shared.finish(result, false);
+            shared.tell(false);
         }
     }
 

@@ -234,8 +234,18 @@ impl End {
         let Some(mut input) = self.input(now) else {
             return Ok(None);
         };
+        self.read_from(&mut input, buffer, now, stop)
+    }
+
+    #[inline]
+    fn read_from(
+        &self,
+        input: &mut Inflow,
+        buffer: &mut [u8],
+        now: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Part>> {
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
-        drop(input);
         if !self.has_read() && matches!(read, Ok(Some(_))) {
             self.set_has_read(true);
         }
@@ -363,10 +373,14 @@ impl End {
             return Err(self.fault(NtStatus::PIPE_EMPTY, READ));
         }
         let end = self.clone();
-        let run: Run = Box::new(move |stop| {
-            let part = end.read_until(&mut buffer, false, stop)?;
-            let part = part.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ))?;
-            Ok(completed(buffer, part))
+        let run: Run = Box::new(move |operation| {
+            let mut input = end.input.lock().unwrap_or_else(PoisonError::into_inner);
+            let stop = || operation.stops();
+            let part = end.read_from(&mut input, &mut buffer, false, &stop);
+            let part =
+                part.and_then(|part| part.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ)));
+            operation.settle(part.map(|part| completed(buffer, part)));
+            drop(input);
         });
         self.begin(lane, true, run)
     }
@@ -390,16 +404,19 @@ impl End {
             }
         }
         let end = self.clone();
-        let run: Run = Box::new(move |stop| {
-            let len = end.write_until(&data, false, stop)?;
-            Ok(written(data, len))
+        let run: Run = Box::new(move |operation| {
+            let len = end.write_until(&data, false, &|| operation.stops());
+            operation.settle(len.map(|len| written(data, len)));
         });
         self.begin(lane, false, run)
     }
 
     pub(super) fn flush_overlapped(self: &Arc<Self>) -> Result<Operation> {
         let end = self.clone();
-        let run: Run = Box::new(move |stop| end.flush_until(stop).map(|()| Completed::default()));
+        let run: Run = Box::new(move |operation| {
+            let flushed = end.flush_until(&|| operation.stops());
+            operation.settle(flushed.map(|()| Completed::default()));
+        });
         self.begin(&self.workers.writes, false, run)
     }
 
