@@ -50,12 +50,14 @@ pub(super) struct Outcome {
 #[must_use = "dropping it cancels it"]
 pub struct Operation(Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     id: u64,
     progress: Mutex<Progress>,
     /// [`AWAITS_TURN`], [`BEGUN`] or [`GIVEN_UP`].
     phase: AtomicU8,
     cancelled: AtomicBool,
+    /// It has its result, or gave that back.
+    settled: AtomicBool,
     ended: Arc<Object>,
     port: Option<Port>,
     lane: Weak<Lane>,
@@ -81,9 +83,9 @@ enum Progress {
     Taken,
 }
 
-/// Does an operation, and gives it up when told so by its argument, which is to be asked once the
-/// operation has its turn and before it does anything.
-pub(super) type Run = Box<dyn FnOnce(&dyn Fn() -> bool) -> Result<Outcome> + Send>;
+/// Does an operation and settles it. [`Shared::stops`] says that it is to be given up, and is to be
+/// asked once the operation has its turn and before it does anything.
+pub(super) type Run = Box<dyn FnOnce(&Shared) + Send>;
 
 /// An operation to be begun.
 pub(super) struct Begin {
@@ -107,6 +109,7 @@ impl Begin {
             progress: Mutex::new(Progress::Pending),
             phase: AtomicU8::new(AWAITS_TURN),
             cancelled: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             ended: flag()?,
             port: self.port,
             lane,
@@ -119,7 +122,8 @@ impl Begin {
     /// An operation that has ended already.
     pub(super) fn done(self, outcome: Outcome) -> Result<Operation> {
         let shared = self.shared(Weak::new())?;
-        shared.finish(Ok(outcome), true);
+        shared.settle(Ok(outcome));
+        shared.tell(true);
         Ok(Operation(shared))
     }
 }
@@ -129,19 +133,27 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, result: Result<Outcome>, at_once: bool) {
+    /// Has its result. What nobody wants of a read is given back here: a read does this before it
+    /// lets others read, who would else get what came later first.
+    pub(super) fn settle(&self, result: Result<Outcome>) {
         let mut progress = self.progress();
         match *progress {
-            Progress::Pending => {}
+            Progress::Pending => *progress = Progress::Done(result),
             Progress::Dropped => {
                 drop(progress);
-                return self.give_back(result);
+                self.give_back(result);
             }
             // It was given up before its turn.
-            Progress::Done(_) | Progress::Taken => return,
+            Progress::Done(_) | Progress::Taken => {}
         }
-        *progress = Progress::Done(result);
-        drop(progress);
+        self.settled.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells who waits for its end.
+    fn tell(&self, at_once: bool) {
+        if matches!(*self.progress(), Progress::Dropped) {
+            return;
+        }
         // An object of this process alone does not fail.
         let _ = signal::set(&self.ended.spot(0), VERB);
         if let Some(port) = &self.port
@@ -167,8 +179,8 @@ impl Shared {
         }
         match self.lane.upgrade().and_then(|lane| lane.withdraw(self.id)) {
             // It had not begun.
-            Some(job) => job.shared.finish(Err(job.shared.aborted()), false),
-            None if self.enters(GIVEN_UP) => self.finish(Err(self.aborted()), false),
+            Some(_) => self.abort(),
+            None if self.enters(GIVEN_UP) => self.abort(),
             None => (self.wake)(),
         }
         true
@@ -182,15 +194,17 @@ impl Shared {
     }
 
     /// Whether it is to be given up; it has its turn.
-    fn stops(&self) -> bool {
+    pub(super) fn stops(&self) -> bool {
         if self.phase.load(Ordering::Relaxed) == AWAITS_TURN {
             self.enters(BEGUN);
         }
         self.phase.load(Ordering::SeqCst) == GIVEN_UP || self.cancelled.load(Ordering::SeqCst)
     }
 
-    fn aborted(&self) -> Error {
-        fault(NtStatus::CANCELLED, VERB, &self.name)
+    /// Ends it as one that was given up before it began.
+    fn abort(&self) {
+        self.settle(Err(fault(NtStatus::CANCELLED, VERB, &self.name)));
+        self.tell(false);
     }
 }
 
@@ -355,7 +369,8 @@ impl Lane {
     /// Whether something is to be done before a new operation.
     pub(super) fn is_busy(&self) -> bool {
         let work = self.work();
-        work.current.is_some() || !work.queue.is_empty()
+        let is_pending = |shared: &Arc<Shared>| !shared.settled.load(Ordering::SeqCst);
+        work.current.as_ref().is_some_and(is_pending) || !work.queue.is_empty()
     }
 
     /// Begins an operation that could not be done at once.
@@ -386,9 +401,12 @@ impl Lane {
     fn serve(&self) {
         while let Some(job) = self.next() {
             let shared = job.shared;
-            let result = (job.run)(&|| shared.stops());
+            (job.run)(&shared);
             self.work().current = None;
-            shared.finish(result, false);
+            // One that was given up before its turn was told of then.
+            if shared.phase.load(Ordering::SeqCst) != GIVEN_UP {
+                shared.tell(false);
+            }
         }
     }
 

@@ -292,7 +292,10 @@ impl Session {
         let instance = self.instance.clone();
         self.instance.connects.begin(
             begin,
-            Box::new(move |stop| instance.await_client(stop).map(|_| Outcome::default())),
+            Box::new(move |operation| {
+                let connected = instance.await_client(&|| operation.stops());
+                operation.settle(connected.map(|_| Outcome::default()));
+            }),
         )
     }
 

@@ -247,17 +247,26 @@ impl End {
         let Some(mut input) = self.input(now) else {
             return Ok(None);
         };
+        self.read_from(&mut input, buffer, now, stop)
+    }
+
+    #[inline]
+    fn read_from(
+        &self,
+        input: &mut Inflow,
+        buffer: &mut [u8],
+        now: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<(Part, u64)>> {
         if stop() {
             return Err(unreadable(Ended::Stopped, READ, &self.name));
         }
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
-        let place = input.place();
-        drop(input);
         if !self.has_read() && matches!(read, Ok(Some(_))) {
             self.set_has_read(true);
         }
         let read = read.map_err(|ended| unreadable(ended, READ, &self.name))?;
-        Ok(read.map(|part| (part, place)))
+        Ok(read.map(|part| (part, input.place())))
     }
 
     /// Whether something was read.
@@ -393,10 +402,14 @@ impl End {
             return Err(self.fault(NtStatus::PIPE_EMPTY, READ));
         }
         let end = self.clone();
-        let run: Run = Box::new(move |stop| {
-            let placed = end.read_placed(&mut buffer, false, stop)?;
-            let placed = placed.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ))?;
-            Ok(completed(buffer, placed))
+        let run: Run = Box::new(move |operation| {
+            let mut input = end.input.lock().unwrap_or_else(PoisonError::into_inner);
+            let stop = || operation.stops();
+            let read = end.read_from(&mut input, &mut buffer, false, &stop);
+            let read =
+                read.and_then(|read| read.ok_or_else(|| end.fault(NtStatus::PIPE_EMPTY, READ)));
+            operation.settle(read.map(|placed| completed(buffer, placed)));
+            drop(input);
         });
         self.begin(lane, true, run)
     }
@@ -421,16 +434,19 @@ impl End {
         }
         // Of bytes a part may have gone, where others write too.
         let end = self.clone();
-        let run: Run = Box::new(move |stop| {
-            let len = end.write_until(&data[begun..], false, stop)?;
-            Ok(written(data, begun + len))
+        let run: Run = Box::new(move |operation| {
+            let len = end.write_until(&data[begun..], false, &|| operation.stops());
+            operation.settle(len.map(|len| written(data, begun + len)));
         });
         self.begin(lane, false, run)
     }
 
     pub(super) fn flush_overlapped(self: &Arc<Self>) -> Result<Operation> {
         let end = self.clone();
-        let run: Run = Box::new(move |stop| end.flush_until(stop).map(|()| Outcome::default()));
+        let run: Run = Box::new(move |operation| {
+            let flushed = end.flush_until(&|| operation.stops());
+            operation.settle(flushed.map(|()| Outcome::default()));
+        });
         self.begin(&self.workers.writes, false, run)
     }
 
