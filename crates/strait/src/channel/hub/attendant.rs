@@ -9,7 +9,7 @@ use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared};
+use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, meanwhile};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -301,7 +301,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
     }
 
     /// Lets go of the session in hand: it knocks when it has something.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         let Some((session, receiver)) = &mut self.current else {
             return;
         };
@@ -312,8 +312,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             // It rings when it has made room.
             false
         } else {
+            meanwhile("leave: not blocked");
             session.knocker.unmark();
-            !session.arm()
+            // What was unmarked may have told of room that another thread waits for.
+            !session.arm() || session.is_blocked()
         };
         let rung = session.yield_up(receiver);
         if looks_again || rung {

@@ -9,7 +9,7 @@ use strait_sys::cell::ReadOnly;
 use strait_sys::map::Fixed;
 
 use crate::channel::door::Knocker;
-use crate::channel::hub::lock;
+use crate::channel::hub::{lock, meanwhile};
 use crate::channel::layout::CPU;
 use crate::channel::link::{Link, Peer};
 use crate::channel::sender::Patience;
@@ -139,7 +139,7 @@ impl<T> Session<T> {
 
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
-        self.is_blocked.load(Ordering::Relaxed)
+        self.is_blocked.load(Ordering::SeqCst)
     }
 
     /// Sends a message of two parts, the first of a length that is a multiple of 8. Never waits:
@@ -207,10 +207,17 @@ impl<T> Session<T> {
                 .sender
                 .send_some((message, attached), &mut outbox.done)
             {
-                Ok(true) => {}
                 Ok(false) => {
-                    self.is_blocked.store(true, Ordering::Relaxed);
-                    return Ok(());
+                    meanwhile("post: no room");
+                    if self.is_blocked.swap(true, Ordering::SeqCst) {
+                        return Ok(());
+                    }
+                    // Who made room before this was said has rung for nobody: once more.
+                }
+                Ok(true) => {
+                    outbox.len -= message.len();
+                    outbox.done = None;
+                    outbox.waiting.pop_front();
                 }
                 Err(error) if error.kind() == ErrorKind::Busy => {
                     let why = "it does not read the handles that it is sent";
@@ -218,11 +225,8 @@ impl<T> Session<T> {
                 }
                 Err(error) => return Err(error),
             }
-            outbox.len -= message.len();
-            outbox.done = None;
-            outbox.waiting.pop_front();
         }
-        self.is_blocked.store(false, Ordering::Relaxed);
+        self.is_blocked.store(false, Ordering::SeqCst);
         Ok(())
     }
 

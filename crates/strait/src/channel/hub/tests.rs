@@ -1,6 +1,8 @@
 //! A server of many and its clients, as threads of one process.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +19,23 @@ use crate::channel::sender::Patience;
 use crate::channel::{Channel, Spin};
 
 const ROLE: u32 = 77;
+
+thread_local! {
+    static MEANWHILE: RefCell<Option<(&'static str, Box<dyn FnOnce()>)>> = RefCell::new(None);
+}
+
+/// Does what [`at_step`] said, once.
+pub(super) fn meanwhile(step: &str) {
+    let found = MEANWHILE.with_borrow_mut(|next| next.take_if(|(at, _)| *at == step));
+    if let Some((_, does)) = found {
+        does();
+    }
+}
+
+/// When this thread comes to that step, something happens first.
+fn at_step(step: &'static str, does: impl FnOnce() + 'static) {
+    MEANWHILE.set(Some((step, Box::new(does))));
+}
 
 struct Scene {
     hub: Arc<Hub<u64>>,
@@ -67,6 +86,35 @@ impl Scene {
         let socket = self.dial();
         let greeting = greet(&socket, &options(), ROLE, b"hello")?;
         Ok(establish_connecting(socket, &options(), greeting, None)?.0)
+    }
+
+    /// Connects a client, of that user, to a session that this attendant begins.
+    fn welcome(
+        &self,
+        attendant: &mut Attendant<u64>,
+        uid: Option<u32>,
+    ) -> (Arc<Session<u64>>, Channel) {
+        let (session, client) = self.admit(attendant, uid);
+        (session.unwrap(), client.unwrap())
+    }
+
+    /// The same for one that may be refused.
+    fn admit(
+        &self,
+        attendant: &mut Attendant<u64>,
+        uid: Option<u32>,
+    ) -> (Result<Arc<Session<u64>>>, Result<Channel>) {
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| self.connect());
+            let mut asked = loop {
+                if let Some(Event::Asked(asked)) = attendant.next(Patience::Forever) {
+                    break asked;
+                }
+            };
+            asked.peer.uid = uid.unwrap_or(asked.peer.uid);
+            let session = self.hub.welcome(*asked, (Vec::new(), None), 0);
+            (session, client.join().unwrap())
+        })
     }
 
     /// Echoes until closed; how many messages and ends it saw.
@@ -309,4 +357,89 @@ fn refused_means_told() {
         assert!(error.to_string().contains("not today"), "{error}");
     });
     assert!(attendant.next(Patience::Look).is_none());
+}
+
+/// A session in the hands of nobody, its attendant and its client.
+fn one_session(scene: &Scene) -> (Attendant<u64>, Arc<Session<u64>>, Channel) {
+    let mut attendant = scene.hub.attendant();
+    let (session, client) = scene.welcome(&mut attendant, None);
+    while attendant.next(Patience::Look).is_some() {}
+    attendant.leave();
+    (attendant, session, client)
+}
+
+/// Sends what overfills the client's ring; how many it will receive.
+fn overfill(session: &Session<u64>) -> u32 {
+    let mut sent = 0;
+    while !session.is_blocked() {
+        session.post([&[], &[9; 1000]]).unwrap();
+        sent += 1;
+    }
+    sent
+}
+
+/// Receives whatever is there.
+fn drain(client: &mut Channel) -> u32 {
+    let mut count = 0;
+    while let Taken::Message(_) = client.receiver().try_recv(&mut [0; 1000]).unwrap() {
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn room_that_is_made_just_before_somebody_waits_for_it_is_not_missed() {
+    let scene = Scene::new();
+    let (attendant, session, client) = one_session(&scene);
+    let both = Rc::new(RefCell::new((attendant, client)));
+    let got = Rc::new(RefCell::new(0));
+    let (other, count) = (both.clone(), got.clone());
+    at_step("post: no room", move || {
+        let (attendant, client) = &mut *other.borrow_mut();
+        *count.borrow_mut() += drain(client);
+        assert!(attendant.next(Patience::Look).is_none());
+    });
+    let sent = overfill_or_past(&session, &got);
+    let (attendant, client) = &mut *both.borrow_mut();
+    for _ in 0..3 {
+        assert!(attendant.next(Patience::Look).is_none());
+        *got.borrow_mut() += drain(client);
+    }
+    assert_eq!(*got.borrow(), sent);
+}
+
+/// As [`overfill`], until the client has received.
+fn overfill_or_past(session: &Session<u64>, got: &RefCell<u32>) -> u32 {
+    let mut sent = 0;
+    while *got.borrow() == 0 {
+        session.post([&[], &[9; 1000]]).unwrap();
+        sent += 1;
+    }
+    sent
+}
+
+#[test]
+fn who_lets_go_of_a_session_takes_back_no_word_of_room() {
+    let scene = Scene::new();
+    let (mut attendant, session, mut client) = one_session(&scene);
+    client.send(b"in hand").unwrap();
+    assert!(matches!(
+        attendant.next(Patience::Look),
+        Some(Event::Message(7))
+    ));
+    let both = Rc::new(RefCell::new((client, 0, 0)));
+    let other = both.clone();
+    at_step("leave: not blocked", move || {
+        let (client, sent, got) = &mut *other.borrow_mut();
+        *sent = overfill(&session);
+        *got = drain(client);
+    });
+    attendant.leave();
+    let (client, sent, got) = &mut *both.borrow_mut();
+    assert!(*sent > 0 && *got < *sent);
+    for _ in 0..3 {
+        assert!(attendant.next(Patience::Look).is_none());
+        *got += drain(client);
+    }
+    assert_eq!(got, sent);
 }
