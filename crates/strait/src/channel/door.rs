@@ -314,6 +314,12 @@ impl Door {
             .fetch_sub(sleeper as u32, Ordering::SeqCst);
     }
 
+    /// Who sleeps here, or is about to: see [`Sleeper`].
+    #[cfg(test)]
+    pub(crate) fn sleepers(&self) -> u32 {
+        self.sleeps.word().load(Ordering::SeqCst)
+    }
+
     /// Wakes so many of the threads that sleep here.
     pub(crate) fn ring(&self, count: u32) {
         ring(self.bell(), count);

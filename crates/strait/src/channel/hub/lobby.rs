@@ -146,7 +146,8 @@ impl<T> Lobby<T> {
         self.shared.notes.fetch_or(NEWS, Ordering::SeqCst);
         drop(waiting);
         if let Some(hall) = self.shared.halls().first() {
-            hall.door.ring(1);
+            // All of them: who sleeps for one session alone would keep it to itself.
+            hall.door.ring(u32::MAX);
         }
     }
 

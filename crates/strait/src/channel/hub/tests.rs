@@ -11,6 +11,8 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
+use strait_sys::time::Deadline;
+
 use super::*;
 use crate::channel::connect::{establish_connecting, greet};
 use crate::channel::door::Sleeper;
@@ -442,4 +444,36 @@ fn who_lets_go_of_a_session_takes_back_no_word_of_room() {
         *got += drain(client);
     }
     assert_eq!(got, sent);
+}
+
+/// Waits until so many sleep at the first door.
+fn until_asleep(scene: &Scene, sleepers: u32) {
+    let hall = scene.hub.shared.halls()[0].clone();
+    while hall.door.sleepers() != sleepers {
+        std::thread::yield_now();
+    }
+    // sleep: from the announcement to the sleep itself nothing tells; too early would prove less
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+#[test]
+fn who_asks_is_heard_while_a_thread_sleeps_for_one_session() {
+    let scene = Scene::new();
+    let (mut devoted, session, _client) = one_session(&scene);
+    let mut idle = scene.hub.attendant();
+    let guard = Deadline::after(Duration::from_secs(20));
+    std::thread::scope(|scope| {
+        scope.spawn(|| devoted.next_of(&session, Patience::Until(guard)));
+        until_asleep(&scene, Sleeper::ServesSome as u32);
+        let heard = scope.spawn(move || idle.next(Patience::Until(guard)));
+        until_asleep(
+            &scene,
+            Sleeper::ServesSome as u32 + Sleeper::ServesAll as u32,
+        );
+        let asks = scene.dial();
+        let _greeting = greet(&asks, &options(), ROLE, b"hello").unwrap();
+        let heard = heard.join().unwrap();
+        scene.hub.close();
+        assert!(matches!(heard, Some(Event::Asked(_))), "{heard:?}");
+    });
 }
