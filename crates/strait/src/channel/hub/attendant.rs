@@ -327,6 +327,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
     /// Takes in hand who has knocked, in rotation.
     fn turn_to_next(&mut self) -> bool {
         let (first, bit) = self.turn;
+        // The door it is at comes again at the end: a user whose bits come back at once waits for
+        // all other users.
         for step in 0..=self.halls.len() {
             let index = (first + step) % self.halls.len();
             let from = if step == 0 { bit } else { 0 };

@@ -477,3 +477,27 @@ fn who_asks_is_heard_while_a_thread_sleeps_for_one_session() {
         assert!(matches!(heard, Some(Event::Asked(_))), "{heard:?}");
     });
 }
+
+#[test]
+fn a_user_who_always_has_something_keeps_no_other_waiting() {
+    const EACH: usize = 60;
+    let scene = Scene::new();
+    let mut attendant = scene.hub.attendant();
+    let uids = [None, Some(1_000_001), Some(1_000_002)];
+    let mut clients = uids.map(|uid| scene.welcome(&mut attendant, uid));
+    // Threads share the work: whoever has been served knocks again at once.
+    let _other = scene.hub.attendant();
+    for (number, (_, client)) in clients.iter_mut().enumerate() {
+        for _ in 0..EACH {
+            client.send(&[number as u8]).unwrap();
+        }
+    }
+    let mut counts = [0; 3];
+    while counts.iter().sum::<usize>() < EACH {
+        if let Some(Event::Message(_)) = attendant.next(Patience::Forever) {
+            counts[usize::from(attendant.buffer[0])] += 1;
+        }
+    }
+    let (min, max) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(max - min <= 1, "{counts:?}");
+}
