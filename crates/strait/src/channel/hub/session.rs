@@ -112,6 +112,13 @@ impl<T> Session<T> {
         std::mem::take(&mut seat.again)
     }
 
+    /// Whether nobody has the receiving end. If somebody has, it knocks when it is given back.
+    pub(crate) fn is_free(&self) -> bool {
+        let mut seat = lock(&self.seat);
+        seat.again |= seat.receiver.is_none();
+        seat.receiver.is_some()
+    }
+
     /// Says that nobody looks at it until it knocks. False: there is something to look at.
     pub(crate) fn arm(&self) -> bool {
         match self.arrivals.arm() {

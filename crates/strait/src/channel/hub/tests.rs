@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::net::{
@@ -16,6 +16,7 @@ use strait_sys::time::Deadline;
 use super::*;
 use crate::channel::connect::{establish_connecting, greet};
 use crate::channel::door::Sleeper;
+use crate::channel::layout::Header;
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
 use crate::channel::{Channel, Spin};
@@ -449,7 +450,9 @@ fn who_lets_go_of_a_session_takes_back_no_word_of_room() {
 /// Waits until so many sleep at the first door.
 fn until_asleep(scene: &Scene, sleepers: u32) {
     let hall = scene.hub.shared.halls()[0].clone();
+    let guard = Deadline::after(Duration::from_secs(20));
     while hall.door.sleepers() != sleepers {
+        assert!(!guard.passed(), "{:x} sleep", hall.door.sleepers());
         std::thread::yield_now();
     }
     // sleep: from the announcement to the sleep itself nothing tells; too early would prove less
@@ -500,4 +503,69 @@ fn a_user_who_always_has_something_keeps_no_other_waiting() {
     }
     let (min, max) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
     assert!(max - min <= 1, "{counts:?}");
+}
+
+/// Sends records that are no message, while `goes_on`.
+fn flood(channel: &mut Channel, goes_on: &AtomicBool) {
+    let torn = Header::new(0, Header::TORN);
+    let guard = Deadline::after(Duration::from_secs(20));
+    while goes_on.load(Ordering::SeqCst) {
+        assert!(!guard.passed(), "it is heard for good");
+        let out = &mut channel.sender().out;
+        if out.has_room(torn.span()).unwrap() {
+            out.push(torn, [&[], &[]]);
+            channel.sender().flush();
+        }
+    }
+}
+
+#[test]
+fn what_is_no_message_holds_nobody_beyond_its_time() {
+    let scene = Scene::new();
+    let (mut attendant, session, mut client) = one_session(&scene);
+    let goes_on = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| flood(&mut client, &goes_on));
+        for _ in 0..5 {
+            let soon = Patience::for_at_most(Duration::from_millis(20));
+            assert!(attendant.next_of(&session, soon).is_none());
+        }
+        assert!(!flooding.is_finished());
+        goes_on.store(false, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn two_who_wait_for_one_session_sleep_and_each_hears_it() {
+    let scene = Scene::new();
+    let (mut first, session, mut client) = one_session(&scene);
+    let mut second = scene.hub.attendant();
+    let guard = Deadline::after(Duration::from_secs(20));
+    std::thread::scope(|scope| {
+        let heard = [&mut first, &mut second].map(|attendant| {
+            let (session, patience) = (&session, Patience::Until(guard));
+            scope.spawn(move || attendant.next_of(session, patience))
+        });
+        until_asleep(&scene, 2 * Sleeper::ServesSome as u32);
+        client.send(b"one").unwrap();
+        client.send(b"other").unwrap();
+        let mut lens = heard.map(|thread| match thread.join().unwrap() {
+            Some(Event::Message(len)) => len,
+            other => panic!("{other:?}"),
+        });
+        lens.sort_unstable();
+        assert_eq!(lens, [3, 5]);
+    });
+}
+
+#[test]
+fn who_waits_for_a_session_that_another_thread_has_seen_end_is_told() {
+    let scene = Scene::new();
+    let (mut first, session, client) = one_session(&scene);
+    let mut second = scene.hub.attendant();
+    drop(client);
+    while !matches!(first.next(Patience::Forever), Some(Event::Ended(_))) {}
+    let guard = Deadline::after(Duration::from_secs(20));
+    let heard = second.next_of(&session, Patience::Until(guard));
+    assert!(matches!(heard, Some(Event::Closed)), "{heard:?}");
 }
