@@ -569,3 +569,22 @@ fn who_waits_for_a_session_that_another_thread_has_seen_end_is_told() {
     let heard = second.next_of(&session, Patience::Until(guard));
     assert!(matches!(heard, Some(Event::Closed)), "{heard:?}");
 }
+
+#[test]
+fn who_floods_one_thread_is_left_once_the_session_is_over() {
+    let (mut near, mut far) = Channel::pair(&Options::new()).unwrap();
+    let goes_on = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let link = near.receiver().link.clone();
+        let flooding = scope.spawn(|| flood(&mut far, &goes_on));
+        let reading = scope.spawn(move || {
+            near.receiver()
+                .recv_growing(&mut Vec::new(), Patience::Forever)
+        });
+        link.leave();
+        let heard = reading.join().unwrap();
+        assert!(!flooding.is_finished());
+        goes_on.store(false, Ordering::SeqCst);
+        assert_eq!(heard.unwrap_err().kind(), ErrorKind::PeerGone);
+    });
+}
