@@ -284,10 +284,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if let Some((session, receiver)) = &mut self.current {
             drop(receiver.take());
             session.retire();
-            if let Some(&(hall, bit)) = session.place.get()
-                && let Some(hall) = self.halls.get(hall)
+            if let Some((hall, bit)) = session.place.get()
+                && let Some(hall) = hall.upgrade()
             {
-                self.shared.leave(hall, bit);
+                self.shared.leave(&hall, *bit);
             }
         }
         self.waiter.park.hold(None);
@@ -302,12 +302,11 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             Some((session, Some(_))) => Some(session),
             _ => None,
         };
-        self.halls.iter().enumerate().any(|(index, hall)| {
+        self.halls.iter().any(|hall| {
             let summary = hall.door.summary();
             summary != 0
                 && !held.is_some_and(|session| {
-                    session.place.get().is_some_and(|place| place.0 == index)
-                        && session.knocker.is_alone(summary)
+                    session.sits_in(hall) && session.knocker.is_alone(summary)
                 })
         })
     }
@@ -357,7 +356,6 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                 let Some(receiver) = session.claim() else {
                     continue;
                 };
-                let _ = session.place.set((index, bit));
                 self.served = false;
                 self.waiter.park.hold(Some(session.clone()));
                 self.current = Some((session, Some(receiver)));

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::net::Shutdown;
 use strait_sys::cell::ReadOnly;
 use strait_sys::map::Fixed;
 
 use crate::channel::door::Knocker;
-use crate::channel::hub::{lock, meanwhile};
+use crate::channel::hub::{Hall, lock, meanwhile};
 use crate::channel::layout::CPU;
 use crate::channel::link::{Link, Peer};
 use crate::channel::sender::Patience;
@@ -33,7 +33,7 @@ pub(crate) struct Session<T> {
     /// This side has ended it.
     is_closed: AtomicBool,
     /// Where it sits, for its end.
-    pub(crate) place: OnceLock<(usize, u32)>,
+    pub(super) place: OnceLock<(Weak<Hall<T>>, u32)>,
 }
 
 /// The receiving end, while no attendant has it.
@@ -117,6 +117,11 @@ impl<T> Session<T> {
         let mut seat = lock(&self.seat);
         seat.again |= seat.receiver.is_none();
         seat.receiver.is_some()
+    }
+
+    pub(super) fn sits_in(&self, hall: &Arc<Hall<T>>) -> bool {
+        let place = self.place.get();
+        place.is_some_and(|(own, _)| own.as_ptr() == Arc::as_ptr(hall))
     }
 
     /// Says that nobody looks at it until it knocks. False: there is something to look at.
