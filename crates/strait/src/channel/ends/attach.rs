@@ -61,10 +61,10 @@ impl Sender {
         pack(&mut self.attached, handle)
     }
 
-    /// Sends what is attached ahead of the record that is pushed next; how many there are.
-    pub(crate) fn enclose(&mut self) -> Result<u8> {
+    /// Sends what is attached ahead of the record that is pushed next, which says how many they are.
+    pub(crate) fn enclose(&mut self) -> Result<Vec<Parcel>> {
         if self.attached.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let mut packet = self.out.position().to_le_bytes().to_vec();
         let mut files = Vec::new();
@@ -91,10 +91,8 @@ impl Sender {
                 Err(errno) => return Err(Error::kernel(errno, ATTACH, self.link.shown())),
             }
         }
-        let count = self.attached.len() as u8;
-        self.attached.clear();
         kill::point("channel.enclosed");
-        Ok(count)
+        Ok(std::mem::take(&mut self.attached))
     }
 }
 
