@@ -498,6 +498,7 @@ impl Sender {
         self.out.push(header, [&note.encode(), &[]]);
         kill::point("channel.lent");
         self.flush();
+        self.followed();
         Ok(Some(()))
     }
 }

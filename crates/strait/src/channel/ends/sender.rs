@@ -314,6 +314,7 @@ impl Sender {
             self.out.push(header.with_handles(handles as u8), parts);
             if publish {
                 self.flush();
+                self.followed();
             }
             return Ok(true);
         }
