@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::channel::layout::Header;
+use crate::channel::receiver::tests::flood;
 
 /// A session in the hands of nobody, its attendant and its client.
 fn one_session(scene: &Scene) -> (Attendant<u64>, Arc<Session<u64>>, Channel) {
@@ -149,27 +150,13 @@ fn a_user_who_always_has_something_keeps_no_other_waiting() {
     assert!(max - min <= 1, "{counts:?}");
 }
 
-/// Sends records that are no message, while `goes_on`.
-fn flood(channel: &mut Channel, goes_on: &AtomicBool) {
-    let torn = Header::new(0, Header::TORN);
-    let guard = Deadline::after(Duration::from_secs(20));
-    while goes_on.load(Ordering::SeqCst) {
-        assert!(!guard.passed(), "it is heard for good");
-        let out = &mut channel.sender().out;
-        if out.has_room(torn.span()).unwrap() {
-            out.push(torn, [&[], &[]]);
-            channel.sender().flush();
-        }
-    }
-}
-
 #[test]
 fn what_is_no_message_holds_nobody_beyond_its_time() {
     let scene = Scene::new();
     let (mut attendant, session, mut client) = one_session(&scene);
     let goes_on = AtomicBool::new(true);
     std::thread::scope(|scope| {
-        let flooding = scope.spawn(|| flood(&mut client, &goes_on));
+        let flooding = scope.spawn(|| flood(&mut client, Header::TORN, &goes_on));
         for _ in 0..5 {
             let soon = Patience::for_at_most(Duration::from_millis(20));
             assert!(attendant.next_of(&session, soon).is_none());
@@ -212,25 +199,6 @@ fn who_waits_for_a_session_that_another_thread_has_seen_end_is_told() {
     let guard = Deadline::after(Duration::from_secs(20));
     let heard = second.next_of(&session, Patience::Until(guard));
     assert!(matches!(heard, Some(Event::Closed)), "{heard:?}");
-}
-
-#[test]
-fn who_floods_one_thread_is_left_once_the_session_is_over() {
-    let (mut near, mut far) = Channel::pair(&Options::new()).unwrap();
-    let goes_on = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        let link = near.receiver().link.clone();
-        let flooding = scope.spawn(|| flood(&mut far, &goes_on));
-        let reading = scope.spawn(move || {
-            near.receiver()
-                .recv_growing(&mut Vec::new(), Patience::Forever)
-        });
-        link.leave();
-        let heard = reading.join().unwrap();
-        assert!(!flooding.is_finished());
-        goes_on.store(false, Ordering::SeqCst);
-        assert_eq!(heard.unwrap_err().kind(), ErrorKind::PeerGone);
-    });
 }
 
 #[test]
