@@ -15,7 +15,7 @@ use rustix::net::{
 use strait_sys::time::Deadline;
 
 use super::*;
-use crate::channel::connect::{establish_connecting, greet};
+use crate::channel::connect::{Greeting, establish_connecting, greet};
 use crate::channel::door::Sleeper;
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -40,8 +40,8 @@ fn at_step(step: &'static str, does: impl FnOnce() + 'static) {
     MEANWHILE.set(Some((step, Box::new(does))));
 }
 
-struct Scene {
-    hub: Arc<Hub<u64>>,
+pub(super) struct Scene {
+    pub(super) hub: Arc<Hub<u64>>,
     address: SocketAddrUnix,
 }
 
@@ -57,8 +57,25 @@ fn options() -> Options {
         .spin(Spin::NoYield)
 }
 
+/// Says what a client says.
+pub(super) fn greeted(socket: &OwnedFd) -> Greeting {
+    greet(socket, &options(), ROLE, b"hello").unwrap()
+}
+
 impl Scene {
     fn new() -> Self {
+        let (address, listener) = Self::listen();
+        Self::at(address, listener)
+    }
+
+    /// One whose own thread hears nobody who comes to its address.
+    pub(super) fn unheard() -> (Self, OwnedFd) {
+        let (address, listener) = Self::listen();
+        let other = Self::listen().1;
+        (Self::at(address, other), listener)
+    }
+
+    fn listen() -> (SocketAddrUnix, OwnedFd) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "strait-hub-{}-{}",
@@ -69,6 +86,10 @@ impl Scene {
         let listener = seqpacket();
         bind(&listener, &address).unwrap();
         listen(&listener, 4096).unwrap();
+        (address, listener)
+    }
+
+    fn at(address: SocketAddrUnix, listener: OwnedFd) -> Self {
         let terms = Terms {
             options: options(),
             role: ROLE,
@@ -79,7 +100,7 @@ impl Scene {
         Self { hub, address }
     }
 
-    fn dial(&self) -> OwnedFd {
+    pub(super) fn dial(&self) -> OwnedFd {
         let socket = seqpacket();
         connect(&socket, &self.address).unwrap();
         socket
