@@ -62,7 +62,7 @@ impl Sender {
         pack(&mut self.attached, handle)
     }
 
-    /// Sends what is attached ahead of the record that is pushed next, which says how many they are.
+    /// Sends what is attached ahead of the record that is pushed next, which says how many went.
     pub(crate) fn enclose(&mut self) -> Result<Vec<Parcel>> {
         if self.attached.is_empty() {
             return Ok(Vec::new());

@@ -165,8 +165,8 @@ impl Sender {
         self.deliver([&[], message], Patience::Look, true)
     }
 
-    /// [`send`](Self::send) for at most `timeout`. False: the time ran out and nothing was sent; what
-    /// is attached waits for the next attempt.
+    /// [`send`](Self::send) for at most `timeout`. False: the time ran out and nothing was sent;
+    /// what is attached waits for the next attempt.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
