@@ -194,28 +194,23 @@ fn settle<B: Bits>(bits: B, summary: B, group: u64) {
     }
 }
 
-/// Takes a bit that is set, the first from `from` on, around the end.
+/// Takes a bit that is set, the first from `from` on. The end is the end: whoever goes round looks
+/// at the other doors before.
 pub(crate) fn take<B: Bits>(summary: B, bits: impl Fn(u32) -> Option<B>, from: u32) -> Option<u32> {
-    let found = summary.look();
-    if found == 0 {
+    let (first, within) = (from / GROUP, from % GROUP);
+    if first >= GROUPS {
         return None;
     }
-    let of = |group, mask| take_of((bits(group)?, mask), summary, group);
-    let (first, within) = (from / GROUP % GROUPS, from % GROUP);
-    let upper = u64::MAX << within;
-    if let Some(bit) = of(first, upper) {
-        return Some(bit);
-    }
-    // The groups after the first, in order.
-    let mut rest = found.rotate_right(first) & !1;
+    let mut rest = summary.look() & (u64::MAX << first);
     while rest != 0 {
-        let group = (first + rest.trailing_zeros()) % GROUPS;
-        if let Some(bit) = of(group, u64::MAX) {
+        let group = rest.trailing_zeros();
+        let mask = u64::MAX << if group == first { within } else { 0 };
+        if let Some(bit) = take_of((bits(group)?, mask), summary, group) {
             return Some(bit);
         }
         rest &= rest - 1;
     }
-    of(first, !upper)
+    None
 }
 
 /// Takes the lowest bit of a group that is among those of `mask`.
@@ -314,12 +309,18 @@ impl Door {
             .fetch_sub(sleeper as u32, Ordering::SeqCst);
     }
 
+    /// Who sleeps here, or is about to: see [`Sleeper`].
+    #[cfg(test)]
+    pub(crate) fn sleepers(&self) -> u32 {
+        self.sleeps.word().load(Ordering::SeqCst)
+    }
+
     /// Wakes so many of the threads that sleep here.
     pub(crate) fn ring(&self, count: u32) {
         ring(self.bell(), count);
     }
 
-    /// Takes a bit that is set, the first from `from` on, around the end.
+    /// Takes a bit that is set, the first from `from` on.
     pub(crate) fn take(&self, from: u32) -> Option<u32> {
         let bits = |group| {
             let at = BITMAP + group as usize * size_of::<u64>();
@@ -346,7 +347,11 @@ mod tests {
             found.push(bit);
             from = bit + 1;
         }
-        assert_eq!(found, [64, 700, 4095, 0, 1, 63]);
+        assert_eq!((&found[..], from), (&[64, 700, 4095][..], BITS));
+        while let Some(bit) = door.take(0) {
+            found.push(bit);
+        }
+        assert_eq!(found[3..], [0, 1, 63]);
         assert_eq!(door.summary(), 0, "nothing is left to look for");
     }
 
@@ -371,13 +376,30 @@ mod tests {
                 .store(u64::MAX, Ordering::SeqCst);
         }
         let mut count = 0;
-        while door.take(count * 7 % BITS).is_some() {
+        while door
+            .take(count * 7 % BITS)
+            .or_else(|| door.take(0))
+            .is_some()
+        {
             count += 1;
         }
         assert_eq!(count, BITS);
         // A summary that promises what is not there.
         door.summary.word().store(u64::MAX, Ordering::SeqCst);
         assert_eq!(door.take(5), None);
+        assert_eq!(door.summary(), 0);
+    }
+
+    #[test]
+    fn what_lies_before_is_not_taken() {
+        let door = Door::create(0).unwrap();
+        for bit in [2, 70] {
+            door.knocker(bit).unwrap().mark();
+        }
+        assert_eq!(door.take(71), None);
+        assert_eq!(door.take(BITS), None);
+        assert_eq!(door.take(3), Some(70));
+        assert_eq!(door.take(0), Some(2));
         assert_eq!(door.summary(), 0);
     }
 
@@ -407,7 +429,7 @@ mod tests {
                 scope.spawn(move || {
                     let mut at = from * 32;
                     while seen.load(Ordering::SeqCst) < 4 * EACH {
-                        let Some(bit) = door.take(at) else {
+                        let Some(bit) = door.take(at).or_else(|| door.take(0)) else {
                             std::thread::yield_now();
                             continue;
                         };

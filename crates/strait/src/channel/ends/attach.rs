@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 
 use rustix::net::{RecvFlags, ReturnFlags, SendFlags};
 use strait_sys::{Errno, kill, pass};
@@ -61,11 +62,32 @@ impl Sender {
         pack(&mut self.attached, handle)
     }
 
-    /// Sends what is attached ahead of the record that is pushed next; how many there are.
-    pub(crate) fn enclose(&mut self) -> Result<u8> {
+    /// Sends what is attached ahead of the record that is pushed next, which says how many went.
+    pub(crate) fn enclose(&mut self) -> Result<Vec<Parcel>> {
         if self.attached.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
+        if self.waiter.park.is_shared() {
+            // Whoever follows one who dies before its record is out begins elsewhere: its handles
+            // would be taken for those that lie there.
+            self.out.lane.open.word().store(1, Ordering::SeqCst);
+        }
+        if let Err(error) = self.send_packet() {
+            self.followed();
+            return Err(error);
+        }
+        kill::point("channel.enclosed");
+        Ok(std::mem::take(&mut self.attached))
+    }
+
+    /// What went ahead has been followed by its record, or did not go.
+    pub(crate) fn followed(&self) {
+        if self.waiter.park.is_shared() {
+            self.out.lane.open.word().store(0, Ordering::SeqCst);
+        }
+    }
+
+    fn send_packet(&self) -> Result<()> {
         let mut packet = self.out.position().to_le_bytes().to_vec();
         let mut files = Vec::new();
         for parcel in &self.attached {
@@ -77,7 +99,7 @@ impl Sender {
         loop {
             let socket = self.link.socket.as_fd();
             match pass::send_message(socket, &packet, (&files, None), None, flags) {
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS) => {
                     return Err(self
@@ -91,10 +113,6 @@ impl Sender {
                 Err(errno) => return Err(Error::kernel(errno, ATTACH, self.link.shown())),
             }
         }
-        let count = self.attached.len() as u8;
-        self.attached.clear();
-        kill::point("channel.enclosed");
-        Ok(count)
     }
 }
 

@@ -492,12 +492,13 @@ impl Sender {
         if !self.settle(patience)? || !self.room(header.span(), patience)? {
             return Ok(None);
         }
-        let handles = self.enclose()?;
+        let handles = self.enclose()?.len() as u8;
         let note = self.lender.lend(loan, len);
         let header = header.with_handles(handles);
         self.out.push(header, [&note.encode(), &[]]);
         kill::point("channel.lent");
         self.flush();
+        self.followed();
         Ok(Some(()))
     }
 }

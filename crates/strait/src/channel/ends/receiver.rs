@@ -1,6 +1,8 @@
 //! The receiving end.
 
 mod pieces;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -165,7 +165,8 @@ impl Sender {
         self.deliver([&[], message], Patience::Look, true)
     }
 
-    /// [`send`](Self::send) for at most `timeout`. False: the time ran out and nothing was sent.
+    /// [`send`](Self::send) for at most `timeout`. False: the time ran out and nothing was sent;
+    /// what is attached waits for the next attempt.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -309,10 +310,11 @@ impl Sender {
             if !self.room(header.span(), patience)? {
                 return Ok(false);
             }
-            let handles = self.enclose()?;
-            self.out.push(header.with_handles(handles), parts);
+            let handles = self.enclose()?.len();
+            self.out.push(header.with_handles(handles as u8), parts);
             if publish {
                 self.flush();
+                self.followed();
             }
             return Ok(true);
         }
@@ -323,8 +325,14 @@ impl Sender {
         let handles = self.enclose()?;
         let length = total.to_ne_bytes();
         self.out.lane.open.word().store(1, Ordering::SeqCst);
-        self.out.push(first.with_handles(handles), [&length, &[]]);
-        self.deliver_pieces(parts, largest, patience)
+        let first = first.with_handles(handles.len() as u8);
+        self.out.push(first, [&length, &[]]);
+        let sent = self.deliver_pieces(parts, largest, patience)?;
+        if !sent {
+            // Nothing of it was sent: they wait for the next attempt.
+            self.attached = handles;
+        }
+        Ok(sent)
     }
 
     /// Sends the bytes of a message whose length was sent.
@@ -390,7 +398,7 @@ impl Sender {
                 return Ok(false);
             }
             self.attached.append(attached);
-            let header = header.with_handles(self.enclose()?);
+            let header = header.with_handles(self.enclose()?.len() as u8);
             if header.has(Header::TOTAL) {
                 let total = (message.len() as u64).to_ne_bytes();
                 self.out.push(header, [&total, &[]]);

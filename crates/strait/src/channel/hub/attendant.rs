@@ -9,7 +9,7 @@ use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared};
+use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, meanwhile};
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -30,7 +30,8 @@ pub(crate) enum Event {
     Message(usize),
     /// The session of [`Attendant::session`] is over; why, unless the client closed it.
     Ended(Option<Error>),
-    /// The hub is closed.
+    /// The hub is closed. From [`Attendant::next_of`] also: the session is over, and another thread
+    /// is told so.
     Closed,
 }
 
@@ -116,9 +117,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                     continue;
                 }
             }
-            if !self.keeps() {
-                self.leave();
-            }
+            self.leave_for_others();
             match self.wait(patience) {
                 Waited::Ready if looks > 0 => looks -= 1,
                 // Bits that stand for nothing do not hold up who has no time.
@@ -128,7 +127,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         }
     }
 
-    /// Receives what comes next from that session alone. `None`: nothing came in time.
+    /// Receives what comes next from that session alone. `None`: nothing came in time, or no end of
+    /// what comes; the session is then anybody's.
     pub(crate) fn next_of(
         &mut self,
         session: &Arc<Session<T>>,
@@ -140,33 +140,45 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             if notes & CLOSED != 0 {
                 return Some(Event::Closed);
             }
-            if !self.take(session) {
-                // Another thread has it, for a moment.
-                if patience.is_over() {
-                    return None;
-                }
-                std::thread::yield_now();
-                continue;
-            }
-            if let Some(event) = self.serve() {
+            let is_ours = self.take(session);
+            if is_ours && let Some(event) = self.serve() {
                 return Some(event);
             }
-            let is_ready = || {
-                (!session.is_blocked() && session.has_arrivals())
-                    || session.knocker.is_marked()
-                    || self.shared.notes.load(Ordering::Acquire) & CLOSED != 0
+            if !is_ours && session.is_gone() {
+                return Some(Event::Closed);
+            }
+            // Whoever always has something that is no message is not heard beyond its time.
+            let is_late = patience.is_over();
+            if is_late || !self.sleep_for_one(session, is_ours, patience) {
+                self.leave_for_others();
+                return None;
+            }
+            if is_ours {
+                session.knocker.unmark();
+            }
+        }
+    }
+
+    /// Sleeps until that session has something, or comes free. False: the time is up.
+    fn sleep_for_one(&mut self, session: &Session<T>, is_ours: bool, patience: Patience) -> bool {
+        let is_ready = || {
+            let has_come = if is_ours {
+                (!session.is_blocked() && session.has_arrivals()) || session.knocker.is_marked()
+            } else {
+                session.is_free() || session.is_gone()
             };
-            if patience.is_over() && !is_ready() {
-                return None;
-            }
-            self.waiter.park.sleeper = Sleeper::ServesSome;
-            let waited = self.waiter.wait(is_ready, || false, patience.deadline());
-            self.waiter.park.awake();
-            self.waiter.park.sleeper = Sleeper::ServesAll;
-            session.knocker.unmark();
-            if waited != Waited::Ready {
-                return None;
-            }
+            has_come || self.shared.notes.load(Ordering::Acquire) & CLOSED != 0
+        };
+        self.waiter.park.sleeper = Sleeper::ServesSome;
+        let waited = self.waiter.wait(is_ready, || false, patience.deadline());
+        self.waiter.park.awake();
+        self.waiter.park.sleeper = Sleeper::ServesAll;
+        waited == Waited::Ready
+    }
+
+    fn leave_for_others(&mut self) {
+        if !self.keeps() {
+            self.leave();
         }
     }
 
@@ -272,10 +284,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if let Some((session, receiver)) = &mut self.current {
             drop(receiver.take());
             session.retire();
-            if let Some(&(hall, bit)) = session.place.get()
-                && let Some(hall) = self.halls.get(hall)
+            if let Some((hall, bit)) = session.place.get()
+                && let Some(hall) = hall.upgrade()
             {
-                self.shared.leave(hall, bit);
+                self.shared.leave(&hall, *bit);
             }
         }
         self.waiter.park.hold(None);
@@ -290,18 +302,17 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             Some((session, Some(_))) => Some(session),
             _ => None,
         };
-        self.halls.iter().enumerate().any(|(index, hall)| {
+        self.halls.iter().any(|hall| {
             let summary = hall.door.summary();
             summary != 0
                 && !held.is_some_and(|session| {
-                    session.place.get().is_some_and(|place| place.0 == index)
-                        && session.knocker.is_alone(summary)
+                    session.sits_in(hall) && session.knocker.is_alone(summary)
                 })
         })
     }
 
     /// Lets go of the session in hand: it knocks when it has something.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         let Some((session, receiver)) = &mut self.current else {
             return;
         };
@@ -312,8 +323,10 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             // It rings when it has made room.
             false
         } else {
+            meanwhile("leave: not blocked");
             session.knocker.unmark();
-            !session.arm()
+            // What was unmarked may have told of room that another thread waits for.
+            !session.arm() || session.is_blocked()
         };
         let rung = session.yield_up(receiver);
         if looks_again || rung {
@@ -325,6 +338,8 @@ impl<T: Send + Sync + 'static> Attendant<T> {
     /// Takes in hand who has knocked, in rotation.
     fn turn_to_next(&mut self) -> bool {
         let (first, bit) = self.turn;
+        // The door it is at comes again at the end: a user whose bits come back at once waits for
+        // all other users.
         for step in 0..=self.halls.len() {
             let index = (first + step) % self.halls.len();
             let from = if step == 0 { bit } else { 0 };
@@ -341,7 +356,6 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                 let Some(receiver) = session.claim() else {
                     continue;
                 };
-                let _ = session.place.set((index, bit));
                 self.served = false;
                 self.waiter.park.hold(Some(session.clone()));
                 self.current = Some((session, Some(receiver)));

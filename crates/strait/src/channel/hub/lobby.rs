@@ -13,8 +13,8 @@ use strait_sys::time::Deadline;
 use crate::channel::connect::{Asked, Caller};
 use crate::channel::hub::{ASKED_MAX, CLOSED, FULL, NEWS, Shared, lock};
 
-/// Connections whose greeting has not come. One more, and the oldest is hung up on: greetings come
-/// at once, from those who mean it.
+/// Connections whose greeting has not come. One more, and the oldest of the user who has most of
+/// them is hung up on: greetings come at once, from those who mean it.
 const CALLERS_MAX: usize = 64;
 /// How long a greeting may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -101,6 +101,7 @@ impl<T> Lobby<T> {
 
     /// Accepts who has connected. False: there are no descriptors for more.
     fn accept(&mut self) -> bool {
+        let mut heard = false;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // As many as are heard at a time: nobody's greeting waits for a flood of others.
         for _ in 0..CALLERS_MAX {
@@ -111,8 +112,13 @@ impl<T> Lobby<T> {
                 Err(_) => continue,
             };
             if let Ok(caller) = Caller::new(socket, &self.shared.terms.options) {
+                if self.callers.len() == CALLERS_MAX && !std::mem::replace(&mut heard, true) {
+                    // Who has greeted since is hung up on by no crowd.
+                    self.hear();
+                }
                 if self.callers.len() == CALLERS_MAX {
-                    self.callers.remove(0);
+                    let uids = self.callers.iter().map(|(caller, _)| caller.uid());
+                    self.callers.remove(of_the_most(&uids.collect::<Vec<_>>()));
                 }
                 self.callers.push((caller, Deadline::after(PATIENCE)));
             }
@@ -146,7 +152,8 @@ impl<T> Lobby<T> {
         self.shared.notes.fetch_or(NEWS, Ordering::SeqCst);
         drop(waiting);
         if let Some(hall) = self.shared.halls().first() {
-            hall.door.ring(1);
+            // All of them: who sleeps for one session alone would keep it to itself.
+            hall.door.ring(u32::MAX);
         }
     }
 
@@ -169,5 +176,43 @@ impl<T> Lobby<T> {
                 hall.door.ring(u32::MAX);
             }
         }
+    }
+}
+
+/// The first of the user who comes most often.
+fn of_the_most(uids: &[u32]) -> usize {
+    let count = |uid| uids.iter().filter(|other| **other == uid).count();
+    // The last of the greatest is what max_by_key gives.
+    let most = (0..uids.len())
+        .rev()
+        .max_by_key(|index| count(uids[*index]));
+    most.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::hub::tests::{Scene, greeted};
+
+    #[test]
+    fn a_crowd_is_thinned_where_it_is_thickest() {
+        assert_eq!(of_the_most(&[7]), 0);
+        assert_eq!(of_the_most(&[7, 8, 8, 7, 8]), 1);
+        assert_eq!(of_the_most(&[9, 7, 8, 7]), 1);
+        assert_eq!(of_the_most(&[9, 7, 8]), 0);
+    }
+
+    #[test]
+    fn who_has_greeted_is_not_hung_up_on_for_a_crowd() {
+        let (scene, listener) = Scene::unheard();
+        let mut lobby = Lobby::new(scene.hub.shared.clone(), listener).unwrap();
+        let honest = scene.dial();
+        let mut crowd: Vec<_> = (1..CALLERS_MAX).map(|_| scene.dial()).collect();
+        assert!(lobby.accept());
+        lobby.hear();
+        let _greeting = greeted(&honest);
+        crowd.extend((0..3).map(|_| scene.dial()));
+        assert!(lobby.accept());
+        assert_eq!(lock(&scene.hub.shared.asked).len(), 1);
     }
 }

@@ -58,6 +58,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Between two steps of this thread: a test has others go on there.
+#[cfg(not(test))]
+#[inline(always)]
+fn meanwhile(_step: &str) {}
+
+#[cfg(test)]
+use self::tests::meanwhile;
+
 /// A door, and who is behind its bits.
 #[derive(Debug)]
 struct Hall<T> {
@@ -81,6 +89,12 @@ impl<T> Hall<T> {
                 free: Vec::new(),
             }),
         }))
+    }
+
+    /// Whether nobody sits there, and nobody is about to.
+    fn is_empty(&self) -> bool {
+        let slots = lock(&self.slots);
+        slots.free.len() == slots.sessions.len()
     }
 
     fn session(&self, bit: u32) -> Option<Arc<Session<T>>> {
@@ -194,13 +208,20 @@ impl<T> Shared<T> {
                 return Ok(Some((hall.clone(), bit)));
             }
         }
-        if halls.len() == DOORS_MAX {
+        // Another user's that nobody needs any more makes way; the first is always there.
+        let empty = (halls.len() == DOORS_MAX)
+            .then(|| (1..DOORS_MAX).find(|index| halls[*index].is_empty()));
+        if empty == Some(None) {
             return Ok(None);
         }
+        // A page of its own: those who had the other one may still write there.
         let hall = Hall::new(uid)?;
         let bit = hall.reserve();
         let mut more = halls.to_vec();
-        more.push(hall.clone());
+        match empty.flatten() {
+            Some(index) => more[index] = hall.clone(),
+            None => more.push(hall.clone()),
+        }
         *halls = Arc::new(more);
         drop(halls);
         self.changed();
@@ -300,6 +321,7 @@ fn welcome<T: Send + Sync>(
     });
     match session {
         Ok(session) => {
+            let _ = session.place.set((Arc::downgrade(&hall), bit));
             hall.settle(bit, Some(session.clone()));
             // It may have sent, or gone, before anybody could be told.
             session.knock();

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::net::Shutdown;
 use strait_sys::cell::ReadOnly;
 use strait_sys::map::Fixed;
 
 use crate::channel::door::Knocker;
-use crate::channel::hub::lock;
+use crate::channel::hub::{Hall, lock, meanwhile};
 use crate::channel::layout::CPU;
 use crate::channel::link::{Link, Peer};
 use crate::channel::sender::Patience;
@@ -33,7 +33,7 @@ pub(crate) struct Session<T> {
     /// This side has ended it.
     is_closed: AtomicBool,
     /// Where it sits, for its end.
-    pub(crate) place: OnceLock<(usize, u32)>,
+    pub(super) place: OnceLock<(Weak<Hall<T>>, u32)>,
 }
 
 /// The receiving end, while no attendant has it.
@@ -112,6 +112,18 @@ impl<T> Session<T> {
         std::mem::take(&mut seat.again)
     }
 
+    /// Whether nobody has the receiving end. If somebody has, it knocks when it is given back.
+    pub(crate) fn is_free(&self) -> bool {
+        let mut seat = lock(&self.seat);
+        seat.again |= seat.receiver.is_none();
+        seat.receiver.is_some()
+    }
+
+    pub(super) fn sits_in(&self, hall: &Arc<Hall<T>>) -> bool {
+        let place = self.place.get();
+        place.is_some_and(|(own, _)| own.as_ptr() == Arc::as_ptr(hall))
+    }
+
     /// Says that nobody looks at it until it knocks. False: there is something to look at.
     pub(crate) fn arm(&self) -> bool {
         match self.arrivals.arm() {
@@ -139,7 +151,7 @@ impl<T> Session<T> {
 
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
-        self.is_blocked.load(Ordering::Relaxed)
+        self.is_blocked.load(Ordering::SeqCst)
     }
 
     /// Sends a message of two parts, the first of a length that is a multiple of 8. Never waits:
@@ -207,10 +219,17 @@ impl<T> Session<T> {
                 .sender
                 .send_some((message, attached), &mut outbox.done)
             {
-                Ok(true) => {}
                 Ok(false) => {
-                    self.is_blocked.store(true, Ordering::Relaxed);
-                    return Ok(());
+                    meanwhile("post: no room");
+                    if self.is_blocked.swap(true, Ordering::SeqCst) {
+                        return Ok(());
+                    }
+                    // Who made room before this was said has rung for nobody: once more.
+                }
+                Ok(true) => {
+                    outbox.len -= message.len();
+                    outbox.done = None;
+                    outbox.waiting.pop_front();
                 }
                 Err(error) if error.kind() == ErrorKind::Busy => {
                     let why = "it does not read the handles that it is sent";
@@ -218,11 +237,8 @@ impl<T> Session<T> {
                 }
                 Err(error) => return Err(error),
             }
-            outbox.len -= message.len();
-            outbox.done = None;
-            outbox.waiting.pop_front();
         }
-        self.is_blocked.store(false, Ordering::Relaxed);
+        self.is_blocked.store(false, Ordering::SeqCst);
         Ok(())
     }
 

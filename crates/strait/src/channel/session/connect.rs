@@ -321,6 +321,10 @@ impl Caller {
         &self.socket
     }
 
+    pub(crate) fn uid(&self) -> u32 {
+        self.peer.uid
+    }
+
     /// Its hello, if that has come. `Err` with nothing: not yet.
     pub(crate) fn hear(self, role: u32) -> std::result::Result<Asked, Option<Self>> {
         match hear_now(&self.socket, &self.peer, ACCEPT) {

@@ -202,7 +202,8 @@ impl Hall {
 
     fn take(self, from: u32) -> Option<usize> {
         let bits = |group: u32| (group < 2).then_some(Word(BITMAP + group as usize));
-        let bit = door::take(Word(SUMMARY), bits, from)?;
+        let take = |from| door::take(Word(SUMMARY), bits, from);
+        let bit = take(from).or_else(|| take(0))?;
         self.bits.iter().position(|of| *of == bit)
     }
 }

@@ -29,8 +29,8 @@
 //! | 2 records, the reader may die; long: 4 | 26,049 | 2,920,577 | 3e42 |
 //! | 3 records, the reader stops after one | 5,256 | 6,965 | 1e19 |
 //! | 2 records, the writer is an heir; long: 3 | 23,001 | 273,135 | 3e33 |
-//! | door: two clients of one group, of two groups | 2,933; 3,612 | | 2e10 |
-//! | the same, one client may die | 22,012; 27,072 | | 9e14 |
+//! | door: two clients of one group, of two groups | 5,667; 5,066 | | 1e12 |
+//! | the same, one client may die | 42,464; 39,491 | | 2e17 |
 //!
 //! Each defect seeded by `flaw` breaks a promise of one of them (`defects_are_noticed`). To say in
 //! no order that fences are used again breaks none: the ring that follows shows all that was

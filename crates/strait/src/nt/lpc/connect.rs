@@ -184,7 +184,9 @@ impl<'a> ClientOptions<'a> {
             match error.kind() {
                 ErrorKind::PeerGone => error
                     .with_kind(ErrorKind::Refused)
-                    .because("the server ended before it had decided")
+                    .because(
+                        "the server hung up before it had decided: it ended, or too many connect",
+                    )
                     .with_status(NtStatus::PORT_CONNECTION_REFUSED.0),
                 ErrorKind::Broken => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
                 _ => error,

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use strait::channel::{Channel, Options};
+use strait::channel::{Channel, Options, Taken};
 use strait::nt::{Event, Semaphore};
 use strait::{ErrorKind, Namespace};
 
@@ -42,6 +42,33 @@ fn taker(arguments: &[String]) {
     }
     say("end");
     while told().is_some() {}
+}
+
+#[test]
+fn what_could_not_be_sent_in_time_keeps_its_handles() {
+    let space = Namespace::temporary().unwrap();
+    let event = space.event("late").create().unwrap();
+    let (mut near, mut far) = Channel::pair(&Options::new().capacity(4096)).unwrap();
+    let mut message = b"e".to_vec();
+    message.resize(20_000, b'.');
+    near.sender().attach(&event).unwrap();
+    for _ in 0..2 {
+        // Some of it is out, and nobody reads.
+        let sent = near.sender().send_for(&message, Duration::from_millis(5));
+        assert!(!sent.unwrap());
+        let taken = far.receiver().try_recv(&mut [0; 20_000]).unwrap();
+        assert_eq!(taken, Taken::TimedOut);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| near.send(&message).unwrap());
+        let mut buffer = Vec::new();
+        far.receiver().recv_vec(&mut buffer).unwrap();
+        assert!(buffer == message);
+    });
+    let receiver = far.receiver();
+    assert_eq!(receiver.attached_len(), 1);
+    receiver.attached::<Event>(&[space]).unwrap().set().unwrap();
+    event.wait().unwrap();
 }
 
 #[test]
@@ -118,7 +145,9 @@ fn no_descriptor_is_lost_or_kept() {
         assert!(!near.sender().send_for(&[1; 9000], moment).unwrap());
         near.send(b"instead").unwrap();
         assert_eq!(far.recv(&mut [0; 9000]).unwrap(), Some(7));
-        assert_eq!(far.receiver().attached_len(), 0);
+        // It was not sent: what was attached goes with the next that is.
+        assert_eq!(far.receiver().attached_len(), 1);
+        drop(far.receiver().attached::<OwnedFd>(&[]).unwrap());
         assert_eq!(descriptors(), open);
         // Attached and never sent.
         near.sender().attach(&writer).unwrap();

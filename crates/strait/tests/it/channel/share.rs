@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use strait::channel::{Channel, Options, Receiver, Sender, Taken};
+use strait::nt::{Event, Semaphore};
 use strait::{ErrorKind, HandleSocket, Pass, inherited};
 
 use crate::channel::numbered;
@@ -16,6 +17,7 @@ pub(crate) const ROLES: &[(&str, peer::Role)] = &[
     ("channel.heir.sender", sender),
     ("channel.heir.receiver", receiver),
     ("channel.heir.late", late),
+    ("channel.heir.attaching", attaching),
 ];
 
 /// Sends everything back, reversed.
@@ -67,6 +69,14 @@ fn receiver(_: &[String]) {
         }
     }
     say("end");
+}
+
+/// Sends a message, with an event.
+fn attaching(_: &[String]) {
+    let mut sender: Sender = inherited("end").unwrap();
+    let event = Event::options().shared().create().unwrap();
+    sender.attach(&event).unwrap();
+    sender.send(b"with an event").unwrap();
 }
 
 /// Takes what it was given when it is told, and says what came of it.
@@ -148,6 +158,28 @@ fn the_last_of_several_to_go_closes_the_end() {
             );
             assert!(child.finish().success());
             drop(receiving);
+        },
+    );
+}
+
+#[test]
+fn what_a_dead_sender_attached_comes_with_no_others_message() {
+    alone(
+        "channel::share::what_a_dead_sender_attached_comes_with_no_others_message",
+        || {
+            let (near, mut far) = Channel::pair(&Options::new()).unwrap();
+            let (mut sending, _receiving) = near.split();
+            let mut command = peer::command("channel.heir.attaching", &[]);
+            command.env("STRAIT_KILL", "channel.enclosed:1:KILL");
+            command.pass("end", &sending).unwrap();
+            assert!(!Peer::of(&mut command).finish().success());
+            let semaphore = Semaphore::options(0, 1).shared().create().unwrap();
+            sending.attach(&semaphore).unwrap();
+            sending.send(b"with a semaphore").unwrap();
+            assert_eq!(far.recv(&mut [0; 64]).unwrap(), Some(16));
+            let came: Semaphore = far.receiver().attached(&[]).unwrap();
+            came.release(1).map(drop).unwrap();
+            semaphore.wait().unwrap();
         },
     );
 }

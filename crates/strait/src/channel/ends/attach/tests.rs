@@ -47,7 +47,7 @@ fn counts_that_are_not_so_cost_the_session() {
     // One came where two were to.
     let (mut near, mut far) = pair();
     near.sender().attach(&pipe()).unwrap();
-    assert_eq!(near.sender().enclose().unwrap(), 1);
+    assert_eq!(near.sender().enclose().unwrap().len(), 1);
     forge(near.sender(), with(2), &[0; 8]);
     is_broken(&mut far);
     // A handle in the middle of a message.

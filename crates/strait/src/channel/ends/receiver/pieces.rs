@@ -212,6 +212,8 @@ impl Receiver {
         let mut stash = std::mem::take(&mut self.stash);
         let mut done = stash.len();
         let begin = self.input.position();
+        // What was sent before the end is one ring at most.
+        let was_gone = self.link.is_gone();
         loop {
             if header.has(Header::TOTAL) && self.total.is_none() {
                 // Its length is checked before it is believed; room is made as bytes come.
@@ -245,6 +247,7 @@ impl Receiver {
                         found => {
                             self.stash = stash;
                             return match found {
+                                Some(_) if was_gone => self.over(),
                                 Some(_) => Ok(Taken::TimedOut),
                                 None => self.found_nothing(),
                             };

@@ -113,8 +113,7 @@ impl Receiver {
                 self.link.unlock(End::Receiving);
             }
             match result {
-                Ok(Taken::TimedOut)
-                    if self.total.is_none() && !matches!(patience, Patience::Look) => {}
+                Ok(Taken::TimedOut) if self.total.is_none() && !patience.is_over() => {}
                 other => return other,
             }
             let (head, position) = (
@@ -160,9 +159,14 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Drops the rest of a message whose beginning a dead holder has. False: it is still to come.
+    /// Drops the rest of a message whose beginning a dead holder has. False: it is still to come,
+    /// or there is a ring of it: a peer that goes on and on is heard for one before the time is.
     fn drop_orphans(&mut self) -> Result<bool> {
+        let begin = self.input.position();
         while self.lacks_a_rest() {
+            if self.input.went_round(begin) {
+                return Ok(false);
+            }
             let Some(header) = self.input.next().map_err(|lie| self.lied(lie))? else {
                 return Ok(false);
             };

@@ -1,16 +1,21 @@
 //! A server of many and its clients, as threads of one process.
 
+mod turns;
+
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
+use strait_sys::time::Deadline;
+
 use super::*;
-use crate::channel::connect::{establish_connecting, greet};
+use crate::channel::connect::{Greeting, establish_connecting, greet};
 use crate::channel::door::Sleeper;
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -18,8 +23,25 @@ use crate::channel::{Channel, Spin};
 
 const ROLE: u32 = 77;
 
-struct Scene {
-    hub: Arc<Hub<u64>>,
+thread_local! {
+    static MEANWHILE: RefCell<Option<(&'static str, Box<dyn FnOnce()>)>> = RefCell::new(None);
+}
+
+/// Does what [`at_step`] said, once.
+pub(super) fn meanwhile(step: &str) {
+    let found = MEANWHILE.with_borrow_mut(|next| next.take_if(|(at, _)| *at == step));
+    if let Some((_, does)) = found {
+        does();
+    }
+}
+
+/// When this thread comes to that step, something happens first.
+fn at_step(step: &'static str, does: impl FnOnce() + 'static) {
+    MEANWHILE.set(Some((step, Box::new(does))));
+}
+
+pub(super) struct Scene {
+    pub(super) hub: Arc<Hub<u64>>,
     address: SocketAddrUnix,
 }
 
@@ -35,8 +57,25 @@ fn options() -> Options {
         .spin(Spin::NoYield)
 }
 
+/// Says what a client says.
+pub(super) fn greeted(socket: &OwnedFd) -> Greeting {
+    greet(socket, &options(), ROLE, b"hello").unwrap()
+}
+
 impl Scene {
     fn new() -> Self {
+        let (address, listener) = Self::listen();
+        Self::at(address, listener)
+    }
+
+    /// One whose own thread hears nobody who comes to its address.
+    pub(super) fn unheard() -> (Self, OwnedFd) {
+        let (address, listener) = Self::listen();
+        let other = Self::listen().1;
+        (Self::at(address, other), listener)
+    }
+
+    fn listen() -> (SocketAddrUnix, OwnedFd) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "strait-hub-{}-{}",
@@ -47,6 +86,10 @@ impl Scene {
         let listener = seqpacket();
         bind(&listener, &address).unwrap();
         listen(&listener, 4096).unwrap();
+        (address, listener)
+    }
+
+    fn at(address: SocketAddrUnix, listener: OwnedFd) -> Self {
         let terms = Terms {
             options: options(),
             role: ROLE,
@@ -57,7 +100,7 @@ impl Scene {
         Self { hub, address }
     }
 
-    fn dial(&self) -> OwnedFd {
+    pub(super) fn dial(&self) -> OwnedFd {
         let socket = seqpacket();
         connect(&socket, &self.address).unwrap();
         socket
@@ -67,6 +110,35 @@ impl Scene {
         let socket = self.dial();
         let greeting = greet(&socket, &options(), ROLE, b"hello")?;
         Ok(establish_connecting(socket, &options(), greeting, None)?.0)
+    }
+
+    /// Connects a client, of that user, to a session that this attendant begins.
+    fn welcome(
+        &self,
+        attendant: &mut Attendant<u64>,
+        uid: Option<u32>,
+    ) -> (Arc<Session<u64>>, Channel) {
+        let (session, client) = self.admit(attendant, uid);
+        (session.unwrap(), client.unwrap())
+    }
+
+    /// The same for one that may be refused.
+    fn admit(
+        &self,
+        attendant: &mut Attendant<u64>,
+        uid: Option<u32>,
+    ) -> (Result<Arc<Session<u64>>>, Result<Channel>) {
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| self.connect());
+            let mut asked = loop {
+                if let Some(Event::Asked(asked)) = attendant.next(Patience::Forever) {
+                    break asked;
+                }
+            };
+            asked.peer.uid = uid.unwrap_or(asked.peer.uid);
+            let session = self.hub.welcome(*asked, (Vec::new(), None), 0);
+            (session, client.join().unwrap())
+        })
     }
 
     /// Echoes until closed; how many messages and ends it saw.
