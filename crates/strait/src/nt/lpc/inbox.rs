@@ -163,8 +163,13 @@ impl<'a> ConnectRequest<'a> {
         let view = match view {
             Ok(view) => view,
             Err(error) => {
-                let _ = asked.refuse(REFUSED, b"the view is not memory that can be mapped");
-                return Err(of_port(error));
+                let why = match error.why() {
+                    "" => "the view is not memory that can be mapped",
+                    why => why,
+                };
+                let _ = asked.refuse(REFUSED, why.as_bytes());
+                // Whatever was wrong with it, the client has brought it.
+                return Err(of_port(error.with_kind(ErrorKind::Broken)));
             }
         };
         let own = self.view.map(PortView::map).transpose()?;

@@ -194,9 +194,14 @@ impl Port {
             let answered = match inbox.receive() {
                 Ok(Message::Request(mut call) | Message::Datagram(mut call)) => handler(&mut call),
                 Ok(Message::Connect(request)) if request.wants_quick() => {
-                    request.refuse(b"it has no Quick form")
+                    let _ = request.refuse(b"it has no Quick form");
+                    Ok(())
                 }
-                Ok(Message::Connect(request)) => request.accept(&[]).map(drop),
+                Ok(Message::Connect(request)) => {
+                    // Who cannot be accepted has itself to blame, or is told.
+                    let _ = request.accept(&[]);
+                    Ok(())
+                }
                 Ok(_) => Ok(()),
                 Err(error) if error.kind() == ErrorKind::Removed => return Ok(()),
                 Err(error) => return Err(error),

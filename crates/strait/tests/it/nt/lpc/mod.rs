@@ -6,6 +6,7 @@ mod death;
 mod examples;
 mod handles;
 mod identity;
+mod lies;
 mod typed;
 
 use std::os::unix::net::UnixListener;
@@ -36,6 +37,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.adder", typed::adder),
     ("lpc.example", examples::serve),
     ("lpc.handles", handles::server),
+    ("lpc.viewer", lies::viewer),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.

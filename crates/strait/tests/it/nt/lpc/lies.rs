@@ -1,0 +1,107 @@
+//! LPC: what clients bring and send that is not so costs them their connection, and nobody else.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+use std::thread;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use strait::Namespace;
+use strait_sys::{memfd, pass};
+
+use super::{client as options, options as born};
+use crate::channel::lies::liar::{Greeting, connected, greet, memory, proper};
+use crate::peer::{Peer, say};
+use crate::world::refused;
+
+/// The role of a port's sessions.
+const PORT: u32 = u32::from_be_bytes(*b"LPC1");
+/// What a client asks for: a server thread of its own, and a view.
+const QUICK: u8 = 1;
+const VIEW: u8 = 2;
+const PAGE: u64 = 4096;
+
+/// Where the one port of that namespace listens.
+fn place(space: &Namespace) -> PathBuf {
+    let entries = fs::read_dir(space.path()).unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    let is_socket =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    paths.find(is_socket).unwrap()
+}
+
+/// A socket on which a client of the port in that namespace has greeted, with a file beside.
+fn ask(space: &Namespace, flags: u8, part: (u64, u64), file: &OwnedFd) -> OwnedFd {
+    let socket = connected(&place(space)).unwrap();
+    let mut hello = Greeting::hello();
+    hello.role = PORT;
+    hello.payload = vec![0; 32];
+    hello.payload[..2].copy_from_slice(&[1, flags]);
+    hello.payload[8..16].copy_from_slice(&part.0.to_le_bytes());
+    hello.payload[16..24].copy_from_slice(&part.1.to_le_bytes());
+    hello.len = 32;
+    let looks = memfd::reopen_read_only(proper().as_fd()).unwrap();
+    greet(&socket, &hello.bytes(), &[looks.as_fd(), file.as_fd()]);
+    socket
+}
+
+/// Views that cannot be mapped: of each the part that is claimed, and the file.
+fn views() -> Vec<(&'static str, (u64, u64), OwnedFd)> {
+    let sealed = memfd_create(c"sealed", MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&sealed, PAGE).unwrap();
+    fcntl_add_seals(&sealed, SealFlags::FUTURE_WRITE).unwrap();
+    let read_only = memfd::reopen_read_only(memory(PAGE).as_fd()).unwrap();
+    let (whole, page) = ((0, PAGE), memory(PAGE));
+    let another = || page.try_clone().unwrap();
+    vec![
+        ("of no length", (0, 0), another()),
+        ("longer than any", (0, u64::MAX), another()),
+        ("longer than its file", (0, 2 * PAGE), another()),
+        ("beyond its file", (u64::MAX, 2), another()),
+        ("between pages", (8, 16), another()),
+        ("for reading", whole, read_only),
+        ("sealed against writing", whole, sealed),
+        ("no memory", whole, File::open("/dev/zero").unwrap().into()),
+    ]
+}
+
+/// Asks with each of the views, and says how each was answered.
+pub(super) fn viewer(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let quick = if args[1] == "quick" { QUICK } else { 0 };
+    for (what, part, file) in views() {
+        let socket = ask(&space, VIEW | quick, part, &file);
+        let mut answer = [0; 8192];
+        let (len, _) = pass::recv(socket.as_fd(), &mut answer, 4).unwrap();
+        // The verb of a refusal.
+        assert!(len > 12 && answer[10] == 2, "{what}: {:?}", &answer[..len]);
+    }
+    say("refused");
+}
+
+#[test]
+fn views_that_cannot_be_mapped_end_no_server() {
+    for form in ["messages", "quick"] {
+        let space = Namespace::temporary().unwrap();
+        let port = born(&space).create("port").unwrap();
+        thread::scope(|scope| {
+            let served = scope.spawn(|| match form {
+                "quick" => port.serve_quick(|call| call.reply(b"on")),
+                _ => port.serve(|call| call.reply(b"on")),
+            });
+            let mut liar = Peer::start("lpc.viewer", &[space.path().to_str().unwrap(), form]);
+            assert_eq!(liar.hear().as_deref(), Some("refused"));
+            assert!(!served.is_finished(), "the server goes on");
+            if form == "quick" {
+                let mut quick = options(&space).connect_quick("port").unwrap();
+                assert_eq!(quick.call(b"").unwrap(), b"on");
+            } else {
+                let mut client = options(&space).connect("port").unwrap();
+                assert_eq!(client.call(b"").unwrap(), b"on");
+            }
+            port.close();
+            served.join().unwrap().unwrap();
+        });
+    }
+}
