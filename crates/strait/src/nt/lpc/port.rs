@@ -8,7 +8,6 @@ use crate::channel::{Options, Spin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connection::State;
 use crate::nt::lpc::inbox::{Inbox, Message};
-use crate::nt::lpc::typed::READ;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN};
 use crate::nt::lpc::{Call, ROLE};
 use crate::object::space::name::Name;
@@ -251,5 +250,6 @@ pub(super) fn is_the_clients(error: &Error) -> bool {
         error.kind(),
         ErrorKind::PeerGone | ErrorKind::Broken | ErrorKind::Refused | ErrorKind::Exhausted
     ) || error.nt_status() == NtStatus::REPLY_MESSAGE_MISMATCH
-        || [TAKE, READ].contains(&error.operation())
+        || error.is_of_peer()
+        || error.operation() == TAKE
 }

@@ -8,11 +8,12 @@ use std::thread;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use strait::Namespace;
+use strait::nt::lpc::{Message, QuickCall};
 use strait_sys::{memfd, pass};
 
 use super::{client as options, options as born};
 use crate::channel::lies::liar::{Greeting, connected, greet, memory, proper};
-use crate::peer::{Peer, say};
+use crate::peer::{Peer, say, told};
 use crate::world::refused;
 
 /// The role of a port's sessions.
@@ -104,4 +105,74 @@ fn views_that_cannot_be_mapped_end_no_server() {
             served.join().unwrap().unwrap();
         });
     }
+}
+
+/// Sends a request of a length that is no type's, and says how that ended.
+pub(super) fn misfit(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    // Whom the server may not act as: it need not be able to either.
+    let options = options(&space).identification();
+    let requests: [&[u8]; 2] = [b"odd", &[0; 8]];
+    // Connected until the end.
+    if args[1] == "quick" {
+        let mut quick = options.connect_quick("port").unwrap();
+        let kinds = requests.map(|request| quick.call(request).unwrap_err().kind());
+        say(format!("{kinds:?}"));
+        told();
+    } else {
+        let mut client = options.connect("port").unwrap();
+        let kinds = requests.map(|request| client.call(request).unwrap_err().kind());
+        say(format!("{kinds:?}"));
+        told();
+    }
+}
+
+#[test]
+fn what_a_client_sends_or_forbids_ends_no_server() {
+    for form in ["messages", "quick", "loop"] {
+        let space = Namespace::temporary().unwrap();
+        let port = born(&space).create("port").unwrap();
+        thread::scope(|scope| {
+            let served = scope.spawn(|| match form {
+                "messages" => port.serve(|call| {
+                    let numbers: [u32; 2] = call.read()?;
+                    if numbers == [0; 2] {
+                        drop(call.impersonate()?);
+                    }
+                    call.reply_with(&numbers)
+                }),
+                "quick" => port.serve_quick(answer),
+                _ => port.inbox().receive().and_then(|message| match message {
+                    Message::Connect(request) => request.accept_quick(b"")?.serve(answer),
+                    other => panic!("{other:?}"),
+                }),
+            });
+            let path = space.path().to_str().unwrap();
+            let kind = if form == "messages" { form } else { "quick" };
+            let mut liar = Peer::start("lpc.misfit", &[path, kind]);
+            assert_eq!(liar.hear().as_deref(), Some("[Refused, Refused]"), "{form}");
+            assert!(!served.is_finished(), "the server goes on");
+            match form {
+                "messages" => {
+                    let mut client = options(&space).connect("port").unwrap();
+                    assert_eq!(client.ask::<_, [u32; 2]>(&[1_u32, 2]).unwrap(), [1, 2]);
+                }
+                "quick" => {
+                    let mut quick = options(&space).connect_quick("port").unwrap();
+                    assert_eq!(quick.ask::<_, [u32; 2]>(&[1_u32, 2]).unwrap(), [1, 2]);
+                }
+                _ => assert!(liar.finish().success()),
+            }
+            port.close();
+            served.join().unwrap().unwrap();
+        });
+    }
+}
+
+fn answer(call: &mut QuickCall<'_>) -> strait::Result<()> {
+    let numbers: [u32; 2] = call.read()?;
+    if numbers == [0; 2] {
+        drop(call.impersonate()?);
+    }
+    call.reply_with(&numbers)
 }

@@ -38,6 +38,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.example", examples::serve),
     ("lpc.handles", handles::server),
     ("lpc.viewer", lies::viewer),
+    ("lpc.misfit", lies::misfit),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.
