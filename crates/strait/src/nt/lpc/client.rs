@@ -7,7 +7,7 @@ use crate::channel::sender::Patience;
 use crate::channel::{Channel, Peer, Spin, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connect::{ClientOptions, Made};
-use crate::nt::lpc::view::Extent;
+use crate::nt::lpc::view::{Extent, RECEIVED_MAX};
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Type};
 use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
 use crate::object::Namespace;
@@ -54,6 +54,7 @@ impl Client {
             identification: false,
             capacity: 32 << 10,
             message_max: 16 << 20,
+            view_max: RECEIVED_MAX,
             spin: Spin::Adaptive,
             until: None,
         }

@@ -104,7 +104,8 @@ impl<'a> ConnectRequest<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::Broken`] if the memory that it
-    /// brought is not what it said; [`ErrorKind::TooLong`] for more than
+    /// brought is not what it said, cannot be mapped or is
+    /// [too long](crate::nt::lpc::PortOptions::view_max); [`ErrorKind::TooLong`] for more than
     /// [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes; [`ErrorKind::InvalidInput`] for one of the
     /// other form, which is refused; [`ErrorKind::Exhausted`].
     #[doc(alias = "NtAcceptConnectPort")]
@@ -156,7 +157,8 @@ impl<'a> ConnectRequest<'a> {
         let view = match (self.terms.view, asked.beside.take()) {
             (None, None) => Ok(None),
             (Some(part), Some(file)) => {
-                PortView::received(file, part).and_then(|view| view.map().map(Some))
+                let received = PortView::received(file, part, self.inbox.rules.view_max);
+                received.and_then(|view| view.map().map(Some))
             }
             _ => Err(Error::new(ErrorKind::Broken, "accept", "").because("a view without memory")),
         };

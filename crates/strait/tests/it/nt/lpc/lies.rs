@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::thread;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use strait::Namespace;
-use strait::nt::lpc::{Message, QuickCall};
+use strait::nt::lpc::{Message, PortView, QuickCall};
+use strait::{ErrorKind, Namespace};
 use strait_sys::{memfd, pass};
 
-use super::{client as options, options as born};
+use super::{accept, client as options, options as born};
 use crate::channel::lies::liar::{Greeting, connected, greet, memory, proper};
 use crate::peer::{Peer, say, told};
 use crate::world::refused;
@@ -22,6 +22,8 @@ const PORT: u32 = u32::from_be_bytes(*b"LPC1");
 const QUICK: u8 = 1;
 const VIEW: u8 = 2;
 const PAGE: u64 = 4096;
+/// A page more than a view has, unless the receiver allows more.
+const LONG: u64 = (64 << 20) + PAGE;
 
 /// Where the one port of that namespace listens.
 fn place(space: &Namespace) -> PathBuf {
@@ -63,6 +65,7 @@ fn views() -> Vec<(&'static str, (u64, u64), OwnedFd)> {
         ("between pages", (8, 16), another()),
         ("for reading", whole, read_only),
         ("sealed against writing", whole, sealed),
+        ("longer than allowed", (0, LONG), memory(LONG)),
         ("no memory", whole, File::open("/dev/zero").unwrap().into()),
     ]
 }
@@ -175,4 +178,40 @@ fn answer(call: &mut QuickCall<'_>) -> strait::Result<()> {
         drop(call.impersonate()?);
     }
     call.reply_with(&numbers)
+}
+
+#[test]
+fn views_have_the_length_that_either_side_allows() {
+    let space = Namespace::temporary().unwrap();
+    let port = born(&space).view_max(2 * PAGE).create("port").unwrap();
+    let [fits, longer] = [2 * PAGE, 3 * PAGE].map(|len| PortView::create(len).unwrap());
+    thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let mut inbox = port.inbox();
+            let mut views = [&fits, &longer, &longer].into_iter();
+            loop {
+                // The clients that go are of no interest.
+                let Message::Connect(request) = inbox.receive()? else {
+                    continue;
+                };
+                match views.next() {
+                    Some(view) => drop(request.view(view).accept(b"")?),
+                    None => return request.accept(b"").map(drop),
+                }
+            }
+        });
+        let asks = || options(&space).view_max(2 * PAGE);
+        let client = asks().view(&fits).connect("port").unwrap();
+        assert!(client.server_view().is_some());
+        drop(client);
+        let error = refused(asks().connect("port"), ErrorKind::Broken);
+        assert!(error.why().contains("8192 are allowed"), "{error}");
+        let none = options(&space).view_max(0).connect("port");
+        refused(none, ErrorKind::Broken);
+        let no = options(&space).view(&longer).connect("port");
+        let error = refused(no, ErrorKind::Refused);
+        assert!(error.why().contains("12288 bytes, and 8192 are"), "{error}");
+        let error = refused(served.join().unwrap(), ErrorKind::Broken);
+        assert!(error.why().contains("8192 are allowed"), "{error}");
+    });
 }
