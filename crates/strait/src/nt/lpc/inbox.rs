@@ -146,6 +146,7 @@ impl<'a> ConnectRequest<'a> {
         quick: bool,
     ) -> Result<(Asked, [Option<View<Write>>; 2], Vec<u8>)> {
         check_data("accept", data)?;
+        self.inbox.check_own("accept")?;
         let Some(mut asked) = self.asked.take() else {
             return Err(Error::new(ErrorKind::InvalidInput, "accept", ""));
         };
@@ -191,6 +192,7 @@ impl<'a> ConnectRequest<'a> {
     /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::TooLong`].
     pub fn refuse(mut self, data: &[u8]) -> Result<()> {
         check_data("refuse", data)?;
+        self.inbox.check_own("refuse")?;
         match self.asked.take() {
             Some(asked) => asked.refuse(REFUSED, data).map_err(of_port),
             None => Ok(()),
@@ -200,7 +202,9 @@ impl<'a> ConnectRequest<'a> {
 
 impl Drop for ConnectRequest<'_> {
     fn drop(&mut self) {
-        if let Some(asked) = self.asked.take() {
+        if let Some(asked) = self.asked.take()
+            && self.inbox.check_own("refuse").is_ok()
+        {
             let _ = asked.refuse(REFUSED, &[]);
         }
     }
@@ -254,7 +258,8 @@ impl Inbox {
     /// Receives what comes next; waits until something does.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`] once the port is closed.
+    /// [`ErrorKind::Removed`] once the port is closed; [`ErrorKind::Unsupported`] in a child of a
+    /// fork.
     #[doc(alias = "NtReplyWaitReceivePort")]
     pub fn receive(&mut self) -> Result<Message<'_>> {
         loop {
@@ -290,6 +295,7 @@ impl Inbox {
     }
 
     fn find(&mut self, patience: Patience) -> Result<Option<Found>> {
+        self.check_own("receive")?;
         self.apart = None;
         loop {
             // All of them first: what came later must not overtake them.
@@ -322,6 +328,15 @@ impl Inbox {
                 return Ok(found);
             }
         }
+    }
+
+    /// A child of a fork must leave its parent's port alone.
+    fn check_own(&self, operation: &'static str) -> Result<()> {
+        if !self.hub.is_foreign() {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Unsupported, operation, self.rules.shown.clone());
+        Err(error.because("it belongs to the process that forked this one"))
     }
 
     #[cold]

@@ -4,6 +4,7 @@ mod crowd;
 mod deadline;
 mod death;
 mod examples;
+mod forked;
 mod handles;
 mod identity;
 mod lies;
