@@ -14,13 +14,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connection::{Connection, Joined, State};
 use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::view::{Extent, PortView};
-use crate::nt::lpc::wire::{Head, Terms, Type};
+use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Terms, Type};
 use crate::nt::lpc::{Call, Pending, QuickSession, Reply, check_data, of_port};
 use crate::nt::status::NtStatus;
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
 
-/// Messages that came while a callback was waited for.
+/// Messages that came while a callback was waited for, of twice the longest one's bytes.
 const LATE_MAX: usize = 64;
 /// The code of a refusal by the server.
 const REFUSED: u32 = 1;
@@ -218,6 +218,13 @@ enum Late {
 }
 
 impl Late {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message, _) => message.len(),
+            Self::Ended(_) => 0,
+        }
+    }
+
     fn has_handles(&self) -> bool {
         matches!(self, Self::Message(_, enclosed) if !enclosed.is_empty())
     }
@@ -438,7 +445,10 @@ impl Inbox {
                     let enclosed = std::mem::take(&mut self.attendant.enclosed);
                     // Descriptors are few: those of one message are kept.
                     let is_laden = |(_, late): &(_, Late)| late.has_handles();
+                    let kept: usize = self.late.iter().map(|(_, late)| late.len()).sum();
+                    let whole_max = self.rules.message_max + HEAD_LEN + EXTENT_LEN;
                     let is_flood = self.late.len() >= LATE_MAX
+                        || kept + len > 2 * whole_max
                         || (!enclosed.is_empty() && self.late.iter().any(is_laden));
                     match Head::decode(&message) {
                         Some((head, rest)) if head.id == id && head.kind == Type::Reply => {

@@ -5,16 +5,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use strait::nt::lpc::{Message, PortView, QuickCall};
+use strait::nt::lpc::{Inbox, Message, PortView, QuickCall};
 use strait::{ErrorKind, Namespace};
 use strait_sys::{memfd, pass};
 
 use super::{accept, client as options, options as born};
 use crate::channel::lies::liar::{Greeting, connected, greet, memory, proper};
 use crate::peer::{Peer, say, told};
-use crate::world::refused;
+use crate::world::{GUARD, refused};
 
 /// The role of a port's sessions.
 const PORT: u32 = u32::from_be_bytes(*b"LPC1");
@@ -214,4 +215,87 @@ fn views_have_the_length_that_either_side_allows() {
         let error = refused(served.join().unwrap(), ErrorKind::Broken);
         assert!(error.why().contains("8192 are allowed"), "{error}");
     });
+}
+
+/// The longest message of the port below.
+const MOST: usize = 1000;
+
+/// Sends much while the server waits for its answer to a callback.
+pub(super) fn flooder(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let mut client = options(&space).connect("port").unwrap();
+    for count in [2, 3] {
+        client.call_for(b"ask", Duration::ZERO).unwrap();
+        for _ in 0..count {
+            client.datagram(&[7; MOST]).unwrap();
+        }
+        say("sent");
+        // The callback is answered by nobody.
+        let ended = client.call(b"go on").map(<[u8]>::to_vec);
+        say(ended.map_or_else(|error| format!("{:?}", error.kind()), |_| "on".into()));
+    }
+}
+
+#[test]
+fn a_flood_during_a_callback_is_bounded_in_bytes() {
+    let space = Namespace::temporary().unwrap();
+    let port = born(&space).message_max(MOST).create("port").unwrap();
+    let mut inbox = port.inbox();
+    let mut flooder = Peer::start("lpc.flooder", &[space.path().to_str().unwrap()]);
+    accept(&mut inbox);
+    let asks_back = |inbox: &mut Inbox, flooder: &mut Peer, kind| {
+        let Message::Request(mut call) = inbox.receive().unwrap() else {
+            panic!("it calls");
+        };
+        assert_eq!(flooder.hear().as_deref(), Some("sent"));
+        refused(call.callback(b"?", GUARD), kind);
+    };
+    asks_back(&mut inbox, &mut flooder, ErrorKind::Refused);
+    for _ in 0..2 {
+        match inbox.receive().unwrap() {
+            Message::Datagram(datagram) => assert_eq!(datagram.request(), [7; MOST]),
+            other => panic!("{other:?}"),
+        }
+    }
+    match inbox.receive().unwrap() {
+        Message::Request(mut call) => call.reply(b"on").unwrap(),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(flooder.hear().as_deref(), Some("on"));
+    asks_back(&mut inbox, &mut flooder, ErrorKind::PeerGone);
+    assert_eq!(flooder.hear().as_deref(), Some("PeerGone"));
+}
+
+/// Sends as many long datagrams as a request has bytes, before it replies.
+pub(super) fn flooding(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let port = born(&space).create("port").unwrap();
+    say("ready");
+    let served = port.serve(|call| {
+        for _ in 0..call.request().len() {
+            call.connection().datagram(&[7; 90_000])?;
+        }
+        call.reply(b"")
+    });
+    served.unwrap();
+}
+
+#[test]
+fn a_flood_during_a_call_is_bounded_in_bytes() {
+    let space = Namespace::temporary().unwrap();
+    let mut server = Peer::start("lpc.flooding", &[space.path().to_str().unwrap()]);
+    assert_eq!(server.hear().as_deref(), Some("ready"));
+    let options = options(&space).message_max(100_000);
+    let mut client = options.connect("port").unwrap();
+    for (count, fits) in [(2, true), (3, false), (2, true)] {
+        let called = client.call(&vec![0; count]).map(<[u8]>::len);
+        if fits {
+            assert_eq!(called.unwrap(), 0);
+        } else {
+            refused(called, ErrorKind::Exhausted);
+        }
+        for _ in 0..2 {
+            assert_eq!(client.receive().unwrap().bytes(), [7; 90_000]);
+        }
+    }
 }

@@ -40,6 +40,8 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.handles", handles::server),
     ("lpc.viewer", lies::viewer),
     ("lpc.misfit", lies::misfit),
+    ("lpc.flooder", lies::flooder),
+    ("lpc.flooding", lies::flooding),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.
