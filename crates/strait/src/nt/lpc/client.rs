@@ -411,10 +411,11 @@ impl Client {
         match taken {
             Ok(Taken::Message(len)) => match Head::decode(&self.buffer[..len]) {
                 Some((head, _)) => Ok(Some((head, len))),
-                None => Err(of_port(
-                    Error::new(ErrorKind::Broken, "receive", "")
-                        .because("the server sent what is no message of a port"),
-                )),
+                None => {
+                    let why = "the server sent what is no message of a port";
+                    let link = self.channel.sender().link();
+                    Err(of_port(link.break_off("receive", why)))
+                }
             },
             Ok(Taken::TimedOut) => Ok(None),
             Ok(Taken::End) => Err(of_port(

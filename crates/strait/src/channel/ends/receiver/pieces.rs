@@ -227,6 +227,8 @@ impl Receiver {
                 }
                 self.accept(header)?;
                 self.total = Some(total);
+            } else if header.has(Header::LOAN) {
+                return Err(self.lied(Lie("it lends what is received whole only")));
             } else {
                 let len = header.len().min(self.message_max as u64);
                 stash.resize(done + len as usize, 0);

@@ -3,17 +3,21 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use strait::nt::lpc::{Inbox, Message, PortView, QuickCall};
 use strait::{ErrorKind, Namespace};
+use strait_sys::map::{Access, Map};
 use strait_sys::{memfd, pass};
 
 use super::{accept, client as options, options as born};
-use crate::channel::lies::liar::{Greeting, connected, greet, memory, proper};
+use crate::channel::lies::liar::{
+    CAPACITY, Greeting, HEAD, LOAN, RING, connected, greet, listening, memory, proper,
+};
 use crate::peer::{Peer, say, told};
 use crate::world::{GUARD, refused};
 
@@ -297,5 +301,60 @@ fn a_flood_during_a_call_is_bounded_in_bytes() {
         for _ in 0..2 {
             assert_eq!(client.receive().unwrap().bytes(), [7; 90_000]);
         }
+    }
+}
+
+/// Welcomes a client with a message that a port does not send.
+pub(super) fn lying(args: &[String]) {
+    let socket = listening(Path::new(&args[0]));
+    say("ready");
+    let client = rustix::net::accept(&socket).unwrap();
+    let (len, _) = pass::recv(client.as_fd(), &mut [0; 8192], 4).unwrap();
+    assert!(len > 0);
+    let mut welcome = Greeting::welcome();
+    welcome.role = PORT;
+    welcome.payload = vec![0; 32];
+    welcome.payload[0] = 1;
+    welcome.payload[4..8].copy_from_slice(&1000_u32.to_le_bytes());
+    welcome.len = 32;
+    (welcome.blocks, welcome.block_len) = (1, PAGE);
+    let file = memory(PAGE + CAPACITY + PAGE);
+    let whole = usize::try_from(PAGE + CAPACITY).unwrap();
+    let map = Map::shared(file.as_fd(), 0, whole, Access::Write).unwrap();
+    let (header, bytes) = match &*args[1] {
+        // Of the first block 64 bytes, lent once.
+        "a loan" => (LOAN | 16, [0_u64, 64]),
+        _ => (16, [u64::MAX; 2]),
+    };
+    for (at, word) in [header, bytes[0], bytes[1]].into_iter().enumerate() {
+        map.word::<u64>(RING + 8 * at).unwrap().store(word, SeqCst);
+    }
+    map.word::<u64>(HEAD).unwrap().store(24, SeqCst);
+    let looks = memfd::reopen_read_only(file.as_fd()).unwrap();
+    let files = [looks.as_fd(), memory(PAGE).as_fd()].map(|file| file.try_clone_to_owned());
+    let files = files.map(Result::unwrap);
+    greet(
+        &client,
+        &welcome.bytes(),
+        &[files[0].as_fd(), files[1].as_fd()],
+    );
+    // Connected until the end.
+    told();
+}
+
+#[test]
+fn a_server_that_sends_nonsense_is_heard_once() {
+    for what in ["a loan", "no message"] {
+        let space = Namespace::temporary().unwrap();
+        let port = born(&space).create("port").unwrap();
+        let path = place(&space);
+        drop(port);
+        let mut liar = Peer::start("lpc.lying", &[path.to_str().unwrap(), what]);
+        assert_eq!(liar.hear().as_deref(), Some("ready"));
+        let mut client = options(&space).connect("port").unwrap();
+        refused(client.receive(), ErrorKind::Broken);
+        // That was the end of it.
+        refused(client.datagram(b"?"), ErrorKind::Broken);
+        refused(client.receive(), ErrorKind::Broken);
     }
 }

@@ -42,6 +42,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.misfit", lies::misfit),
     ("lpc.flooder", lies::flooder),
     ("lpc.flooding", lies::flooding),
+    ("lpc.lying", lies::lying),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.
