@@ -73,6 +73,8 @@ struct Inner {
     errno: Option<Errno>,
     /// The NTSTATUS, where it says more than the kind does.
     status: Option<u32>,
+    /// What the other side sent or chose is the reason.
+    is_peers: bool,
 }
 
 impl Error {
@@ -88,6 +90,7 @@ impl Error {
             why: String::new(),
             errno: None,
             status: None,
+            is_peers: false,
         }))
     }
 
@@ -126,6 +129,16 @@ impl Error {
 
     pub(crate) fn status(&self) -> Option<u32> {
         self.0.status
+    }
+
+    /// The other side's bytes, or its choice, made it fail: a server need not mind.
+    pub(crate) fn of_peer(mut self) -> Self {
+        self.0.is_peers = true;
+        self
+    }
+
+    pub(crate) fn is_of_peer(&self) -> bool {
+        self.0.is_peers
     }
 
     /// The same failure, told from the caller's side: its operation and its subject.

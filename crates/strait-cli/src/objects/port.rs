@@ -103,6 +103,8 @@ impl Serve {
             .namespace(&context.space()?)
             .security(Security::private().mode(self.mode))
             .message_max(most)
+            // It looks at messages only.
+            .view_max(0)
             .create(&self.name)
             .map_err(|error| match error.kind() {
                 ErrorKind::Exists => Failure::new(format!(

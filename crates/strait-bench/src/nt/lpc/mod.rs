@@ -3,7 +3,7 @@
 pub(super) mod quick;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use strait::nt::lpc::{Client, Extent, Inbox, Message as Received, Port, PortView};
+use strait::nt::lpc::{Client, Extent, Inbox, Message as Received, Port, PortView, VIEW_MAX};
 
 use crate::nt::space;
 use crate::{
@@ -38,7 +38,8 @@ impl End {
     fn open(site: &Site<'_>, view: Option<&PortView>, idle: usize) -> Outcome<(Self, Vec<Client>)> {
         let space = space(site)?;
         if site.side() == Side::Far {
-            let port = Port::options().namespace(&space).create(NAME)?;
+            let options = Port::options().namespace(&space).view_max(VIEW_MAX);
+            let port = options.create(NAME)?;
             let mut inbox = port.inbox();
             site.tell(&[0])?;
             for _ in 0..=idle {

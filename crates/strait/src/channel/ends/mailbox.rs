@@ -115,6 +115,16 @@ impl Mailbox {
         self.channel.sender.link().break_off(CALL, why)
     }
 
+    /// A child of a fork would take its parent's turn.
+    #[inline]
+    fn check_own(&self) -> Result<()> {
+        let link = self.link();
+        if link.is_foreign() {
+            return Err(link.foreign(CALL));
+        }
+        Ok(())
+    }
+
     /// Hands over a message of two parts, the first of a length that is a multiple of 8. It must be
     /// this side's turn. False: the time was up, and nothing was sent; or the other side had begun
     /// to receive, and the session is over.
@@ -125,6 +135,7 @@ impl Mailbox {
         parts: [&[u8]; 2],
         patience: Patience,
     ) -> Result<bool> {
+        self.check_own()?;
         if self.channel.sender.is_deaf() {
             return Err(self.channel.sender.gone(CALL));
         }
@@ -175,6 +186,7 @@ impl Mailbox {
     /// [`copy_growing`](Self::copy_growing), once.
     #[inline]
     pub(crate) fn turn(&mut self, patience: Patience) -> Result<Turn> {
+        self.check_own()?;
         let wanted = self.number.wrapping_add(1);
         let receiver = &mut self.channel.receiver;
         let lines = &self.lines;

@@ -376,6 +376,9 @@ impl Sender {
         (message, attached): (&[u8], &mut Vec<Parcel>),
         done: &mut Option<usize>,
     ) -> Result<bool> {
+        if self.link.is_foreign() {
+            return Err(self.link.foreign(SEND));
+        }
         let largest = self.piece_max();
         loop {
             let (header, bytes) = match *done {

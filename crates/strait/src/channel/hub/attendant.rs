@@ -398,6 +398,9 @@ impl<T: Send + Sync + 'static> Attendant<T> {
 
 impl<T: Send + Sync + 'static> Drop for Attendant<T> {
     fn drop(&mut self) {
+        if self.shared.is_foreign() {
+            return;
+        }
         self.leave();
         self.shared.attendants.fetch_sub(1, Ordering::SeqCst);
     }

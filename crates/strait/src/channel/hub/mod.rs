@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use strait_sys::{eventfd, thread};
+use strait_sys::{eventfd, fork, thread};
 
 pub(crate) use self::attendant::{Attendant, Event};
 pub(crate) use self::session::Session;
@@ -140,9 +140,16 @@ struct Shared<T> {
     sessions: AtomicUsize,
     /// Readable when the lobby is to end.
     stop: OwnedFd,
+    /// Of the process whose it is: a forked child must leave it alone.
+    generation: u32,
 }
 
 impl<T> Shared<T> {
+    /// Whether this process was forked from the one whose it is.
+    fn is_foreign(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     fn halls(&self) -> Halls<T> {
         lock(&self.halls).clone()
     }
@@ -254,6 +261,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
             attendants: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             stop: eventfd::create(0).map_err(fail)?,
+            generation: fork::generation(),
         });
         let lobby = lobby::Lobby::new(shared.clone(), listener).map_err(fail)?;
         thread::spawn_quiet("strait-door", move || lobby.run()).map_err(fail)?;
@@ -265,6 +273,11 @@ impl<T: Send + Sync + 'static> Hub<T> {
         Attendant::new(self.shared.clone())
     }
 
+    /// Whether this process was forked from the one that serves.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.shared.is_foreign()
+    }
+
     /// Sessions that are open.
     pub(crate) fn len(&self) -> usize {
         self.shared.sessions.load(Ordering::Relaxed)
@@ -272,6 +285,9 @@ impl<T: Send + Sync + 'static> Hub<T> {
 
     /// No more connections, and nothing more is received: attendants are told.
     pub(crate) fn close(&self) {
+        if self.is_foreign() {
+            return;
+        }
         self.shared.notes.fetch_or(CLOSED, Ordering::SeqCst);
         let _ = eventfd::add(self.shared.stop.as_fd(), 1);
         self.shared.ring_all();

@@ -260,8 +260,14 @@ fn send_reply(
             session.post_with([&first, reply], attached)
         }
     };
-    *is_open = matches!(&posted, Err(error) if error.kind() == ErrorKind::Busy);
-    posted.map_err(of_port)
+    posted.map_err(|error| {
+        if error.kind() != ErrorKind::Busy {
+            return of_port(error);
+        }
+        *is_open = true;
+        // It is the client that does not receive what it was sent.
+        error.of_peer()
+    })
 }
 
 /// Tells the client that there will be no reply.

@@ -7,7 +7,7 @@ use crate::channel::sender::Patience;
 use crate::channel::{Channel, Peer, Spin, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connect::{ClientOptions, Made};
-use crate::nt::lpc::view::Extent;
+use crate::nt::lpc::view::{Extent, RECEIVED_MAX};
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Type};
 use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
 use crate::object::Namespace;
@@ -15,7 +15,8 @@ use crate::object::transfer::Transferable;
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
 
-/// Messages of the server's that a client has not received, while it waited for replies.
+/// Messages of the server's that a client has not received, while it waited for replies, of twice
+/// the longest one's bytes.
 const QUEUE_MAX: usize = 1024;
 /// Requests of the server's that a client has received and not answered.
 const OPEN_MAX: usize = 1024;
@@ -36,6 +37,8 @@ pub struct Client {
     views: [Option<View<Write>>; 2],
     /// What the server sent unasked.
     queue: VecDeque<Vec<u8>>,
+    /// Bytes of it.
+    queued: usize,
     /// The server's requests that wait for a reply.
     open: Vec<u32>,
 }
@@ -54,6 +57,7 @@ impl Client {
             identification: false,
             capacity: 32 << 10,
             message_max: 16 << 20,
+            view_max: RECEIVED_MAX,
             spin: Spin::Adaptive,
             until: None,
         }
@@ -68,6 +72,7 @@ impl Client {
             data: made.data,
             views: made.views,
             queue: VecDeque::new(),
+            queued: 0,
             open: Vec::new(),
         }
     }
@@ -86,7 +91,10 @@ impl Client {
     /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED) if the server is gone, or has ended the
     /// connection; [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG) beyond
     /// [`message_max`](Self::message_max), and nothing was sent; [`ErrorKind::Refused`]
-    /// (STATUS_LPC_REPLY_LOST) if the server drops the request without a reply.
+    /// (STATUS_LPC_REPLY_LOST) if the server drops the request without a reply;
+    /// [`ErrorKind::Exhausted`] if it has sent 1,024 messages unasked, or of twice
+    /// [`ClientOptions::message_max`] bytes, that were not [received](Self::receive);
+    /// [`ErrorKind::Broken`] if it breaks the protocol, which ends the connection.
     #[inline]
     #[doc(alias = "NtRequestWaitReplyPort")]
     pub fn call(&mut self, request: &[u8]) -> Result<&[u8]> {
@@ -377,12 +385,17 @@ impl Client {
                 };
                 self.send(&Head::new(kind, head.id).encode(), &reply)
             }
-            Type::Request | Type::Datagram if self.queue.len() < QUEUE_MAX => {
+            Type::Request | Type::Datagram => {
+                let bytes_max = 2 * self.channel.receiver_ref().message_max;
+                if self.queue.len() == QUEUE_MAX || self.queued + len > bytes_max {
+                    let why = "the server has sent 1,024 messages, or of twice the longest one's \
+                               length, that were not received";
+                    return Err(Error::new(ErrorKind::Exhausted, CALL, "").because(why));
+                }
+                self.queued += len;
                 self.queue.push_back(self.buffer[..len].to_vec());
                 Ok(())
             }
-            Type::Request | Type::Datagram => Err(Error::new(ErrorKind::Exhausted, CALL, "")
-                .because("the server has sent 1,024 messages that were not received")),
             // Replies that came too late.
             _ => Ok(()),
         }
@@ -398,10 +411,11 @@ impl Client {
         match taken {
             Ok(Taken::Message(len)) => match Head::decode(&self.buffer[..len]) {
                 Some((head, _)) => Ok(Some((head, len))),
-                None => Err(of_port(
-                    Error::new(ErrorKind::Broken, "receive", "")
-                        .because("the server sent what is no message of a port"),
-                )),
+                None => {
+                    let why = "the server sent what is no message of a port";
+                    let link = self.channel.sender().link();
+                    Err(of_port(link.break_off("receive", why)))
+                }
             },
             Ok(Taken::TimedOut) => Ok(None),
             Ok(Taken::End) => Err(of_port(
@@ -416,6 +430,7 @@ impl Client {
         loop {
             let heard = match self.queue.pop_front() {
                 Some(message) => {
+                    self.queued -= message.len();
                     let heard = Head::decode(&message).map(|(head, _)| (head, message.len()));
                     self.buffer = message;
                     self.channel.receiver().let_go();

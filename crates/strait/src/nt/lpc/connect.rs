@@ -30,6 +30,7 @@ pub struct ClientOptions<'a> {
     pub(super) identification: bool,
     pub(super) capacity: usize,
     pub(super) message_max: usize,
+    pub(super) view_max: u64,
     pub(super) spin: Spin,
     /// When the server must have decided.
     pub(super) until: Option<Deadline>,
@@ -89,6 +90,13 @@ impl<'a> ClientOptions<'a> {
         self
     }
 
+    /// Longest view in bytes that the server may give; 64 MiB by default, 0 for none. A server that
+    /// gives a longer one is not connected to.
+    pub fn view_max(mut self, bytes: u64) -> Self {
+        self.view_max = bytes;
+        self
+    }
+
     /// How this client waits before it sleeps.
     pub fn spin(mut self, spin: Spin) -> Self {
         self.spin = spin;
@@ -103,6 +111,8 @@ impl<'a> ClientOptions<'a> {
     /// it ends before it has decided; [`ErrorKind::Denied`], also for a
     /// [server](Self::server_uid) that is another user's (STATUS_SERVER_SID_MISMATCH);
     /// [`ErrorKind::Layout`] (STATUS_INVALID_PORT_HANDLE) if what listens there is no port;
+    /// [`ErrorKind::Broken`] if it does not speak the protocol, or gives a view that cannot be
+    /// mapped or is [too long](Self::view_max);
     /// [`ErrorKind::TooLong`] for more than [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes of data;
     /// [`ErrorKind::Exhausted`].
     pub fn connect(self, name: &str) -> Result<Client> {
@@ -222,7 +232,8 @@ impl<'a> ClientOptions<'a> {
                     Error::new(ErrorKind::Broken, CONNECT, shown.clone())
                         .because("its welcome is not understood")
                 })?;
-                let their_view = view_received(terms.view, beside).map_err(during)?;
+                let part = terms.view;
+                let their_view = view_received(part, beside, self.view_max).map_err(during)?;
                 Ok(Opened::Connected(Made {
                     channel,
                     message_max: terms.message_max as usize,
@@ -235,15 +246,23 @@ impl<'a> ClientOptions<'a> {
 }
 
 /// The server's memory, which comes with the welcome that speaks of it.
-fn view_received(part: Option<(u64, u64)>, file: Option<OwnedFd>) -> Result<Option<View<Write>>> {
-    match (part, file) {
-        (None, None) => Ok(None),
-        (Some(part), Some(file)) => PortView::received(file, part)?.map().map(Some),
+fn view_received(
+    part: Option<(u64, u64)>,
+    file: Option<OwnedFd>,
+    len_max: u64,
+) -> Result<Option<View<Write>>> {
+    let received = match (part, file) {
+        (None, None) => return Ok(None),
+        (Some(part), Some(file)) => PortView::received(file, part, len_max),
         _ => {
-            Err(Error::new(ErrorKind::Broken, CONNECT, "")
-                .because("its welcome has half of a view"))
+            let error = Error::new(ErrorKind::Broken, CONNECT, "");
+            return Err(error.because("its welcome has half of a view"));
         }
-    }
+    };
+    // Whatever is wrong with it, the server has given it.
+    let view = received.and_then(|view| view.map());
+    view.map(Some)
+        .map_err(|error| error.with_kind(ErrorKind::Broken))
 }
 
 /// A connection as it was made, for either form.

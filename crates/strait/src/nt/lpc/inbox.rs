@@ -14,13 +14,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connection::{Connection, Joined, State};
 use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::view::{Extent, PortView};
-use crate::nt::lpc::wire::{Head, Terms, Type};
+use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Terms, Type};
 use crate::nt::lpc::{Call, Pending, QuickSession, Reply, check_data, of_port};
 use crate::nt::status::NtStatus;
 use crate::object::view::{View, Write};
 use crate::object::wait::{Member, Waitable};
 
-/// Messages that came while a callback was waited for.
+/// Messages that came while a callback was waited for, of twice the longest one's bytes.
 const LATE_MAX: usize = 64;
 /// The code of a refusal by the server.
 const REFUSED: u32 = 1;
@@ -104,7 +104,8 @@ impl<'a> ConnectRequest<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::Broken`] if the memory that it
-    /// brought is not what it said; [`ErrorKind::TooLong`] for more than
+    /// brought is not what it said, cannot be mapped or is
+    /// [too long](crate::nt::lpc::PortOptions::view_max); [`ErrorKind::TooLong`] for more than
     /// [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes; [`ErrorKind::InvalidInput`] for one of the
     /// other form, which is refused; [`ErrorKind::Exhausted`].
     #[doc(alias = "NtAcceptConnectPort")]
@@ -145,6 +146,7 @@ impl<'a> ConnectRequest<'a> {
         quick: bool,
     ) -> Result<(Asked, [Option<View<Write>>; 2], Vec<u8>)> {
         check_data("accept", data)?;
+        self.inbox.check_own("accept")?;
         let Some(mut asked) = self.asked.take() else {
             return Err(Error::new(ErrorKind::InvalidInput, "accept", ""));
         };
@@ -156,15 +158,21 @@ impl<'a> ConnectRequest<'a> {
         let view = match (self.terms.view, asked.beside.take()) {
             (None, None) => Ok(None),
             (Some(part), Some(file)) => {
-                PortView::received(file, part).and_then(|view| view.map().map(Some))
+                let received = PortView::received(file, part, self.inbox.rules.view_max);
+                received.and_then(|view| view.map().map(Some))
             }
             _ => Err(Error::new(ErrorKind::Broken, "accept", "").because("a view without memory")),
         };
         let view = match view {
             Ok(view) => view,
             Err(error) => {
-                let _ = asked.refuse(REFUSED, b"the view is not memory that can be mapped");
-                return Err(of_port(error));
+                let why = match error.why() {
+                    "" => "the view is not memory that can be mapped",
+                    why => why,
+                };
+                let _ = asked.refuse(REFUSED, why.as_bytes());
+                // Whatever was wrong with it, the client has brought it.
+                return Err(of_port(error.with_kind(ErrorKind::Broken)));
             }
         };
         let own = self.view.map(PortView::map).transpose()?;
@@ -184,6 +192,7 @@ impl<'a> ConnectRequest<'a> {
     /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::TooLong`].
     pub fn refuse(mut self, data: &[u8]) -> Result<()> {
         check_data("refuse", data)?;
+        self.inbox.check_own("refuse")?;
         match self.asked.take() {
             Some(asked) => asked.refuse(REFUSED, data).map_err(of_port),
             None => Ok(()),
@@ -193,7 +202,9 @@ impl<'a> ConnectRequest<'a> {
 
 impl Drop for ConnectRequest<'_> {
     fn drop(&mut self) {
-        if let Some(asked) = self.asked.take() {
+        if let Some(asked) = self.asked.take()
+            && self.inbox.check_own("refuse").is_ok()
+        {
             let _ = asked.refuse(REFUSED, &[]);
         }
     }
@@ -207,6 +218,13 @@ enum Late {
 }
 
 impl Late {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message, _) => message.len(),
+            Self::Ended(_) => 0,
+        }
+    }
+
     fn has_handles(&self) -> bool {
         matches!(self, Self::Message(_, enclosed) if !enclosed.is_empty())
     }
@@ -247,7 +265,8 @@ impl Inbox {
     /// Receives what comes next; waits until something does.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`] once the port is closed.
+    /// [`ErrorKind::Removed`] once the port is closed; [`ErrorKind::Unsupported`] in a child of a
+    /// fork.
     #[doc(alias = "NtReplyWaitReceivePort")]
     pub fn receive(&mut self) -> Result<Message<'_>> {
         loop {
@@ -283,6 +302,7 @@ impl Inbox {
     }
 
     fn find(&mut self, patience: Patience) -> Result<Option<Found>> {
+        self.check_own("receive")?;
         self.apart = None;
         loop {
             // All of them first: what came later must not overtake them.
@@ -315,6 +335,15 @@ impl Inbox {
                 return Ok(found);
             }
         }
+    }
+
+    /// A child of a fork must leave its parent's port alone.
+    fn check_own(&self, operation: &'static str) -> Result<()> {
+        if !self.hub.is_foreign() {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Unsupported, operation, self.rules.shown.clone());
+        Err(error.because("it belongs to the process that forked this one"))
     }
 
     #[cold]
@@ -416,7 +445,10 @@ impl Inbox {
                     let enclosed = std::mem::take(&mut self.attendant.enclosed);
                     // Descriptors are few: those of one message are kept.
                     let is_laden = |(_, late): &(_, Late)| late.has_handles();
+                    let kept: usize = self.late.iter().map(|(_, late)| late.len()).sum();
+                    let whole_max = self.rules.message_max + HEAD_LEN + EXTENT_LEN;
                     let is_flood = self.late.len() >= LATE_MAX
+                        || kept + len > 2 * whole_max
                         || (!enclosed.is_empty() && self.late.iter().any(is_laden));
                     match Head::decode(&message) {
                         Some((head, rest)) if head.id == id && head.kind == Type::Reply => {

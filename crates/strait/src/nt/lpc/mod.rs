@@ -148,7 +148,8 @@ fn impersonate(link: &Link, is_open: bool, identification: bool) -> Result<Imper
     if identification {
         return Err(Error::new(ErrorKind::Denied, VERB, subject)
             .because("the client does not allow it")
-            .with_status(NtStatus::BAD_IMPERSONATION_LEVEL.0));
+            .with_status(NtStatus::BAD_IMPERSONATION_LEVEL.0)
+            .of_peer());
     }
     Impersonation::of(link, VERB, &subject).map_err(|error| match error.kind() {
         ErrorKind::Denied => error.with_status(NtStatus::PRIVILEGE_NOT_HELD.0),

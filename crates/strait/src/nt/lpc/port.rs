@@ -8,7 +8,7 @@ use crate::channel::{Options, Spin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connection::State;
 use crate::nt::lpc::inbox::{Inbox, Message};
-use crate::nt::lpc::typed::READ;
+use crate::nt::lpc::view::RECEIVED_MAX;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN};
 use crate::nt::lpc::{Call, ROLE};
 use crate::object::space::name::Name;
@@ -25,6 +25,7 @@ pub struct PortOptions {
     space: Option<Namespace>,
     security: Security,
     message_max: usize,
+    view_max: u64,
     clients_max: usize,
     threads_max: usize,
     capacity: usize,
@@ -35,6 +36,7 @@ pub struct PortOptions {
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) message_max: usize,
+    pub(super) view_max: u64,
     pub(super) threads_max: usize,
     pub(super) shown: String,
     /// What channels of this port are like, for those that stand apart from the hub.
@@ -57,6 +59,14 @@ impl PortOptions {
     /// Longest message in bytes; 1 MiB by default, 1 GiB at most.
     pub fn message_max(mut self, bytes: usize) -> Self {
         self.message_max = bytes;
+        self
+    }
+
+    /// Longest view in bytes that a client may bring; 64 MiB by default, 0 for none. Each is mapped
+    /// as long as its connection lasts, and all of them together must fit into the 128 TiB of a
+    /// process. A client that brings a longer one is refused, and told why.
+    pub fn view_max(mut self, bytes: u64) -> Self {
+        self.view_max = bytes;
         self
     }
 
@@ -131,6 +141,7 @@ impl PortOptions {
             hub: Arc::new(hub),
             rules: Arc::new(Rules {
                 message_max: self.message_max,
+                view_max: self.view_max,
                 threads_max: self.threads_max,
                 shown,
                 options,
@@ -165,6 +176,7 @@ impl Port {
             space: None,
             security: Security::private(),
             message_max: 1 << 20,
+            view_max: RECEIVED_MAX,
             clients_max: 65_536,
             threads_max: 256,
             capacity: 32 << 10,
@@ -194,9 +206,14 @@ impl Port {
             let answered = match inbox.receive() {
                 Ok(Message::Request(mut call) | Message::Datagram(mut call)) => handler(&mut call),
                 Ok(Message::Connect(request)) if request.wants_quick() => {
-                    request.refuse(b"it has no Quick form")
+                    let _ = request.refuse(b"it has no Quick form");
+                    Ok(())
                 }
-                Ok(Message::Connect(request)) => request.accept(&[]).map(drop),
+                Ok(Message::Connect(request)) => {
+                    // Who cannot be accepted has itself to blame, or is told.
+                    let _ = request.accept(&[]);
+                    Ok(())
+                }
                 Ok(_) => Ok(()),
                 Err(error) if error.kind() == ErrorKind::Removed => return Ok(()),
                 Err(error) => return Err(error),
@@ -246,5 +263,6 @@ pub(super) fn is_the_clients(error: &Error) -> bool {
         error.kind(),
         ErrorKind::PeerGone | ErrorKind::Broken | ErrorKind::Refused | ErrorKind::Exhausted
     ) || error.nt_status() == NtStatus::REPLY_MESSAGE_MISMATCH
-        || [TAKE, READ].contains(&error.operation())
+        || error.is_of_peer()
+        || error.operation() == TAKE
 }

@@ -12,8 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::{Call, Client, Pending, Quick, QuickCall};
 
 const ASK: &str = "call";
-/// What a server does with a request that may be of no such type.
-pub(super) const READ: &str = "read request";
+const READ: &str = "read request";
 
 impl Client {
     /// [`call`](Self::call) with plain data.
@@ -139,7 +138,9 @@ fn check_len(operation: &'static str, len: usize, size: usize) -> Result<()> {
 
 #[cold]
 fn wrong_len(operation: &'static str, len: usize, size: usize) -> Error {
-    Error::new(ErrorKind::InvalidInput, operation, "").because(format!(
-        "the message has {len} bytes, and its type {size}: the sides are built differently"
-    ))
+    Error::new(ErrorKind::InvalidInput, operation, "")
+        .because(format!(
+            "the message has {len} bytes, and its type {size}: the sides are built differently"
+        ))
+        .of_peer()
 }

@@ -17,6 +17,8 @@ use crate::object::view::{View, Write};
 
 /// Longest view, in bytes.
 pub const VIEW_MAX: u64 = 1 << 40;
+/// Longest view that is taken from the other side, in bytes, unless its limit is set.
+pub(super) const RECEIVED_MAX: u64 = 64 << 20;
 const MISSING: &str = "a process with write access truncated it";
 
 /// Memory to be given to the other side of a connection, which maps it as this one does.
@@ -98,10 +100,16 @@ impl PortView {
         self.file.as_fd()
     }
 
-    /// What the other side says that it gave: memory, and as long as it said.
-    pub(super) fn received(file: OwnedFd, (offset, len): (u64, u64)) -> Result<Self> {
+    /// What the other side says that it gave: memory, as long as it said, and of at most that many
+    /// bytes.
+    pub(super) fn received(file: OwnedFd, (offset, len): (u64, u64), len_max: u64) -> Result<Self> {
         let wrong = |why: &str| Error::new(ErrorKind::Broken, "map port view", "").because(why);
         check_len(len)?;
+        if len > len_max {
+            return Err(wrong(&format!(
+                "the other side's view has {len} bytes, and {len_max} are allowed (view_max)"
+            )));
+        }
         // A file of somebody's file system could stall who touches it.
         if !memfd::is_shmem(file.as_fd()) {
             return Err(wrong("what the other side gave is not memory"));

@@ -5,7 +5,7 @@ use strait_sys::kill;
 use crate::channel::attach::Enclosed;
 use crate::channel::layout::{Header, UNIT};
 use crate::channel::loan::Lent;
-use crate::channel::receiver::{Found, Piece, Receiver, Taken};
+use crate::channel::receiver::{Found, Piece, RECV, Receiver, Taken};
 use crate::channel::ring::{Lie, ReadLane};
 use crate::channel::sender::Patience;
 use crate::error::Result;
@@ -168,6 +168,9 @@ impl Receiver {
         buffer: &mut Vec<u8>,
         patience: Patience,
     ) -> Result<Taken> {
+        if self.link.is_foreign() {
+            return Err(self.link.foreign(RECV));
+        }
         loop {
             match self.poll(buffer)? {
                 Taken::TimedOut if patience.is_over() => return Ok(Taken::TimedOut),
@@ -226,6 +229,8 @@ impl Receiver {
                 }
                 self.accept(header)?;
                 self.total = Some(total);
+            } else if header.has(Header::LOAN) {
+                return Err(self.lied(Lie("it lends what is received whole only")));
             } else {
                 let len = header.len().min(self.message_max as u64);
                 stash.resize(done + len as usize, 0);

@@ -15,6 +15,7 @@ use crate::channel::{Channel, Impersonation, Peer, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::client::Client;
 use crate::nt::lpc::connect::{ClientOptions, Made};
+use crate::nt::lpc::port::is_the_clients;
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::EXTENT_LEN;
 use crate::nt::lpc::{impersonate, mismatch, of_port, reply_lost, too_long};
@@ -288,13 +289,17 @@ impl QuickSession {
     /// Has `handler` answer each request, until the client ends the connection.
     ///
     /// # Errors
-    /// What the handler fails with; those of [`receive`](Self::receive).
+    /// What the handler fails with, unless that is the client's fault, who then gets no reply;
+    /// those of [`receive`](Self::receive).
     pub fn serve(
         &mut self,
         mut handler: impl FnMut(&mut QuickCall<'_>) -> Result<()>,
     ) -> Result<()> {
         while let Some(mut call) = self.receive()? {
-            handler(&mut call)?;
+            match handler(&mut call) {
+                Err(error) if !is_the_clients(&error) => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }

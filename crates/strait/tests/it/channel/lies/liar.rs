@@ -13,44 +13,44 @@ use strait_sys::map::{Access, Map};
 use strait_sys::{Errno, memfd, pass};
 
 // Where things lie in a side's memory.
-pub(in crate::channel) const HEAD: usize = 0;
-pub(in crate::channel) const TAIL: usize = 128;
-pub(in crate::channel) const STATE: usize = 640;
-pub(in crate::channel) const RING: usize = 4096;
-pub(in crate::channel) const PAGE: usize = 4096;
+pub(crate) const HEAD: usize = 0;
+pub(crate) const TAIL: usize = 128;
+pub(crate) const STATE: usize = 640;
+pub(crate) const RING: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 // What a record's header says.
-pub(in crate::channel) const MORE: u64 = 1 << 32;
-pub(in crate::channel) const TOTAL: u64 = 1 << 33;
-pub(in crate::channel) const LOAN: u64 = 1 << 34;
-pub(in crate::channel) const TORN: u64 = 1 << 35;
+pub(crate) const MORE: u64 = 1 << 32;
+pub(crate) const TOTAL: u64 = 1 << 33;
+pub(crate) const LOAN: u64 = 1 << 34;
+pub(crate) const TORN: u64 = 1 << 35;
 
 /// The role of a session that is a pipe; a plain channel's is 0.
-pub(in crate::channel) const PIPE: u32 = 0x4550_4950;
+pub(crate) const PIPE: u32 = 0x4550_4950;
 
 /// The ring that a liar brings.
-pub(in crate::channel) const CAPACITY: u64 = 64 << 10;
+pub(crate) const CAPACITY: u64 = 64 << 10;
 
 /// A message of the handshake, field by field.
 #[derive(Clone, Debug)]
-pub(in crate::channel) struct Greeting {
-    pub(in crate::channel) magic: [u8; 8],
-    pub(in crate::channel) version: u16,
-    pub(in crate::channel) verb: u16,
-    pub(in crate::channel) flags: u32,
-    pub(in crate::channel) role: u32,
-    pub(in crate::channel) code: u32,
-    pub(in crate::channel) capacity: u64,
-    pub(in crate::channel) block_len: u64,
-    pub(in crate::channel) blocks: u32,
-    pub(in crate::channel) door: u32,
-    pub(in crate::channel) len: u32,
-    pub(in crate::channel) end: [u8; 12],
-    pub(in crate::channel) payload: Vec<u8>,
+pub(crate) struct Greeting {
+    pub(crate) magic: [u8; 8],
+    pub(crate) version: u16,
+    pub(crate) verb: u16,
+    pub(crate) flags: u32,
+    pub(crate) role: u32,
+    pub(crate) code: u32,
+    pub(crate) capacity: u64,
+    pub(crate) block_len: u64,
+    pub(crate) blocks: u32,
+    pub(crate) door: u32,
+    pub(crate) len: u32,
+    pub(crate) end: [u8; 12],
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Greeting {
-    pub(in crate::channel) const fn hello() -> Self {
+    pub(crate) const fn hello() -> Self {
         Self {
             magic: *b"STRAITCH",
             version: 1,
@@ -68,13 +68,13 @@ impl Greeting {
         }
     }
 
-    pub(in crate::channel) const fn welcome() -> Self {
+    pub(crate) const fn welcome() -> Self {
         let mut greeting = Self::hello();
         greeting.verb = 1;
         greeting
     }
 
-    pub(in crate::channel) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.magic.to_vec();
         bytes.extend(self.version.to_le_bytes());
         bytes.extend(self.verb.to_le_bytes());
@@ -93,22 +93,22 @@ impl Greeting {
 }
 
 /// Sealed memory of that many bytes, as a peer brings it.
-pub(in crate::channel) fn memory(len: u64) -> OwnedFd {
+pub(crate) fn memory(len: u64) -> OwnedFd {
     memfd::create_sparse(c"liar", len, 0, Mode::RUSR | Mode::WUSR).unwrap()
 }
 
 /// Memory for a ring of [`CAPACITY`].
-pub(in crate::channel) fn proper() -> OwnedFd {
+pub(crate) fn proper() -> OwnedFd {
     memory(PAGE as u64 + CAPACITY)
 }
 
-pub(in crate::channel) fn pair() -> (OwnedFd, OwnedFd) {
+pub(crate) fn pair() -> (OwnedFd, OwnedFd) {
     let flags = SocketFlags::CLOEXEC;
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
 }
 
 /// A socket that is connected there.
-pub(in crate::channel) fn connected(path: &Path) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn connected(path: &Path) -> rustix::io::Result<OwnedFd> {
     let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -116,7 +116,7 @@ pub(in crate::channel) fn connected(path: &Path) -> rustix::io::Result<OwnedFd> 
 }
 
 /// A socket to which others connect.
-pub(in crate::channel) fn listening(path: &Path) -> OwnedFd {
+pub(crate) fn listening(path: &Path) -> OwnedFd {
     let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
@@ -126,7 +126,7 @@ pub(in crate::channel) fn listening(path: &Path) -> OwnedFd {
 }
 
 /// Sends a greeting with any descriptors.
-pub(in crate::channel) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) {
+pub(crate) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) {
     let flags = rustix::net::SendFlags::DONTWAIT;
     let sent = pass::send_message(socket.as_fd(), bytes, (files, None), None, flags);
     // One who was dropped by then is of no interest.
@@ -135,25 +135,25 @@ pub(in crate::channel) fn greet(socket: &OwnedFd, bytes: &[u8], files: &[Borrowe
 }
 
 /// The connecting side of a session that began as it should.
-pub(in crate::channel) struct Liar {
-    pub(in crate::channel) socket: OwnedFd,
-    pub(in crate::channel) file: OwnedFd,
-    pub(in crate::channel) own: Map,
-    pub(in crate::channel) theirs: Map,
-    pub(in crate::channel) bells_file: OwnedFd,
-    pub(in crate::channel) bells: Map,
+pub(crate) struct Liar {
+    pub(crate) socket: OwnedFd,
+    pub(crate) file: OwnedFd,
+    pub(crate) own: Map,
+    pub(crate) theirs: Map,
+    pub(crate) bells_file: OwnedFd,
+    pub(crate) bells: Map,
     /// Where the next record goes.
-    pub(in crate::channel) at: u64,
+    pub(crate) at: u64,
 }
 
 impl Liar {
     /// A session with a victim of this process.
-    pub(in crate::channel) fn meet(options: &Options) -> (Self, Channel) {
+    pub(crate) fn meet(options: &Options) -> (Self, Channel) {
         Self::meet_as(0, |socket| Channel::accept(socket, options).unwrap())
     }
 
     /// The writer of a pipe that a victim of this process reads.
-    pub(in crate::channel) fn meet_reader() -> (Self, pipe::Reader) {
+    pub(crate) fn meet_reader() -> (Self, pipe::Reader) {
         Self::meet_as(PIPE, |socket| pipe::Reader::accept(socket).unwrap())
     }
 
@@ -165,7 +165,7 @@ impl Liar {
     }
 
     /// A session with whoever listens there.
-    pub(in crate::channel) fn connect(path: &Path) -> Option<Self> {
+    pub(crate) fn connect(path: &Path) -> Option<Self> {
         let socket = connected(path).ok()?;
         let file = Self::ask(&socket, 0);
         Self::begin(socket, file)
@@ -198,24 +198,24 @@ impl Liar {
         })
     }
 
-    pub(in crate::channel) fn put(&self, at: usize, value: u64) {
+    pub(crate) fn put(&self, at: usize, value: u64) {
         let word = self.own.word::<u64>(at).unwrap();
         word.store(value, Ordering::Release);
     }
 
     /// How far the victim says that it has read.
-    pub(in crate::channel) fn read_so_far(&self) -> u64 {
+    pub(crate) fn read_so_far(&self) -> u64 {
         let word = self.theirs.look::<u64>(TAIL).unwrap();
         word.load(Ordering::Acquire)
     }
 
     /// Where in the memory a position of the ring is.
-    pub(in crate::channel) const fn place(at: u64) -> usize {
+    pub(crate) const fn place(at: u64) -> usize {
         RING + (at % CAPACITY) as usize
     }
 
     /// A record that nobody sees yet. Its bytes may be fewer than its header says.
-    pub(in crate::channel) fn record(&mut self, header: u64, bytes: &[u8]) {
+    pub(crate) fn record(&mut self, header: u64, bytes: &[u8]) {
         self.put(Self::place(self.at), header);
         let at = Self::place(self.at + 8);
         let end = RING + usize::try_from(CAPACITY).unwrap();
@@ -224,19 +224,19 @@ impl Liar {
         self.at += 8 + (bytes.len() as u64).next_multiple_of(8);
     }
 
-    pub(in crate::channel) fn publish(&self) {
+    pub(crate) fn publish(&self) {
         self.put(HEAD, self.at);
     }
 
     /// A message as it should be.
-    pub(in crate::channel) fn message(&mut self, bytes: &[u8]) {
+    pub(crate) fn message(&mut self, bytes: &[u8]) {
         self.record(bytes.len() as u64, bytes);
         self.publish();
     }
 }
 
 /// What is no memory of a peer's: each with what it is.
-pub(in crate::channel) fn impostors() -> Vec<(&'static str, OwnedFd)> {
+pub(crate) fn impostors() -> Vec<(&'static str, OwnedFd)> {
     let len = PAGE as u64 + CAPACITY;
     let unsealed = rustix::fs::memfd_create(c"unsealed", rustix::fs::MemfdFlags::ALLOW_SEALING);
     let unsealed = unsealed.unwrap();

@@ -1,7 +1,7 @@
 //! A peer that lies in the handshake and in the memory: it loses its own session, by an error that
 //! says what it did, and nobody else loses anything.
 
-pub(super) mod liar;
+pub(crate) mod liar;
 mod ordeal;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

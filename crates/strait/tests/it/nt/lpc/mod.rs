@@ -4,8 +4,10 @@ mod crowd;
 mod deadline;
 mod death;
 mod examples;
+mod forked;
 mod handles;
 mod identity;
+mod lies;
 mod typed;
 
 use std::os::unix::net::UnixListener;
@@ -36,6 +38,11 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.adder", typed::adder),
     ("lpc.example", examples::serve),
     ("lpc.handles", handles::server),
+    ("lpc.viewer", lies::viewer),
+    ("lpc.misfit", lies::misfit),
+    ("lpc.flooder", lies::flooder),
+    ("lpc.flooding", lies::flooding),
+    ("lpc.lying", lies::lying),
 ];
 
 /// Answers each request by its bytes in reverse, until it is told to end or killed.
