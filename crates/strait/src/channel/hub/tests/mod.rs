@@ -23,8 +23,11 @@ use crate::channel::{Channel, Spin};
 
 const ROLE: u32 = 77;
 
+/// A step, and what happens there.
+type Other = (&'static str, Box<dyn FnOnce()>);
+
 thread_local! {
-    static MEANWHILE: RefCell<Option<(&'static str, Box<dyn FnOnce()>)>> = RefCell::new(None);
+    static MEANWHILE: RefCell<Option<Other>> = RefCell::new(None);
 }
 
 /// Does what [`at_step`] said, once.
