@@ -17,7 +17,7 @@ const FIRST: u64 = 1;
 const VALUE_LEN: usize = 8;
 /// Round trips whose messages are made before the first of them and verified after the last: a side
 /// that is busy in between lets the other's look at a shared cache line come first, and then each
-/// of its writes there waits for the line: 60 ns more each way, which are not the mechanism's.
+/// of its writes there waits for the line, which is not the mechanism's doing.
 const BATCH: usize = 32;
 /// Most bytes of a message for that: the messages of a batch shall stay in the nearest cache.
 const BATCHED_MAX: usize = 256;

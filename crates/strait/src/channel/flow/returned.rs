@@ -63,8 +63,7 @@ impl Returned {
         self.some.store(true, Ordering::SeqCst);
     }
 
-    /// What is first, up to the end of what one read had got.
-    /// And its place.
+    /// What is first, up to the end of what one read had got, and its place in the stream.
     pub(super) fn take(&self, buffer: &mut [u8]) -> Option<(Part, u64)> {
         if !self.is_there() {
             return None;

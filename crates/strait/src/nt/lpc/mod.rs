@@ -31,7 +31,7 @@
 //! | --- | --- | --- | --- |
 //! | a call costs | two copies each way, and the search for who has called; of 64 bytes 3.7 times what two processors need to hand a cache line there and back, and 0.7 times a futex's round trip on one | the message that says where; the data is not moved, so that 1 MiB takes 1.04 times as long as 64 bytes | one cache line there and back for up to 56 bytes, two for up to 120: 1.8 and 2.5 times that hand-over, and 0.63 times a futex's round trip on one processor |
 //! | a client costs | two rings, three pages and a descriptor at the server | its memory, mapped by both, beside the form it is used with | a server thread (`strait-quick`), and what a client of messages costs |
-//! | clients | tens of thousands, for a few threads | as many as those of its form | as many as there are threads: [`PortOptions::threads_max`] |
+//! | clients | up to [`PortOptions::clients_max`], for a few threads; beside 4,000 idle ones a call costs what it does alone | as many as those of its form | as many as there are threads: [`PortOptions::threads_max`] |
 //! | beside calls | datagrams, callbacks, requests of the server's, handles, waits with other objects | whatever its form has | nothing |
 //! | use it for | everything, unless one of the others is needed | more than about a ring's quarter (8 KiB), or data that is there already | few clients that call often, and wait for each reply |
 //!

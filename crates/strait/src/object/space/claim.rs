@@ -266,14 +266,15 @@ fn reclaim(
     bind().map_err(failed)
 }
 
-/// Removes the file if it is that of a socket that nobody has any more. Whether it was.
+/// Removes the file if it is that of a socket that nobody has any more, and nobody holds the lock:
+/// a collector waits for no one, who may be hostile. Whether it did.
 pub(crate) fn remove_stale(directory: BorrowedFd<'_>, path: &Path) -> bool {
     // What lives is left alone without the lock.
     if !matches!(stale(directory, path), Ok(Some(_))) {
         return false;
     }
-    let lock = Lock::take(directory);
-    lock.is_ok_and(|_lock| unlink_stale(directory, path).unwrap_or(false))
+    let lock = Lock::try_take(directory).ok().flatten();
+    lock.is_some_and(|_lock| unlink_stale(directory, path).unwrap_or(false))
 }
 
 /// Under the lock. Whether there was one.
