@@ -5,6 +5,8 @@
 //! bytes is in the crate `strait`.
 //!
 //! - [`xdr`]: how values are written (RFC 4506).
+//! - [`onc`]: remote procedure calls made of them (RFC 5531), and who finds whom (RFC 1833).
+//! - [`time`]: the clock of the machines.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,4 +15,6 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+pub mod onc;
+pub mod time;
 pub mod xdr;
