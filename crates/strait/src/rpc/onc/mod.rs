@@ -4,9 +4,11 @@
 //! version of a program, and a trait to be implemented for a server.
 
 mod program;
+pub mod server;
 mod status;
 
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
+pub use self::server::{Limits, Running, Server, ServerOptions, Stats};
 pub use self::status::{Status, status};
 pub use strait_wire::onc::auth;
 pub use strait_wire::onc::message::{Procedure, Xid};
