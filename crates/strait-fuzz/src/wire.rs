@@ -14,6 +14,10 @@ use strait_wire::onc::server::{self, Answer, Identity, parse_call};
 use strait_wire::time::Time;
 use strait_wire::xdr::{self, Decode, Encode, Error, Padding, Reader, Writer};
 
+/// Types behind a fixed array: one of fixed arrays of fixed arrays has as many elements as it likes,
+/// which is the business of who writes the type.
+const FIXED_MAX: usize = 8;
+
 /// The first byte says how many of the next describe a type; the rest is read as that type, and
 /// must be written as the same bytes.
 pub(crate) fn xdr(data: &[u8]) {
@@ -72,23 +76,24 @@ fn copy(types: &mut &[u8], from: &mut Reader<'_>, to: &mut Writer<'_>) -> Result
         }
         15 => {
             let max = u32::from(next(types)) << 24;
-            let elements = from.array(max, |from| part(*types, from))?;
+            let elements = from.array(max, |from| part(types, from))?;
             next(types);
-            to.array(&elements, max, put)
+            to.array(&elements, max, |to, each| put(to, each))
                 .expect("as many as there were");
         }
-        16 => {
-            let elements: [_; 3] = from.array_fixed(|from| part(*types, from))?;
+        16 if types.len() <= FIXED_MAX => {
+            let elements: [_; 3] = from.array_fixed(|from| part(types, from))?;
             next(types);
-            to.array_fixed(&elements, put).expect("as they were");
+            to.array_fixed(&elements, |to, each| put(to, each))
+                .expect("as they were");
         }
         17 => {
-            let value = from.optional(|from| part(*types, from))?;
+            let value = from.optional(|from| part(types, from))?;
             next(types);
-            to.optional(value.as_ref(), put).expect("as it was");
+            to.optional(value.as_deref(), put).expect("as it was");
         }
         18 => {
-            let nodes = from.list(|from| part(*types, from))?;
+            let nodes = from.list(|from| part(types, from))?;
             next(types);
             to.list(&nodes, |to, node| put(to, node))
                 .expect("as they were");
@@ -110,7 +115,7 @@ fn part(mut types: &[u8], from: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn put(to: &mut Writer<'_>, bytes: &Vec<u8>) -> Result<(), Error> {
+fn put(to: &mut Writer<'_>, bytes: &[u8]) -> Result<(), Error> {
     to.opaque_fixed(bytes);
     Ok(())
 }
