@@ -14,8 +14,8 @@ use strait_wire::onc::server::{self, Answer, Identity, parse_call};
 use strait_wire::time::Time;
 use strait_wire::xdr::{self, Decode, Encode, Error, Padding, Reader, Writer};
 
-/// Types behind a fixed array: one of fixed arrays of fixed arrays has as many elements as it likes,
-/// which is the business of who writes the type.
+/// Types behind a fixed array: one of fixed arrays of fixed arrays has as many elements as it
+/// likes, which is the business of who writes the type.
 const FIXED_MAX: usize = 8;
 
 /// The first byte says how many of the next describe a type; the rest is read as that type, and
