@@ -344,7 +344,7 @@ pub(crate) fn establish_accepting(
 #[derive(Debug)]
 pub(crate) struct Caller {
     socket: OwnedFd,
-    peer: Peer,
+    pub(crate) peer: Peer,
 }
 
 impl Caller {
@@ -356,10 +356,6 @@ impl Caller {
 
     pub(crate) fn socket(&self) -> &OwnedFd {
         &self.socket
-    }
-
-    pub(crate) fn uid(&self) -> u32 {
-        self.peer.uid
     }
 
     /// Its hello, if that has come. `Err` with nothing: not yet.

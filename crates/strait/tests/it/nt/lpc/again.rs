@@ -167,7 +167,9 @@ pub(super) fn crowded(args: &[String]) {
         let file = std::fs::File::open("/dev/null").unwrap();
         let full = loop {
             // Room for more on the socket is not what is short.
-            match pass::send(near.as_fd(), b"x", &[file.as_fd(); 60]) {
+            let files = [file.as_fd(); 60];
+            let flags = rustix::net::SendFlags::DONTWAIT;
+            match pass::send_message(near.as_fd(), b"x", (&files, None), None, flags) {
                 Ok(_) => {}
                 Err(errno) => break errno,
             }
