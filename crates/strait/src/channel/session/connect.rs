@@ -477,7 +477,7 @@ impl Asked {
         begin(made, options, None)
     }
 
-    /// The memory of a session: this side's, the peer's, and the bells, with which the welcome went.
+    /// The memory of a session: this side's, the peer's, and the bells. The welcome went with it.
     #[expect(clippy::type_complexity, reason = "in use once, above")]
     fn say_welcome(
         &self,
