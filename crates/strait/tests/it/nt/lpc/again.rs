@@ -146,6 +146,39 @@ fn who_waits_for_a_pipe_asks_again() {
     });
 }
 
+#[test]
+fn a_call_of_a_pipe_keeps_its_time_whatever_is_promised() {
+    use rustix::net::{RecvFlags, SendFlags, recv, send};
+    let space = Namespace::temporary().unwrap();
+    let (_, listener) = taken_over(&space, "pipe");
+    let mut busy = Greeting::hello();
+    (busy.verb, busy.code, busy.role, busy.capacity) = (2, 0xC000_00AC, PIPE, 4096);
+    let stop = listener.try_clone().unwrap();
+    thread::scope(|scope| {
+        // Whoever asks hears that an instance listens, and whoever comes that none does.
+        scope.spawn(|| {
+            let since = std::time::Instant::now();
+            while let Ok(socket) = rustix::net::accept(&listener) {
+                if since.elapsed() > GUARD {
+                    return;
+                }
+                let mut said = [0; 512];
+                let len = recv(&socket, &mut said, RecvFlags::empty()).map_or(0, |(len, _)| len);
+                if len == 8 {
+                    let _ = send(&socket, &[0xff; 8], SendFlags::NOSIGNAL);
+                } else {
+                    greet(&socket, &busy.bytes(), &[]);
+                }
+            }
+        });
+        let client = pipe::Client::options(r"\\.\pipe\port").namespace(&space);
+        let timeout = pipe::Timeout::For(Duration::from_millis(50));
+        let called = client.call(b"?", &mut [0; 9], timeout);
+        rustix::net::shutdown(&stop, rustix::net::Shutdown::Both).unwrap();
+        refused(called, ErrorKind::TimedOut);
+    });
+}
+
 /// A user who has more descriptors on their way than it may: it serves a port and a pipe.
 pub(super) fn crowded(args: &[String]) {
     let few = Rlimit {
