@@ -173,9 +173,12 @@ fn a_call_of_a_pipe_keeps_its_time_whatever_is_promised() {
         });
         let client = pipe::Client::options(r"\\.\pipe\port").namespace(&space);
         let timeout = pipe::Timeout::For(Duration::from_millis(50));
+        let since = std::time::Instant::now();
         let called = client.call(b"?", &mut [0; 9], timeout);
+        let in_time = since.elapsed() < GUARD;
         rustix::net::shutdown(&stop, rustix::net::Shutdown::Both).unwrap();
         refused(called, ErrorKind::TimedOut);
+        assert!(in_time, "it ended with the server");
     });
 }
 
