@@ -75,6 +75,8 @@ struct Inner {
     status: Option<u32>,
     /// The server of whose clients one is the reason.
     client_of: Option<u64>,
+    /// What an outer protocol says of it.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -91,6 +93,7 @@ impl Error {
             errno: None,
             status: None,
             client_of: None,
+            source: None,
         }))
     }
 
@@ -129,6 +132,16 @@ impl Error {
 
     pub(crate) fn status(&self) -> Option<u32> {
         self.0.status
+    }
+
+    /// What it was in the words of a protocol, which are the reason too.
+    #[cfg(feature = "net")]
+    pub(crate) fn caused(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        if self.0.why.is_empty() {
+            self.0.why = source.to_string();
+        }
+        self.0.source = Some(Box::new(source));
+        self
     }
 
     /// The bytes, the choice or the end of a client of that server made it fail: the server need
@@ -267,7 +280,12 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source)
+    }
+}
 
 impl From<NotASignal> for Error {
     fn from(wrong: NotASignal) -> Self {
