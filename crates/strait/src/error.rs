@@ -75,6 +75,8 @@ struct Inner {
     status: Option<u32>,
     /// What the other side sent or chose is the reason.
     is_peers: bool,
+    /// What an outer protocol says of it.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -91,6 +93,7 @@ impl Error {
             errno: None,
             status: None,
             is_peers: false,
+            source: None,
         }))
     }
 
@@ -129,6 +132,16 @@ impl Error {
 
     pub(crate) fn status(&self) -> Option<u32> {
         self.0.status
+    }
+
+    /// What it was in the words of a protocol, which are the reason too.
+    #[cfg(feature = "net")]
+    pub(crate) fn caused(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        if self.0.why.is_empty() {
+            self.0.why = source.to_string();
+        }
+        self.0.source = Some(Box::new(source));
+        self
     }
 
     /// The other side's bytes, or its choice, made it fail: a server need not mind.
@@ -262,7 +275,12 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source)
+    }
+}
 
 impl From<NotASignal> for Error {
     fn from(wrong: NotASignal) -> Self {

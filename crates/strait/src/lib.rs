@@ -13,6 +13,8 @@ pub mod inspect;
 pub mod kit;
 pub mod nt;
 mod object;
+#[cfg(feature = "net")]
+pub mod rpc;
 pub mod unix;
 
 pub use error::{Error, ErrorKind, Result};

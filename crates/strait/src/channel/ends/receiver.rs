@@ -228,7 +228,7 @@ impl Receiver {
             Found::End => return Ok(Taken::End),
             Found::TimedOut => return Ok(Taken::TimedOut),
         };
-        if header.0 > 0xffff_ffff || self.total.is_some() || self.offset != 0 {
+        if !header.is_plain() || self.total.is_some() || self.offset != 0 {
             return self.take_in_pieces(header, buffer, patience);
         }
         let len = header.len() as usize;

@@ -95,26 +95,73 @@ impl Inflow {
         unit: Unit,
         pace: Pace<'_>,
     ) -> Result<Option<Part>, Ended> {
-        let receiver = &mut self.receiver;
-        if unit == Unit::Message
-            && receiver.offset == 0
-            && self.rest.is_none()
-            && !self.returned.is_there()
-            && !receiver.is_odd()
-            && !receiver.link.peer_says(CUT)
-            && let Ok(Some(header)) = receiver.input.next()
-            && header.0 <= 0xffff_ffff
-            && let Some(bytes) = buffer.get_mut(..header.len() as usize)
-        {
-            let len = bytes.len();
-            receiver.input.copy(0, bytes);
-            receiver.input.consume(header);
-            self.place = self.taken;
-            self.taken = self.taken.wrapping_add(len as u64);
-            self.tell();
+        if let Some(len) = self.read_plain(buffer, unit) {
             return Ok(Some(Part { len, more: false }));
         }
         self.read_parts(buffer, unit, pace)
+    }
+
+    /// Reads what is there, where that is simple. How many bytes; `None`: nothing was read.
+    #[inline]
+    pub(crate) fn read_plain(&mut self, buffer: &mut [u8], unit: Unit) -> Option<usize> {
+        if !self.is_plain() {
+            return None;
+        }
+        let len = match unit {
+            Unit::Message => self.take_message(buffer),
+            Unit::Bytes => self.take_bytes(buffer),
+        }?;
+        self.place = self.taken.wrapping_sub(len as u64);
+        self.tell();
+        Some(len)
+    }
+
+    /// Whether nothing but the ring says what comes next, and nobody else reads.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let receiver = &self.receiver;
+        self.rest.is_none()
+            && !self.orphan
+            && !self.returned.is_there()
+            && !receiver.is_odd()
+            && !receiver.link.peer_says(CUT)
+    }
+
+    /// Takes a message that is there in one record and fits.
+    #[inline]
+    fn take_message(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let receiver = &mut self.receiver;
+        let header = receiver.input.next().ok()??;
+        if receiver.offset != 0 || !header.is_plain() {
+            return None;
+        }
+        let bytes = buffer.get_mut(..header.len() as usize)?;
+        receiver.input.copy(0, bytes);
+        receiver.input.consume(header);
+        self.taken = self.taken.wrapping_add(bytes.len() as u64);
+        Some(bytes.len())
+    }
+
+    /// Takes bytes that are there, up to what is no message in one record. None: there are none.
+    #[inline]
+    fn take_bytes(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let mut done = 0;
+        while done < buffer.len()
+            && let Ok(Some(header)) = self.receiver.input.next()
+            && header.is_plain()
+            && let Some(left) = header.len().checked_sub(self.receiver.offset)
+            // One without bytes that comes first is a read of its own.
+            && (left > 0 || done > 0)
+        {
+            let room = &mut buffer[done..];
+            let len = left.min(room.len() as u64);
+            self.receiver
+                .input
+                .copy(self.receiver.offset, &mut room[..len as usize]);
+            self.pass(header, left, len);
+            done += len as usize;
+        }
+        (done > 0).then_some(done)
     }
 
     /// Tells the writer what was read.
@@ -345,6 +392,7 @@ impl Inflow {
     }
 
     /// So many of the bytes that are left of a record are read. Whether a message ends with it.
+    #[inline]
     fn pass(&mut self, header: Header, left: u64, len: u64) -> bool {
         self.taken = self.taken.wrapping_add(len);
         self.rest = self.rest.map(|rest| rest - len);
@@ -363,6 +411,7 @@ impl Inflow {
     }
 
     /// Goes past a record. Others who hold the end learn of it with the mark.
+    #[inline]
     fn advance(&mut self, header: Header) {
         self.receiver.offset = 0;
         if self.receiver.keeps_turn {

@@ -68,20 +68,28 @@ impl Outflow {
         unit: Unit,
         pace: Pace<'_>,
     ) -> Result<usize, Ended> {
+        if self.write_plain(data, unit) {
+            return Ok(data.len());
+        }
+        self.write_waiting(data, unit, pace)
+    }
+
+    /// Writes where that is simple. False: nothing was written.
+    #[inline]
+    pub(crate) fn write_plain(&mut self, data: &[u8], unit: Unit) -> bool {
         let len = data.len() as u64;
         let sender = &mut self.sender;
-        if self.written.wrapping_add(len).wrapping_sub(self.seen) <= self.quota
+        let is_plain = self.written.wrapping_add(len).wrapping_sub(self.seen) <= self.quota
             && len <= piece(sender.out.lane.capacity())
             && !sender.torn
             && !sender.is_odd()
             && !sender.link.is_over(DEAF)
             && (len != 0 || unit == Unit::Message)
-            && sender.out.has_room(span(len)) == Ok(true)
-        {
+            && sender.out.has_room(span(len)) == Ok(true);
+        if is_plain {
             self.push(Header::new(len as u32, 0), data);
-            return Ok(data.len());
         }
-        self.write_waiting(data, unit, pace)
+        is_plain
     }
 
     #[inline]

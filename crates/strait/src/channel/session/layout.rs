@@ -143,6 +143,11 @@ impl Header {
     pub(crate) const fn is_known(self) -> bool {
         self.0 & !Self::KNOWN == 0
     }
+
+    /// A message of one record, in the ring and without handles: a length and nothing else.
+    pub(crate) const fn is_plain(self) -> bool {
+        self.0 <= 0xffff_ffff
+    }
 }
 
 /// Bytes of a ring that a record with so many bytes takes.

@@ -143,7 +143,7 @@ impl Receiver {
     pub(crate) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Taken> {
         self.let_go();
         match self.input.next() {
-            Ok(Some(header)) if header.0 <= 0xffff_ffff && self.total.is_none() => {
+            Ok(Some(header)) if header.is_plain() && self.total.is_none() => {
                 let len = header.len() as usize;
                 if buffer.len() < len {
                     self.grow(buffer, header.len())?;

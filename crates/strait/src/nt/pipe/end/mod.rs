@@ -46,6 +46,7 @@ impl Mode {
         }
     }
 
+    #[inline]
     pub(super) fn bits(&self) -> u8 {
         self.bits.load(Ordering::Relaxed)
     }
@@ -55,6 +56,7 @@ impl Mode {
         bits & !(MESSAGE | NOWAIT) == 0 && (message || bits & MESSAGE == 0)
     }
 
+    #[inline]
     pub(super) fn read(&self) -> ReadMode {
         if self.bits() & MESSAGE != 0 {
             ReadMode::Message
@@ -63,6 +65,7 @@ impl Mode {
         }
     }
 
+    #[inline]
     fn unit(&self) -> Unit {
         match self.read() {
             ReadMode::Bytes => Unit::Bytes,
@@ -111,6 +114,17 @@ pub(super) struct Facts {
     pub(super) quota: u64,
     /// It is the server's.
     pub(super) server: bool,
+}
+
+impl Facts {
+    /// What a write is.
+    fn unit(self) -> Unit {
+        if self.message {
+            Unit::Message
+        } else {
+            Unit::Bytes
+        }
+    }
 }
 
 /// What a look at a pipe found. NT: PeekNamedPipe.
@@ -216,6 +230,18 @@ impl End {
 
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8]) -> Result<Part> {
+        if self.facts.reads
+            && let Ok(mut input) = self.input.try_lock()
+            && let Some(len) = input.read_plain(buffer, self.mode.unit())
+        {
+            self.note_read();
+            return Ok(Part { len, more: false });
+        }
+        self.read_slowly(buffer)
+    }
+
+    #[inline(never)]
+    fn read_slowly(&self, buffer: &mut [u8]) -> Result<Part> {
         if !self.facts.reads {
             return Err(self.fault(NtStatus::ACCESS_DENIED, READ));
         }
@@ -262,8 +288,8 @@ impl End {
             return Err(unreadable(Ended::Stopped, READ, &self.name));
         }
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
-        if !self.has_read() && matches!(read, Ok(Some(_))) {
-            self.set_has_read(true);
+        if matches!(read, Ok(Some(_))) {
+            self.note_read();
         }
         let read = read.map_err(|ended| unreadable(ended, READ, &self.name))?;
         Ok(read.map(|part| (part, input.place())))
@@ -275,12 +301,30 @@ impl End {
         self.has_read.load(Ordering::Relaxed)
     }
 
+    #[inline]
+    fn note_read(&self) {
+        if !self.has_read() {
+            self.set_has_read(true);
+        }
+    }
+
     pub(super) fn set_has_read(&self, has_read: bool) {
         self.has_read.store(has_read, Ordering::Relaxed);
     }
 
     #[inline]
     pub(super) fn write(&self, data: &[u8]) -> Result<usize> {
+        if self.facts.writes
+            && let Ok(mut out) = self.out.try_lock()
+            && out.write_plain(data, self.facts.unit())
+        {
+            return Ok(data.len());
+        }
+        self.write_slowly(data)
+    }
+
+    #[inline(never)]
+    fn write_slowly(&self, data: &[u8]) -> Result<usize> {
         if !self.facts.writes {
             return Err(self.fault(NtStatus::ACCESS_DENIED, WRITE));
         }
@@ -294,11 +338,7 @@ impl End {
         now: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<usize> {
-        let unit = if self.facts.message {
-            Unit::Message
-        } else {
-            Unit::Bytes
-        };
+        let unit = self.facts.unit();
         let Some(mut out) = self.out(now) else {
             return Ok(0);
         };

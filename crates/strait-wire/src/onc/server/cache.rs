@@ -1,0 +1,209 @@
+//! Calls that come twice: the same datagram, because its reply was late or lost.
+//!
+//! What was answered is answered again with the same bytes, and not done again; what is being done
+//! is dropped, since its reply is on its way. A call is the same if address, XID, procedure, length
+//! and checksum agree: a client that has started anew may use an XID again, for something else.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::onc::message::{Procedure, Xid};
+use crate::time::Time;
+
+/// Calls that are remembered unless [`Limits`] say otherwise.
+pub const CACHE_ENTRIES_MAX: usize = 4096;
+/// Bytes of replies that are remembered unless [`Limits`] say otherwise.
+pub const CACHE_BYTES_MAX: usize = 8 << 20;
+/// For so long a reply is remembered unless [`Limits`] say otherwise.
+pub const CACHE_AGE: Duration = Duration::from_secs(120);
+
+/// How much is remembered.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Calls, those that are being done included.
+    pub entries: usize,
+    /// Bytes of replies, in all.
+    pub bytes: usize,
+    /// Since the reply was given.
+    pub age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: CACHE_ENTRIES_MAX,
+            bytes: CACHE_BYTES_MAX,
+            age: CACHE_AGE,
+        }
+    }
+}
+
+/// What makes two calls the same.
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key<A> {
+    address: A,
+    xid: Xid,
+    procedure: Procedure,
+    len: usize,
+    checksum: u64,
+}
+
+impl<A> Key<A> {
+    /// Of the call that `message` is, as it came from `address`.
+    #[must_use]
+    pub fn new(address: A, xid: Xid, procedure: Procedure, message: &[u8]) -> Self {
+        Self {
+            address,
+            xid,
+            procedure,
+            len: message.len(),
+            checksum: checksum(message),
+        }
+    }
+}
+
+/// Tells messages apart that differ by chance. It is no defence: who can forge a message from an
+/// address can call in its name anyway.
+#[must_use]
+pub fn checksum(message: &[u8]) -> u64 {
+    // An odd number whose bits look like noise: the golden ratio's.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (chunks, rest) = message.as_chunks();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = chunks.iter().chain([&last]);
+    words.fold(message.len() as u64, |sum, word| {
+        let mixed = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
+        mixed ^ (mixed >> 32)
+    })
+}
+
+/// What to do with a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict<'a> {
+    /// Do it, and tell the cache how it ended.
+    New,
+    /// Drop it: it is being done.
+    InProgress,
+    /// Send this again.
+    Done(&'a [u8]),
+    /// Drop it: as many calls as allowed are being done, and the caller will ask again.
+    Full,
+}
+
+/// Calls that have come, and what was answered.
+#[derive(Debug)]
+pub struct Duplicates<A> {
+    limits: Limits,
+    calls: BTreeMap<Key<A>, State>,
+    /// Calls that were answered, oldest first, with the moment.
+    answered: VecDeque<(Time, Key<A>)>,
+    /// Bytes of all replies.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    InProgress,
+    Done(Vec<u8>),
+}
+
+impl<A: Copy + Ord> Duplicates<A> {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            calls: BTreeMap::new(),
+            answered: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// A call has come. If it is [`Verdict::New`], [`finish`](Self::finish) or
+    /// [`forget`](Self::forget) is to follow.
+    pub fn begin(&mut self, now: Time, key: Key<A>) -> Verdict<'_> {
+        self.handle_timeout(now);
+        if !self.calls.contains_key(&key) {
+            // Only what was answered makes room: what is being done must not be done twice.
+            while self.calls.len() >= self.limits.entries {
+                if !self.drop_oldest() {
+                    return Verdict::Full;
+                }
+            }
+            self.calls.insert(key, State::InProgress);
+            return Verdict::New;
+        }
+        match self.calls.get(&key) {
+            Some(State::Done(reply)) => Verdict::Done(reply),
+            _ => Verdict::InProgress,
+        }
+    }
+
+    /// The call has been done, and this is its reply. One longer than [`Limits::bytes`] cannot be
+    /// remembered.
+    pub fn finish(&mut self, now: Time, key: Key<A>, reply: &[u8]) {
+        if !matches!(self.calls.get(&key), Some(State::InProgress)) {
+            return;
+        }
+        if reply.len() > self.limits.bytes {
+            self.calls.remove(&key);
+            return;
+        }
+        while self.bytes + reply.len() > self.limits.bytes && self.drop_oldest() {}
+        self.bytes += reply.len();
+        self.calls.insert(key, State::Done(reply.to_vec()));
+        self.answered.push_back((now, key));
+    }
+
+    /// The call was not done after all: it may come again.
+    pub fn forget(&mut self, key: &Key<A>) {
+        if matches!(self.calls.get(key), Some(State::InProgress)) {
+            self.calls.remove(key);
+        }
+    }
+
+    /// When the oldest reply is to be forgotten; `None`: there is none.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let (answered, _) = self.answered.front()?;
+        Some(answered.after(self.limits.age))
+    }
+
+    /// Forgets what is too old.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while self.poll_timeout().is_some_and(|due| due <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Calls that are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Bytes of replies that are remembered.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// False: nothing has been answered that could be forgotten.
+    fn drop_oldest(&mut self) -> bool {
+        let Some((_, key)) = self.answered.pop_front() else {
+            return false;
+        };
+        if let Some(State::Done(reply)) = self.calls.remove(&key) {
+            self.bytes -= reply.len();
+        }
+        true
+    }
+}

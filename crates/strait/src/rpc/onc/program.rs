@@ -1,0 +1,96 @@
+//! What a server serves: programs, and what each call tells of its caller.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use strait_wire::onc::auth::{AuthSys, OpaqueAuth};
+use strait_wire::onc::message::{AuthStat, Procedure, Xid};
+
+/// One version of a program, as a dispatcher made from a `.x` file serves it.
+pub trait Program: Send + Sync + 'static {
+    /// Its number.
+    fn program(&self) -> u32;
+
+    /// Its version.
+    fn version(&self) -> u32;
+
+    /// Begins a call: decodes `args` and runs the procedure. The future ends with `reply`, which
+    /// begins with what leads a reply, followed by the encoded results.
+    ///
+    /// Procedure 0 is answered without it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the call is not begun.
+    fn dispatch(
+        self: Arc<Self>,
+        context: Context,
+        procedure: u32,
+        args: &[u8],
+        reply: Vec<u8>,
+    ) -> Result<Answer, Refusal>;
+}
+
+/// A call in progress, and its reply.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send>>;
+
+/// Why there are no results: what the caller is told.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// PROC_UNAVAIL: there is no such procedure.
+    ProcedureUnavailable,
+    /// GARBAGE_ARGS: the arguments cannot be decoded.
+    GarbageArguments,
+    /// SYSTEM_ERR: the fault is here.
+    SystemError,
+    /// AUTH_ERROR: not from this caller.
+    Auth(AuthStat),
+}
+
+/// Where a call came from, as the transport knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Caller {
+    /// TCP from that address.
+    Tcp(SocketAddr),
+    /// UDP from that address, which anyone may have written there.
+    Udp(SocketAddr),
+    /// A local socket or a channel: the process and user that the kernel names.
+    Local {
+        /// The process.
+        pid: u32,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+}
+
+/// A call, as the one who answers it sees it.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Where it came from.
+    pub caller: Caller,
+    /// Its number, within the connection.
+    pub xid: Xid,
+    /// What is called.
+    pub procedure: Procedure,
+    /// What the caller says of itself: with [`auth::Flavor::SYS`](super::auth::Flavor::SYS) see
+    /// [`sys`](Self::sys).
+    pub credential: OpaqueAuth<'static>,
+}
+
+impl Context {
+    /// User and groups as the caller says them: proof of nothing, unless the transport is.
+    #[must_use]
+    pub fn sys(&self) -> Option<AuthSys<'_>> {
+        use strait_wire::onc::auth::Flavor;
+        use strait_wire::xdr::{Decode, Reader};
+
+        if self.credential.flavor != Flavor::SYS {
+            return None;
+        }
+        AuthSys::decode(&mut Reader::new(&self.credential.body)).ok()
+    }
+}
