@@ -143,7 +143,9 @@ impl Lexer {
             let start = self.at + 1;
             self.at = self.line_end();
             // A macro for C may go on behind a backslash.
-            while self.text[start..self.at].trim_end_matches('\r').ends_with('\\')
+            while self.text[start..self.at]
+                .trim_end_matches('\r')
+                .ends_with('\\')
                 && self.at < self.end
             {
                 self.at += 1;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::parse::unescape;
 use super::super::syntax::{Atom, BodySyntax, Declaration, Item, Name, Scalar, TypeSyntax};
 use super::super::tree::{Constant, Value};
 use super::super::{number, preprocess};
@@ -113,7 +114,7 @@ impl Checker<'_> {
 
     /// Those of types written in place too.
     fn name_enumerators(&mut self, body: &BodySyntax) {
-        let mut inner = |checker: &mut Self, declaration: &Declaration| {
+        let inner = |checker: &mut Self, declaration: &Declaration| {
             if let TypeSyntax::InPlace(body) = &declaration.of {
                 checker.name_enumerators(body);
             }
@@ -176,7 +177,7 @@ impl Checker<'_> {
             let text = self.sources.slice(token.text);
             let value = match number(text) {
                 Some(value) => Value::Number(value),
-                None if text.starts_with('"') => Value::Text(text.trim_matches('"').into()),
+                None if text.starts_with('"') => Value::Text(unescape(text)),
                 None => continue,
             };
             all.push(Constant {

@@ -94,12 +94,7 @@ impl Checker<'_> {
         })
     }
 
-    fn number<T>(
-        &mut self,
-        unique: &mut Unique,
-        kind: &str,
-        of: &Numbered<T>,
-    ) -> Option<u32> {
+    fn number<T>(&mut self, unique: &mut Unique, kind: &str, of: &Numbered<T>) -> Option<u32> {
         self.unique(unique, kind, &of.name, &of.number)
     }
 

@@ -1,5 +1,6 @@
 //! Types as Rust has them, and the code that writes and reads them.
 
+use super::super::print;
 use super::super::tree::{Body, Length, Member, Specification, Type, TypeId};
 use super::facts::Facts;
 use super::names::{Names, bare_snake};
@@ -183,9 +184,7 @@ impl<'a> View<'a> {
             Type::Double => one(format!("to.double({});", from.copied())),
             Type::Quadruple => one(format!("to.quadruple({});", from.copied())),
             Type::Bool => one(format!("to.boolean({});", from.copied())),
-            Type::Opaque(Length::Fixed(_)) => {
-                one(format!("to.opaque_fixed({});", from.borrowed()))
-            }
+            Type::Opaque(Length::Fixed(_)) => one(format!("to.opaque_fixed({});", from.borrowed())),
             Type::Opaque(Length::Max(max)) => {
                 one(format!("to.opaque({}, {})?;", from.borrowed(), bound(*max)))
             }
@@ -196,9 +195,11 @@ impl<'a> View<'a> {
                 };
                 one(format!("to.{call}({}, {})?;", from.borrowed(), bound(*max)))
             }
-            Type::Array(inner, Length::Max(max)) if is_number(inner) => {
-                one(format!("to.numbers({}, {})?;", from.borrowed(), bound(*max)))
-            }
+            Type::Array(inner, Length::Max(max)) if is_number(inner) => one(format!(
+                "to.numbers({}, {})?;",
+                from.borrowed(),
+                bound(*max)
+            )),
             Type::Array(inner, Length::Max(max)) => {
                 let arguments = format!("{}, {}", from.borrowed(), bound(*max));
                 text::call("to.array", &arguments, "to, item", &each(inner))
@@ -261,7 +262,11 @@ impl<'a> View<'a> {
                 format!("from.numbers({})?", bound(*max))
             }
             Type::Array(inner, Length::Max(max)) => {
-                format!("from.array({}, {})?", bound(*max), self.decoder(inner, owner))
+                format!(
+                    "from.array({}, {})?",
+                    bound(*max),
+                    self.decoder(inner, owner)
+                )
             }
             Type::Array(inner, Length::Fixed(_)) => {
                 format!("from.array_fixed({})?", self.decoder(inner, owner))
@@ -300,7 +305,7 @@ impl<'a> View<'a> {
 
     /// A declaration, as the file has it.
     pub(super) fn declaration(&self, member: &Member) -> String {
-        super::super::print::declaration(self.of, &member.of, &member.name)
+        print::declaration(self.of, &member.of, &member.name)
     }
 }
 

@@ -57,7 +57,10 @@ impl Facts {
         Self {
             list: (0..of.types.len()).map(|i| of.is_list(TypeId(i))).collect(),
             chained,
-            recursive: check::in_cycle(&every).iter().map(Option::is_some).collect(),
+            recursive: check::in_cycle(&every)
+                .iter()
+                .map(Option::is_some)
+                .collect(),
             eq: not(spread(&every, float.collect())),
             default: not(spread(&values, plain.collect())),
             cycle: check::in_cycle(&keep(&[Edge::Value, Edge::Optional])),

@@ -233,10 +233,20 @@ impl Seen {
             Body::Union(union) => {
                 for arm in &union.arms {
                     let name = arm.label.clone().unwrap_or_else(|| arm.value.to_string());
-                    inner.add("variant", &name, variant(arm.label.as_deref(), arm.value), &arm.at);
+                    inner.add(
+                        "variant",
+                        &name,
+                        variant(arm.label.as_deref(), arm.value),
+                        &arm.at,
+                    );
                 }
                 if union.default.is_some() {
-                    inner.add("variant", "default", "Default".into(), &union.discriminant.at);
+                    inner.add(
+                        "variant",
+                        "default",
+                        "Default".into(),
+                        &union.discriminant.at,
+                    );
                 }
             }
         }

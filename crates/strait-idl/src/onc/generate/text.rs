@@ -8,6 +8,9 @@ const WIDTH: usize = 100;
 /// The longest arguments of a call on one line; rustfmt's `fn_call_width`.
 const CALL_WIDTH: usize = 60;
 
+/// The longest chain of calls on one line; rustfmt's `chain_width`.
+pub(super) const CHAIN_WIDTH: usize = 60;
+
 /// The longest fields of a struct expression on one line; rustfmt's `struct_lit_width`.
 const LITERAL_WIDTH: usize = 18;
 
@@ -65,6 +68,11 @@ impl Text {
         self.line(line);
     }
 
+    /// Ends an indentation that no bracket opened.
+    pub(super) fn dedent(&mut self) {
+        self.indent -= 1;
+    }
+
     /// Whether so many characters fit behind the indentation.
     pub(super) fn fits(&self, len: usize) -> bool {
         self.indent * 4 + len <= WIDTH
@@ -83,18 +91,43 @@ impl Text {
         self.line(line);
     }
 
-    /// `fn name(…) -> T {`, or with `;`.
+    /// `fn name(…) -> T {`, which opens a bracket, or the same with `;`.
     pub(super) fn signature(&mut self, head: &str, arguments: &[String], tail: &str) {
         let one = format!("{head}({}){tail}", arguments.join(", "));
         if self.fits(one.chars().count()) {
             self.line(one);
+        } else {
+            self.open(format!("{head}("));
+            for argument in arguments {
+                self.line(format!("{argument},"));
+            }
+            self.close(&format!("){tail}"));
+        }
+        self.indent += usize::from(tail.ends_with('{'));
+    }
+
+    /// A signature that ends with a type which may be too long for one line, then on several.
+    pub(super) fn promise(
+        &mut self,
+        head: &str,
+        arguments: &[String],
+        one: &str,
+        several: &[String],
+    ) {
+        // rustfmt counts the type alone, and lets it be longer by one than a line.
+        let len = one.len() - " -> ".len() - ";".len();
+        if self.fits(len - 1) {
+            self.signature(head, arguments, one);
             return;
         }
         self.open(format!("{head}("));
         for argument in arguments {
             self.line(format!("{argument},"));
         }
-        self.close(&format!("){tail}"));
+        self.close(&format!("){}", several[0]));
+        for line in &several[1..] {
+            self.line(line);
+        }
     }
 
     /// `head Name { … } tail` with its fields.

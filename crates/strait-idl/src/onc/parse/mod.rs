@@ -7,6 +7,7 @@
 //! | `struct T *next` | the word before a known name says nothing |
 //! | `enum E { A, B = 7, C }` | 0, 7, 8 |
 //! | `typedef struct { … } name;`, a struct, union or enum written in place | a type of its own |
+//! | `typedef struct T T;` | nothing |
 //! | `struct empty { };` | no members |
 //! | `case A: case B: …` | one content for both |
 //! | `namespace a { … }`, `a::b` | names are one set in any case: the space is left out |
@@ -43,9 +44,30 @@ pub(super) fn parse(
 
 /// What may stand where a name of one's own cannot.
 const KEYWORDS: &[&str] = &[
-    "bool", "case", "char", "const", "default", "double", "enum", "float", "hyper", "int", "long",
-    "namespace", "opaque", "program", "quadruple", "short", "string", "struct", "switch", "typedef",
-    "union", "unsigned", "version", "void",
+    "bool",
+    "case",
+    "char",
+    "const",
+    "default",
+    "double",
+    "enum",
+    "float",
+    "hyper",
+    "int",
+    "long",
+    "namespace",
+    "opaque",
+    "program",
+    "quadruple",
+    "short",
+    "string",
+    "struct",
+    "switch",
+    "typedef",
+    "union",
+    "unsigned",
+    "version",
+    "void",
 ];
 
 struct Parser<'a> {
@@ -80,7 +102,7 @@ impl<'a> Parser<'a> {
                 }
                 "const" => items.push(self.constant()?),
                 "program" => items.push(self.program()?),
-                "typedef" | "struct" | "union" | "enum" => items.push(self.definition()?),
+                "typedef" | "struct" | "union" | "enum" => items.extend(self.definition()?),
                 _ => {
                     let expected = "`const`, `typedef`, `struct`, `union`, `enum` or `program`";
                     return Err(self.expected(expected));
@@ -186,7 +208,9 @@ impl<'a> Parser<'a> {
     }
 
     fn kind(&self) -> Kind {
-        self.tokens.get(self.at).map_or(Kind::End, |token| token.kind)
+        self.tokens
+            .get(self.at)
+            .map_or(Kind::End, |token| token.kind)
     }
 
     /// The present word, or nothing.
@@ -278,7 +302,7 @@ impl<'a> Parser<'a> {
 }
 
 /// A string without its quotes. Escapes are those of C that stand for one character of text.
-fn unescape(quoted: &str) -> String {
+pub(super) fn unescape(quoted: &str) -> String {
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or("");
     let mut text = String::with_capacity(inner.len());
     let mut letters = inner.chars();

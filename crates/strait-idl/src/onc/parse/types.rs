@@ -11,14 +11,14 @@ use crate::source::Span;
 
 impl Parser<'_> {
     /// `typedef …;`, `struct NAME { … };` and their like.
-    pub(super) fn definition(&mut self) -> Result<Item, Diagnostic> {
+    pub(super) fn definition(&mut self) -> Result<Option<Item>, Diagnostic> {
         let kind = self.word();
         self.at += 1;
         if kind != "typedef" {
             let name = self.name(&format!("the {kind}"))?;
             let body = self.body(kind)?;
             self.sign(b';')?;
-            return Ok(Item::Type(name, body));
+            return Ok(Some(Item::Type(name, body)));
         }
         let mut declaration = self.declaration()?;
         self.sign(b';')?;
@@ -26,13 +26,19 @@ impl Parser<'_> {
             let at = declaration.at;
             return Err(self.error(at, "this typedef gives no name"));
         };
+        if let (TypeSyntax::Named(other), Suffix::None) = (&declaration.of, &declaration.suffix)
+            && other.text == name.text
+        {
+            // `typedef struct name name;` says something in C alone.
+            return Ok(None);
+        }
         // `typedef struct { … } name;` is `struct name { … };`.
         if let (TypeSyntax::InPlace(_), Suffix::None) = (&declaration.of, &declaration.suffix)
             && let TypeSyntax::InPlace(body) = declaration.of
         {
-            return Ok(Item::Type(name, *body));
+            return Ok(Some(Item::Type(name, *body)));
         }
-        Ok(Item::Type(name, BodySyntax::Alias(declaration)))
+        Ok(Some(Item::Type(name, BodySyntax::Alias(declaration))))
     }
 
     /// What follows `struct NAME` and its like.
@@ -206,7 +212,12 @@ impl Parser<'_> {
             "bool" => Type::Bool,
             "char" => Type::Char,
             "short" | "long" | "unsigned" => return Ok(TypeSyntax::Plain(self.integer())),
-            "signed" if self.tokens.get(self.at + 1).is_some_and(|next| self.is_integer(next)) => {
+            "signed"
+                if self
+                    .tokens
+                    .get(self.at + 1)
+                    .is_some_and(|next| self.is_integer(next)) =>
+            {
                 self.at += 1;
                 return Ok(TypeSyntax::Plain(self.integer()));
             }

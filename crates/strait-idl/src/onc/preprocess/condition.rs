@@ -65,8 +65,8 @@ impl<'w> Evaluation<'w, '_> {
             let at = self.tokens[self.at].at;
             self.at += sign.len();
             let right = self.level(level + 1)?;
-            left = apply(sign, left, right)
-                .ok_or_else(|| self.work.error(at, "this has no value"))?;
+            left =
+                apply(sign, left, right).ok_or_else(|| self.work.error(at, "this has no value"))?;
         }
         Ok(left)
     }
@@ -132,7 +132,11 @@ impl<'w> Evaluation<'w, '_> {
         if name == "defined" {
             let bracket = self.sees("(");
             self.at += usize::from(bracket);
-            let Some(name) = self.tokens.get(self.at).filter(|next| next.kind == Kind::Word) else {
+            let Some(name) = self
+                .tokens
+                .get(self.at)
+                .filter(|next| next.kind == Kind::Word)
+            else {
                 return Err(self.work.error(token.at, "`defined` needs a name"));
             };
             self.at += 1;

@@ -73,14 +73,16 @@ impl Preprocessor<'_> {
         let candidates: Vec<PathBuf> = folders.map(|folder| folder.join(&name)).collect();
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {
             let error = self.error(at, format!("`{name}` is not found"));
-            return Err(if Path::new(&name).extension().is_some_and(|end| end == "h") {
-                error.with_help("a header for the C compiler is named by `%#include`")
-            } else {
-                error.with_help("it is sought beside this file and in the search path")
-            });
+            return Err(
+                if Path::new(&name).extension().is_some_and(|end| end == "h") {
+                    error.with_help("a header for the C compiler is named by `%#include`")
+                } else {
+                    error.with_help("it is sought beside this file and in the search path")
+                },
+            );
         };
-        let text = read(path)
-            .map_err(|why| self.error(at, format!("`{name}` cannot be read: {why}")))?;
+        let text =
+            read(path).map_err(|why| self.error(at, format!("`{name}` cannot be read: {why}")))?;
         self.enter(path, text, depth + 1)
     }
 }

@@ -123,7 +123,10 @@ impl<'a> Preprocessor<'a> {
             expanded: 0,
         };
         // One run makes what rpcgen makes in several; types are in its header.
-        let given = options.define.iter().map(|(name, value)| (&**name, &**value));
+        let given = options
+            .define
+            .iter()
+            .map(|(name, value)| (&**name, &**value));
         for (name, value) in std::iter::once(("RPC_HDR", "1")).chain(given) {
             let line = format!("{name} {value}");
             let end = offset(line.len());
@@ -186,7 +189,9 @@ impl<'a> Preprocessor<'a> {
         };
         if found.takes_arguments {
             let help = "macros with arguments are for C; write the value";
-            return Err(self.error(token.at, "this macro takes arguments").with_help(help));
+            return Err(self
+                .error(token.at, "this macro takes arguments")
+                .with_help(help));
         }
         let name = self.sources.slice(token.text);
         let within = |outer: &Span| self.sources.slice(*outer) == name;
