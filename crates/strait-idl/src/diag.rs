@@ -35,7 +35,13 @@ pub struct Diagnostic {
     pub message: String,
     /// What may help.
     pub help: Option<String>,
-    /// The line, or the part of it that is shown.
+    shown: Option<Box<Shown>>,
+}
+
+/// The line with its carets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    /// The line, or a part of it.
     text: String,
     /// What stands below the line before the carets.
     indent: String,
@@ -68,9 +74,11 @@ impl Diagnostic {
             column: offset(before) + 1,
             message: message.into(),
             help: None,
-            indent: indent.collect(),
-            carets: width.clamp(1, LINE_SHOWN_MAX / 2),
-            text: shown,
+            shown: Some(Box::new(Shown {
+                indent: indent.collect(),
+                carets: width.clamp(1, LINE_SHOWN_MAX / 2),
+                text: shown,
+            })),
         }
     }
 
@@ -82,9 +90,7 @@ impl Diagnostic {
             column: 0,
             message: message.into(),
             help: None,
-            text: String::new(),
-            indent: String::new(),
-            carets: 0,
+            shown: None,
         }
     }
 
@@ -97,19 +103,19 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", self.message)?;
-        if self.line == 0 {
-            write!(f, "  --> {}", self.file)?;
-        } else {
-            let number = self.line.to_string();
-            let gap = " ".repeat(number.len());
-            writeln!(f, "{gap} --> {}:{number}:{}", self.file, self.column)?;
-            writeln!(f, "{gap} |")?;
-            writeln!(f, "{number} | {}", self.text.trim_end())?;
-            let carets = "^".repeat(self.carets);
-            write!(f, "{gap} | {}{carets}", self.indent)?;
+        let number = self.line.to_string();
+        let gap = " ".repeat(number.len());
+        match &self.shown {
+            None => write!(f, "{gap} --> {}", self.file)?,
+            Some(shown) => {
+                let carets = "^".repeat(shown.carets);
+                writeln!(f, "{gap} --> {}:{number}:{}", self.file, self.column)?;
+                writeln!(f, "{gap} |")?;
+                writeln!(f, "{number} | {}", shown.text.trim_end())?;
+                write!(f, "{gap} | {}{carets}", shown.indent)?;
+            }
         }
         if let Some(help) = &self.help {
-            let gap = " ".repeat(self.line.to_string().len());
             write!(f, "\n{gap} = help: {help}")?;
         }
         Ok(())

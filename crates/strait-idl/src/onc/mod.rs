@@ -29,7 +29,7 @@
 //! | `program`, `version` | modules; in the inner one `Client`, `AsyncClient`, `Service`, `Dispatcher` |
 //! | names | of Rust: `nfs_fh` is `NfsFh`, `TYPE` is `r#type`; what would be one name is an error |
 //!
-//! [`Compiler::parse`] gives the tree itself, resolved, for who reads values without generated code.
+//! [`Compiler::parse`] gives the tree itself, resolved, for who reads values without such code.
 
 mod check;
 mod generate;
@@ -166,8 +166,8 @@ impl Compiler {
         generate::generate(&sources, &tree, &self.output)
     }
 
-    /// For a build script: writes `$OUT_DIR/NAME.rs`, and names every file that was read to cargo. If
-    /// something is wrong, it tells so and ends the build.
+    /// For a build script: writes `$OUT_DIR/NAME.rs`, and names every file that was read to cargo.
+    /// If something is wrong, it tells so and ends the build.
     pub fn build(&self, path: impl AsRef<Path>) {
         if let Err(wrong) = self.build_into(path.as_ref()) {
             eprintln!("{wrong}");

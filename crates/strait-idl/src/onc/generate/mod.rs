@@ -90,8 +90,8 @@ pub(super) fn generate(
     Ok(all.into_string())
 }
 
-/// Imports the traits whose methods the code calls, without their names. Inside the implementation of
-/// a trait its own methods are known without.
+/// Imports the traits whose methods the code calls, without their names. Inside the implementation
+/// of a trait its own methods are known without.
 fn traits(code: &str, root: &str, to: &mut Text) {
     let (mut decodes, mut encodes) = (false, false);
     let mut inside = "";

@@ -154,8 +154,13 @@ impl View<'_> {
 fn wait(start: &str, call: &str, to: &mut Text) {
     let one = format!("self.0{call}.await?;");
     if one.len() > CHAIN_WIDTH + 1 {
-        to.open(format!("{start}self"));
-        to.line(".0");
+        // rustfmt parts `self` from its field where something stands before it.
+        if start.is_empty() {
+            to.open("self.0");
+        } else {
+            to.open(format!("{start}self"));
+            to.line(".0");
+        }
         to.line(call);
         to.line(".await?;");
         to.dedent();

@@ -1,7 +1,7 @@
 //! ONC RPC version 2 (RFC 5531), with XDR (RFC 4506) and rpcbind (RFC 1833).
 //!
-//! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for each
-//! version of a program, and a trait to be implemented for a server.
+//! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for
+//! each version of a program, and a trait to be implemented for a server.
 
 mod program;
 mod status;
