@@ -13,8 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strait", &["strait-sys", "strait-wire"]),
     ("strait-bench", &["strait", "strait-sys"]),
     ("strait-c", &["strait", "strait-sys"]),
-    ("strait-cli", &["strait", "strait-bench", "strait-sys"]),
-    ("strait-fuzz", &["strait", "strait-cli", "strait-sys"]),
+    ("strait-cli", &["strait", "strait-bench", "strait-idl", "strait-sys"]),
+    ("strait-fuzz", &["strait", "strait-cli", "strait-idl", "strait-sys"]),
     ("fuzz", &["strait-fuzz"]),
     ("xtask", &[]),
 ];

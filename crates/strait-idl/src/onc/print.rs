@@ -57,6 +57,16 @@ impl Specification {
         declaration(self, &member.of, &member.name)
     }
 
+    /// Whether a name of a number is among what is printed.
+    fn prints(&self, label: &str) -> bool {
+        let constant = self.constants.iter().any(|each| each.name == label);
+        constant
+            || self.types.iter().any(|each| match &each.body {
+                Body::Enum(all) => all.iter().any(|each| each.name == label),
+                _ => false,
+            })
+    }
+
     fn union(&self, f: &mut fmt::Formatter<'_>, name: &str, union: &Union) -> fmt::Result {
         let content = |content: &Content| match content {
             Some(member) => self.member(member),
@@ -74,7 +84,9 @@ impl Specification {
         };
         let mut default = union.default.as_ref();
         for (i, arm) in union.arms.iter().enumerate() {
-            let label = arm.label.clone().unwrap_or_else(|| arm.value.to_string());
+            // Names of macros for C are not printed, and so are no labels.
+            let label = arm.label.clone().filter(|label| self.prints(label));
+            let label = label.unwrap_or_else(|| arm.value.to_string());
             writeln!(f, "    case {label}:")?;
             let next = union.arms.get(i + 1);
             if next.is_some_and(|next| shared(&arm.content, &next.content)) {

@@ -204,9 +204,9 @@ pub enum Type {
     /// Text of at most so many bytes.
     String(u32),
     /// Elements of one type.
-    Array(Box<Type>, Length),
+    Array(Box<Self>, Length),
     /// `T *`: a flag, and the value if it is set.
-    Optional(Box<Type>),
+    Optional(Box<Self>),
     /// A type with a name.
     Named(TypeId),
 }

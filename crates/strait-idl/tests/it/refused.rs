@@ -49,6 +49,10 @@ const WRONG: &[(&str, &[&str])] = &[
         "const A = 18446744073709551616;",
         &["is no number of at most 64 bits"],
     ),
+    (
+        "const A = -18446744073709551615;",
+        &["is no number of at most 64 bits"],
+    ),
     ("const A = B; const B = A;", &["is defined by itself"]),
     (
         "const A = 1; const A = 2;",

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::super::parse::unescape;
+use super::super::parse::{KEYWORDS, NAME_LEN_MAX, unescape};
 use super::super::syntax::{Atom, BodySyntax, Declaration, Item, Name, Scalar, TypeSyntax};
 use super::super::tree::{Constant, Value};
 use super::super::{number, preprocess};
 use super::{Checker, known};
 use crate::source::Span;
+
+/// The numbers that a constant may be.
+const MIN: i128 = i64::MIN as i128;
+const MAX: i128 = u64::MAX as i128;
 
 /// Every name of a number.
 #[derive(Debug, Default)]
@@ -163,6 +167,11 @@ impl Checker<'_> {
             };
             let entry = &self.constants.entries[self.constants.by_name[&name.text]];
             let value = match &entry.state {
+                State::Number(number) if !(MIN..=MAX).contains(number) => {
+                    let message = format!("{number} is no number of at most 64 bits");
+                    self.error(name.at, message);
+                    continue;
+                }
                 State::Number(number) => Value::Number(*number),
                 State::Text(text) => Value::Text(text.clone()),
                 _ => continue,
@@ -174,6 +183,12 @@ impl Checker<'_> {
             });
         }
         for (name, token) in &input.macros {
+            // The definition of the language goes before the macro.
+            let known = self.constants.by_name.get(name);
+            let defined = known.is_some_and(|at| !self.constants.entries[*at].weak);
+            if defined || KEYWORDS.contains(&name.as_str()) || name.len() > NAME_LEN_MAX {
+                continue;
+            }
             let text = self.sources.slice(token.text);
             let value = match number(text) {
                 Some(value) => Value::Number(value),

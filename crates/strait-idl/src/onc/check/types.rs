@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::parse::NAME_LEN_MAX;
 use super::super::syntax::{BodySyntax, Declaration, Name, Suffix, TypeSyntax};
 use super::super::tree::{Body, Content, Enumerator, Length, Member, Type, TypeId, Union};
 use super::{Checker, known, unions};
@@ -167,6 +168,11 @@ impl Checker<'_> {
 
     /// A type written in place becomes one of its own, with a name that nobody has.
     fn in_place(&mut self, name: &str, body: &BodySyntax, at: Span) -> Option<Type> {
+        let name = if name.len() < NAME_LEN_MAX - 10 {
+            name
+        } else {
+            "in_place"
+        };
         let mut free = name.to_owned();
         let mut count = 1_u32;
         while self.names.contains_key(&free) {

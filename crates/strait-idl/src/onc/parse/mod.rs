@@ -43,7 +43,7 @@ pub(super) fn parse(
 }
 
 /// What may stand where a name of one's own cannot.
-const KEYWORDS: &[&str] = &[
+pub(super) const KEYWORDS: &[&str] = &[
     "bool",
     "case",
     "char",

@@ -315,7 +315,9 @@ impl<'a> Preprocessor<'a> {
             "define" => self.define(rest, true),
             "undef" => {
                 if let Some(name) = self.words(rest)?.first() {
-                    self.macros.remove(self.sources.slice(name.text));
+                    let name = self.sources.slice(name.text);
+                    self.macros.remove(name);
+                    self.output.macros.retain(|(other, _)| other != name);
                 }
                 Ok(())
             }
