@@ -8,7 +8,8 @@
 //! ```
 //!
 //! ```ignore
-//! // src/main.rs
+//! // src/main.rs; a program seldom uses all of an interface
+//! #[allow(dead_code)]
 //! mod kv {
 //!     include!(concat!(env!("OUT_DIR"), "/kv.rs"));
 //! }

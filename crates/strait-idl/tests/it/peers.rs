@@ -63,7 +63,7 @@ fn debians_files_become_rust_that_compiles() {
     let mut code = stub[start..end].replace(real, clients);
     code = code
         .replace("pub(crate)", "pub")
-        .replace("mod onc", "pub mod onc");
+        .replace("mod onc", "#[allow(missing_docs)] pub mod onc");
     for (i, path) in files.iter().enumerate() {
         let made = generate(path);
         if let Some(formatted) = formatted(&made) {
@@ -73,7 +73,7 @@ fn debians_files_become_rust_that_compiles() {
                 path.display()
             );
         }
-        code.push_str(&format!("pub mod file_{i} {{ {made} }}\n"));
+        code.push_str(&format!("/// A file.\npub mod file_{i} {{ {made} }}\n"));
     }
     let Some((library, folder)) = wire() else {
         println!("skipped: the library strait-wire is not beside the tests");
@@ -82,7 +82,11 @@ fn debians_files_become_rust_that_compiles() {
     let out = std::env::temp_dir().join(format!("strait-peers-{}", std::process::id()));
     fs::create_dir_all(&out).unwrap();
     let input = out.join("peers.rs");
-    fs::write(&input, format!("#![deny(warnings)]\n{code}")).unwrap();
+    fs::write(
+        &input,
+        format!("//! Peers.\n#![deny(warnings, missing_docs)]\n{code}"),
+    )
+    .unwrap();
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let run = Command::new(rustc)
         .args([

@@ -11,10 +11,12 @@ use crate::lists::{self, Leaf, Node, Tree, lists_prog};
 use crate::onc::{Context, Error, Procedure, Program, Refusal, xdr};
 use crate::programs::{Colour, Point, many_prog, small_prog};
 
+type Served = dyn Fn(u32, &[u8]) -> Result<Vec<u8>, Refusal> + Send + Sync;
+
 /// A connection that is the server itself.
 #[derive(Clone)]
 pub(crate) struct Client {
-    served: Arc<dyn Fn(u32, &[u8]) -> Result<Vec<u8>, Refusal> + Send + Sync>,
+    served: Arc<Served>,
     numbers: (u32, u32),
     limit: Option<Duration>,
 }

@@ -2,7 +2,7 @@
 
 use super::super::tree::{Procedure, Type, Version};
 use super::codec::View;
-use super::items;
+use super::items::{self, errors};
 use super::names::bare_snake;
 use super::program::{name, number};
 use super::text::{CHAIN_WIDTH, Text, short};
@@ -140,13 +140,6 @@ impl View<'_> {
             items::allow("too_many_arguments", "the file has so many", to);
         }
     }
-}
-
-fn errors(when: &str, to: &mut Text) {
-    to.line("///");
-    to.doc("# Errors");
-    to.line("///");
-    to.doc(when);
 }
 
 /// `self.0` and one short call, on one line if rustfmt would have it there.

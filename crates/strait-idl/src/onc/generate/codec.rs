@@ -61,6 +61,14 @@ impl<'a> View<'a> {
         format!("{}{}", self.path, self.names.of(id))
     }
 
+    /// The name where `owner` is defined: there it is itself.
+    fn inside(&self, id: TypeId, owner: Option<TypeId>) -> String {
+        match owner {
+            Some(owner) if owner == id => "Self".into(),
+            _ => self.name(id),
+        }
+    }
+
     fn codec(&self, verb: &str, id: TypeId) -> String {
         let name = bare_snake(&self.of.definition(id).name);
         format!("{}{verb}_{name}", self.path)
@@ -112,7 +120,7 @@ impl<'a> View<'a> {
             Type::Optional(to) => {
                 let option = self.std("Option");
                 match self.list_of(to) {
-                    Some(id) => format!("{vec}<{}>", self.name(id)),
+                    Some(id) => format!("{vec}<{}>", self.inside(id, owner)),
                     None if self.facts.boxed(owner, to) => {
                         format!("{option}<{}<{}>>", self.std("Box"), self.rust(to, owner))
                     }
@@ -120,10 +128,10 @@ impl<'a> View<'a> {
                 }
             }
             Type::Named(id) if self.is_list(*id) => {
-                let name = self.name(*id);
+                let name = self.inside(*id, owner);
                 format!("({name}, {vec}<{name}>)")
             }
-            Type::Named(id) => self.name(*id),
+            Type::Named(id) => self.inside(*id, owner),
         }
     }
 
@@ -210,7 +218,7 @@ impl<'a> View<'a> {
             Type::Optional(to) => match self.list_of(to) {
                 Some(id) => one(format!(
                     "{}::encode_list({}, to)?;",
-                    self.name(id),
+                    self.inside(id, owner),
                     from.borrowed()
                 )),
                 None => {
@@ -230,7 +238,7 @@ impl<'a> View<'a> {
             }
             Type::Named(id) if self.is_list(*id) => one(format!(
                 "{}::encode_chain({}, to)?;",
-                self.name(*id),
+                self.inside(*id, owner),
                 from.borrowed()
             )),
             Type::Named(_) => one(format!("{}.encode(to)?;", from.text)),
@@ -272,7 +280,7 @@ impl<'a> View<'a> {
                 format!("from.array_fixed({})?", self.decoder(inner, owner))
             }
             Type::Optional(to) => match self.list_of(to) {
-                Some(id) => format!("{}::decode_list(from)?", self.name(id)),
+                Some(id) => format!("{}::decode_list(from)?", self.inside(id, owner)),
                 None => {
                     let boxes = match self.facts.boxed(owner, to) {
                         true => format!(".map({}::new)", self.std("Box")),
@@ -285,9 +293,9 @@ impl<'a> View<'a> {
                 format!("{}(from)?", self.codec("decode", *id))
             }
             Type::Named(id) if self.is_list(*id) => {
-                format!("{}::decode_chain(from)?", self.name(*id))
+                format!("{}::decode_chain(from)?", self.inside(*id, owner))
             }
-            Type::Named(id) => format!("{}::decode(from)?", self.name(*id)),
+            Type::Named(id) => format!("{}::decode(from)?", self.inside(*id, owner)),
         }
     }
 

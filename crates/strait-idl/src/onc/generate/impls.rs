@@ -2,6 +2,7 @@
 
 use super::super::tree::TypeId;
 use super::codec::View;
+use super::items::errors;
 use super::text::Text;
 
 const WRITER: &str = "&mut onc::xdr::Writer<'_>";
@@ -99,6 +100,7 @@ impl View<'_> {
         let (writer, reader) = (format!("to: {WRITER}"), format!("from: {READER}"));
         to.line("");
         to.doc("Writes a list: a flag before each node, and one at the end.");
+        errors("Where a node breaks a bound.", to);
         let written = format!(" -> {result}<(), onc::xdr::Error> {{");
         let arguments = ["list: &[Self]".to_owned(), writer.clone()];
         to.signature("pub fn encode_list", &arguments, &written);
@@ -110,6 +112,7 @@ impl View<'_> {
         to.close("}");
         to.line("");
         to.doc("Reads a list to its end.");
+        errors("Where the bytes are no such list.", to);
         let tail = format!(" -> {result}<{vec}<Self>, onc::xdr::Error> {{");
         to.signature("pub fn decode_list", std::slice::from_ref(&reader), &tail);
         to.line(match recursive {
@@ -122,6 +125,7 @@ impl View<'_> {
         }
         to.line("");
         to.doc("Writes the first node, which is always there, and the list of the rest.");
+        errors("Where a node breaks a bound.", to);
         let arguments = [format!("chain: &(Self, {vec}<Self>)"), writer];
         to.signature("pub fn encode_chain", &arguments, &written);
         to.line("chain.0.encode_members(to)?;");
@@ -129,6 +133,7 @@ impl View<'_> {
         to.close("}");
         to.line("");
         to.doc("Reads the first node, which is always there, and the list of the rest.");
+        errors("Where the bytes are no such list.", to);
         let tail = format!(" -> {result}<(Self, {vec}<Self>), onc::xdr::Error> {{");
         to.signature("pub fn decode_chain", &[reader], &tail);
         to.line("let first = Self::decode_members(from)?;");

@@ -56,6 +56,7 @@ impl View<'_> {
         to.doc(&format!(
             "Writes a [`{name}`] within the bounds of its typedef."
         ));
+        errors("Where the value breaks a bound.", to);
         let (parameter, from) = if self.is_copy(of) {
             (name.clone(), Place::value("value"))
         } else {
@@ -74,6 +75,7 @@ impl View<'_> {
         to.doc(&format!(
             "Reads a [`{name}`] within the bounds of its typedef."
         ));
+        errors("Where the bytes are no such value.", to);
         let arguments = ["from: &mut onc::xdr::Reader<'_>".to_owned()];
         let tail = format!(" -> {result}<{name}, onc::xdr::Error> {{");
         to.signature(&format!("pub fn decode_{snake}"), &arguments, &tail);
@@ -228,6 +230,14 @@ impl View<'_> {
         };
         to.line(format!("#[derive(Clone, Debug, {default}PartialEq{eq})]"));
     }
+}
+
+/// When a function fails.
+pub(super) fn errors(when: &str, to: &mut Text) {
+    to.line("///");
+    to.doc("# Errors");
+    to.line("///");
+    to.doc(when);
 }
 
 /// A lint that says nothing about code made from a file.
