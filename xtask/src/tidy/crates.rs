@@ -13,8 +13,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strait", &["strait-sys", "strait-wire"]),
     ("strait-bench", &["strait", "strait-sys"]),
     ("strait-c", &["strait", "strait-sys"]),
-    ("strait-cli", &["strait", "strait-bench", "strait-idl", "strait-sys"]),
-    ("strait-fuzz", &["strait", "strait-cli", "strait-idl", "strait-sys"]),
+    (
+        "strait-cli",
+        &["strait", "strait-bench", "strait-idl", "strait-sys"],
+    ),
+    (
+        "strait-fuzz",
+        &[
+            "strait",
+            "strait-cli",
+            "strait-idl",
+            "strait-sys",
+            "strait-wire",
+        ],
+    ),
     ("fuzz", &["strait-fuzz"]),
     ("xtask", &[]),
 ];
