@@ -66,8 +66,8 @@
 //! # How it is built
 //!
 //! A connection is one task: it reads into the buffer that the call is decoded from, begins the
-//! call, and if that ends without waiting, writes the reply. A call that waits becomes a task of its
-//! own, so that calls of one connection run beside each other and their replies go in the order in
+//! call, and if that ends without waiting, writes the reply. A call that waits becomes a task of
+//! its own, so that calls of one connection run beside each other and their replies go in the order in
 //! which they are ready. What is ready goes in one write. One more task looks after all
 //! connections; an idle one holds neither a buffer nor a timer.
 //!

@@ -181,7 +181,9 @@ fn an_existing_stream_is_served_and_nothing_else() {
     let client = std::thread::spawn(move || {
         let mut client = Client::over(ours);
         let xid = client.send(0, &[]);
-        (client.reply(), xid)
+        let reply = client.reply();
+        // It stays connected until it has been counted.
+        (client, reply, xid)
     });
     runtime.block_on(async {
         let mut server = Server::new();
@@ -197,7 +199,7 @@ fn an_existing_stream_is_served_and_nothing_else() {
         server.serve_stream(theirs).unwrap();
         let running = server.start();
         let answered = tokio::task::spawn_blocking(|| client.join().unwrap());
-        let (reply, xid) = answered.await.unwrap();
+        let (_client, reply, xid) = answered.await.unwrap();
         assert_eq!(reply, words(&[xid, 1, 0, 0, 0, 1]), "no program is here");
         assert_eq!(running.stats().connections, 1);
     });
