@@ -255,6 +255,54 @@ impl Drop for Hold {
     }
 }
 
+/// What ends a program that waits for others.
+const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// Signals that end this program, but not before something else is done.
+///
+/// Begin before there are other threads, which would be ended by them.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    awaited: Set,
+    before: Set,
+}
+
+impl Ending {
+    /// From here on they wait. Those that this program was born to ignore stay ignored.
+    pub(crate) fn begin() -> Self {
+        let heeded = |signal: &Signal| {
+            sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
+        };
+        let awaited = Set::new(ENDING.into_iter().filter(heeded));
+        let before = block(awaited);
+        Self { awaited, before }
+    }
+
+    /// That is done first.
+    pub(crate) fn first(self, run: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let wait = move || {
+            // One that was blocked before does nothing now.
+            let awaited = self.awaited.without(self.before);
+            let signal = loop {
+                match signal::take(&awaited, None).map(|taken| taken.signal()) {
+                    Ok(Some(signal)) => break signal,
+                    // This program was stopped and continued.
+                    Ok(None) | Err(Errno::INTR) => {}
+                    Err(_) => return,
+                }
+            };
+            run();
+            // All others block it: this thread takes it, and the program ends of it.
+            let _ = signal::change_mask(Change::Replace, self.before);
+            let _ = sigsend::kill(Target::Process(getpid()), Some(signal));
+        };
+        let started = std::thread::Builder::new().spawn(wait);
+        started
+            .map(drop)
+            .map_err(|error| Failure::io("start a thread", &error))
+    }
+}
+
 /// Becomes that command. Comes back only if it cannot.
 pub(crate) fn become_it(command: &mut Command) -> Failure {
     let error = command.exec();
