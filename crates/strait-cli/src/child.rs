@@ -14,6 +14,8 @@
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, getpid};
@@ -279,7 +281,9 @@ impl Ending {
     }
 
     /// That is done first.
-    pub(crate) fn first(self, run: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    pub(crate) fn first(self, run: impl FnOnce() + Send + 'static) -> Result<Ended, Failure> {
+        let ended = Ended::default();
+        let told = ended.clone();
         let wait = move || {
             // One that was blocked before does nothing now.
             let awaited = self.awaited.without(self.before);
@@ -291,6 +295,7 @@ impl Ending {
                     Err(_) => return,
                 }
             };
+            told.0.store(true, Ordering::SeqCst);
             run();
             // All others block it: this thread takes it, and the program ends of it.
             let _ = signal::change_mask(Change::Replace, self.before);
@@ -298,8 +303,23 @@ impl Ending {
         };
         let started = std::thread::Builder::new().spawn(wait);
         started
-            .map(drop)
+            .map(|_| ended)
             .map_err(|error| Failure::io("start a thread", &error))
+    }
+}
+
+/// Whether a signal ends this program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    /// What failed, unless a signal ends this program, and has made it fail: then that is waited
+    /// for.
+    pub(crate) fn or(&self, failure: Failure) -> Failure {
+        while self.0.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        failure
     }
 }
 

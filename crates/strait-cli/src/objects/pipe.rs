@@ -235,23 +235,26 @@ impl Listen {
         let ending = Ending::begin();
         let server = Arc::new(self.serve(&named)?);
         let closing = server.clone();
-        ending.first(move || closing.close())?;
+        let ended = ending.first(move || closing.close())?;
         if self.ready {
             context.out.line(server.name())?;
             context.out.finish()?;
         }
         if self.keep {
-            return self.keep(context, &server);
+            return self
+                .keep(context, &server)
+                .map_err(|failure| ended.or(failure));
         }
         let session = match self.limit.timeout {
-            None => server.connect().map_err(Failure::of)?,
-            Some(timeout) => match connect_for(&server, timeout)? {
-                Some(session) => session,
-                None => {
-                    server.close();
-                    return Ok(timed_out(context, &named.shown, "no client came in time"));
-                }
-            },
+            None => Some(server.connect().map_err(Failure::of)),
+            Some(timeout) => connect_for(&server, timeout).transpose(),
+        };
+        let session = match session.transpose().map_err(|failure| ended.or(failure))? {
+            Some(session) => session,
+            None => {
+                server.close();
+                return Ok(timed_out(context, &named.shown, "no client came in time"));
+            }
         };
         let relayed = relay(session, self.message, false);
         // Also where the session stays open, since it failed.

@@ -499,6 +499,9 @@ impl Inflow {
     /// Waits until the other side neither writes nor reads any more.
     pub(crate) fn await_end(&mut self, pace: Pace<'_>) -> Result<(), Ended> {
         let link = self.receiver.link.clone();
+        if link.is_foreign() {
+            return Err(Ended::Broken(link.foreign(READING)));
+        }
         let is_over = || link.is_over(DEAF) || link.says(CUT);
         self.waiting.store(true, Ordering::Relaxed);
         // Its socket hangs up after it has said so: that wakes who waits here.
