@@ -73,10 +73,10 @@ struct Inner {
     errno: Option<Errno>,
     /// The NTSTATUS, where it says more than the kind does.
     status: Option<u32>,
-    /// What an outer protocol says of it.
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The server of whose clients one is the reason.
     client_of: Option<u64>,
+    /// What an outer protocol says of it.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -92,8 +92,8 @@ impl Error {
             why: String::new(),
             errno: None,
             status: None,
-            source: None,
             client_of: None,
+            source: None,
         }))
     }
 
