@@ -41,9 +41,9 @@ pub(crate) enum Verb {
 /// Serve a pipe, and join a client to standard input and output
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Serves one client, and ends when both ways have ended: the client's at the end of \
-                  what it sends, this one's at the end of standard input (`< /dev/null` sends \
-                  nothing; from a terminal it is not waited for). Others hear meanwhile that the \
+    after_help = "Serves one client, and ends when both ways have ended: the client's at the \
+                  end of what it sends, this one's at the end of standard input (`< /dev/null` \
+                  sends nothing; from a terminal it is not waited for). Others hear meanwhile that the \
                   pipe is busy. To a pipe of messages each line of standard input is sent as \
                   one, and each that comes is a line of standard output.\n\
                   Exit status: 0 at the end, 124 when no client came in time, 125 on an error, \
@@ -117,8 +117,8 @@ pub(crate) struct Call {
 /// Wait until an instance of a pipe listens
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Without a time the server's own is taken, 50 ms unless it says otherwise. A server \
-                  that does not answer is given one second at least.\n\
+    after_help = "Without a time the server's own is taken, 50 ms unless it says otherwise. A \
+                  server that does not answer is given one second at least.\n\
                   Exit status: 0 when one listens, 124 when time ran out, 125 on an error.\n\
                   Example: strait pipe wait log --timeout 5s && strait pipe connect log"
 )]

@@ -1,5 +1,7 @@
 //! The receiving end, read in parts.
 
+mod over;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +10,7 @@ use strait_sys::map::Fixed;
 
 use crate::channel::flow::mark::{Mark, Marks};
 use crate::channel::flow::{Ended, Pace, Returned, Seen, Unit, ended, enter};
-use crate::channel::layout::{CLOSED, CUT, DEAF, Header, READ, UNIT, WANTS};
+use crate::channel::layout::{CLOSED, CUT, Header, READ, UNIT, WANTS};
 use crate::channel::link::Link;
 use crate::channel::park::Waited;
 use crate::channel::receiver::{Part, Receiver};
@@ -493,27 +495,6 @@ impl Inflow {
                 None => Ok(()),
             },
             _ => Ok(()),
-        }
-    }
-
-    /// Waits until the other side neither writes nor reads any more.
-    pub(crate) fn await_end(&mut self, pace: Pace<'_>) -> Result<(), Ended> {
-        let link = self.receiver.link.clone();
-        if link.is_foreign() {
-            return Err(Ended::Broken(link.foreign(READING)));
-        }
-        let is_over = || link.is_over(DEAF) || link.says(CUT);
-        self.waiting.store(true, Ordering::Relaxed);
-        // Its socket hangs up after it has said so: that wakes who waits here.
-        while !is_over() && !(pace.stop)() {
-            let is_over = || is_over() || (pace.stop)();
-            self.receiver.waiter.wait(|| false, is_over, None);
-        }
-        self.waiting.store(false, Ordering::Relaxed);
-        if is_over() {
-            Ok(())
-        } else {
-            Err(Ended::Stopped)
         }
     }
 

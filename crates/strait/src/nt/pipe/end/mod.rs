@@ -1,8 +1,9 @@
 //! One end of a connection: what server, client, reader and writer have in common.
 
+mod mode;
 mod transfer;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::channel::Channel;
@@ -11,12 +12,13 @@ use crate::channel::flow::{self, Ended, Inflow, Outflow, Pace, Returned, Unit};
 use crate::channel::layout::{CLOSED, CUT, DEAF};
 use crate::channel::link::Link;
 use crate::error::{Error, ErrorKind, Result};
-use crate::nt::pipe::completion::Port;
 use crate::nt::pipe::fault::{Manner, fault, unreadable, unwritable};
 use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Outcome, Run, Workers};
 use crate::nt::status::NtStatus;
 use crate::object::transfer::Parcel;
 use crate::object::wait::source::Source;
+
+pub(super) use self::mode::Mode;
 
 /// How reads see the pipe.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -25,82 +27,6 @@ pub enum ReadMode {
     Bytes,
     /// A message at a time; message pipes only.
     Message,
-}
-
-/// Read mode, blocking and completion queue of a handle; they outlive a connection.
-#[derive(Debug, Default)]
-pub(super) struct Mode {
-    bits: AtomicU8,
-    port: Mutex<Option<Port>>,
-}
-
-const MESSAGE: u8 = 1;
-const NOWAIT: u8 = 2;
-
-impl Mode {
-    /// A mode as [`bits`](Self::bits) told it.
-    pub(super) fn of(bits: u8) -> Self {
-        Self {
-            bits: AtomicU8::new(bits),
-            port: Mutex::default(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn bits(&self) -> u8 {
-        self.bits.load(Ordering::Relaxed)
-    }
-
-    /// Whether a pipe of messages, or of bytes, can be in that mode.
-    pub(super) fn is_known(bits: u8, message: bool) -> bool {
-        bits & !(MESSAGE | NOWAIT) == 0 && (message || bits & MESSAGE == 0)
-    }
-
-    #[inline]
-    pub(super) fn read(&self) -> ReadMode {
-        if self.bits() & MESSAGE != 0 {
-            ReadMode::Message
-        } else {
-            ReadMode::Bytes
-        }
-    }
-
-    #[inline]
-    fn unit(&self) -> Unit {
-        match self.read() {
-            ReadMode::Bytes => Unit::Bytes,
-            ReadMode::Message => Unit::Message,
-        }
-    }
-
-    pub(super) fn is_nowait(&self) -> bool {
-        self.bits() & NOWAIT != 0
-    }
-
-    pub(super) fn set_read(&self, mode: ReadMode) {
-        self.set(MESSAGE, mode == ReadMode::Message);
-    }
-
-    pub(super) fn set_nowait(&self, nowait: bool) {
-        self.set(NOWAIT, nowait);
-    }
-
-    pub(super) fn port(&self) -> Option<Port> {
-        let port = self.port.lock().unwrap_or_else(PoisonError::into_inner);
-        port.clone()
-    }
-
-    pub(super) fn set_port(&self, port: Port) {
-        *self.port.lock().unwrap_or_else(PoisonError::into_inner) = Some(port);
-    }
-
-    fn set(&self, bit: u8, on: bool) {
-        if on {
-            self.bits.fetch_or(bit, Ordering::Relaxed);
-        } else {
-            self.bits.fetch_and(!bit, Ordering::Relaxed);
-        }
-    }
 }
 
 /// What is agreed on when an end begins.
