@@ -42,10 +42,11 @@ pub(crate) enum Verb {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Serves one client, and ends when both ways have ended: the client's at the \
-                  end of what it sends, this one's at the end of standard input (`< /dev/null` \
-                  sends nothing; from a terminal it is not waited for). Others hear meanwhile that the \
-                  pipe is busy. To a pipe of messages each line of standard input is sent as \
-                  one, and each that comes is a line of standard output.\n\
+                  end of what it sends, this one's at the end of standard input (`< \
+                  /dev/null` sends nothing; from a terminal it is not waited for). Others \
+                  hear meanwhile that the pipe is busy. To a pipe of messages each line of \
+                  standard input is sent as one, and each that comes is a line of standard \
+                  output.\n\
                   Exit status: 0 at the end, 124 when no client came in time, 125 on an error, \
                   such as a client that died, or did not read all of standard input.\n\
                   Example: strait pipe listen log --message < /dev/null | jq ."
@@ -249,12 +250,10 @@ impl Listen {
             None => Some(server.connect().map_err(Failure::of)),
             Some(timeout) => connect_for(&server, timeout).transpose(),
         };
-        let session = match session.transpose().map_err(|failure| ended.or(failure))? {
-            Some(session) => session,
-            None => {
-                server.close();
-                return Ok(timed_out(context, &named.shown, "no client came in time"));
-            }
+        let session = session.transpose().map_err(|failure| ended.or(failure))?;
+        let Some(session) = session else {
+            server.close();
+            return Ok(timed_out(context, &named.shown, "no client came in time"));
         };
         let relayed = relay(session, self.message, false);
         // Also where the session stays open, since it failed.
