@@ -228,6 +228,11 @@ impl Client {
         self.pending.len()
     }
 
+    /// The numbers of the calls in flight.
+    pub fn in_flight_calls(&self) -> impl Iterator<Item = Xid> {
+        self.pending.keys().copied()
+    }
+
     /// Forgets one call: its reply is dropped when it comes. False: it was not in flight.
     pub fn cancel(&mut self, xid: Xid) -> bool {
         self.take(xid)

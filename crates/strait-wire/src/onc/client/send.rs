@@ -98,6 +98,12 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Where it begins.
+    #[must_use]
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
     /// Where the arguments stand.
     #[must_use]
     pub fn arguments(&self) -> Range<usize> {
