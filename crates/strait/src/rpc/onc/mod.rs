@@ -7,9 +7,9 @@ mod client;
 mod program;
 mod status;
 
-pub use self::client::{BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT};
+pub use self::client::{AsyncClient, BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
 pub use self::status::{Status, status};
 pub use strait_wire::onc::auth;
-pub use strait_wire::onc::message::{Procedure, Xid};
+pub use strait_wire::onc::message::{AuthStat, Procedure, Xid};
 pub use strait_wire::xdr;
