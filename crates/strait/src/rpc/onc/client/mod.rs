@@ -3,6 +3,7 @@
 mod calls;
 mod connection;
 mod failure;
+mod generated;
 mod inbox;
 mod options;
 mod pending;

@@ -1,6 +1,7 @@
 //! Clients, against servers that are honest, slow, dead or lying.
 
 mod server;
+mod tasks;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -75,7 +76,7 @@ fn calls_of_any_size_come_back() {
 
 #[test]
 fn local_sockets_and_given_streams_and_halves_carry_calls() {
-    let place = tempfile();
+    let place = place("threads");
     let path = place.join("rpc.sock");
     let mut server = Peer::start("onc.client.local", &["honest", path.to_str().unwrap()]);
     server.hear().unwrap();
@@ -98,8 +99,10 @@ fn local_sockets_and_given_streams_and_halves_carry_calls() {
     std::fs::remove_dir_all(place).unwrap();
 }
 
-fn tempfile() -> std::path::PathBuf {
-    let place = std::env::temp_dir().join(format!("strait-onc-client-{}", std::process::id()));
+/// A directory of one test alone.
+fn place(test: &str) -> std::path::PathBuf {
+    let name = format!("strait-onc-client-{test}-{}", std::process::id());
+    let place = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&place).unwrap();
     place
 }
