@@ -166,7 +166,7 @@ impl AsyncClient {
             wake: Notify::new(),
             room: Notify::new(),
         });
-        let interest = Interest::READABLE | Interest::WRITABLE;
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
         #[expect(
             deprecated,
             reason = "its successor is unsafe for the sake of types that lie about their \
@@ -211,8 +211,8 @@ impl AsyncClient {
         results: impl FnOnce(&mut Reader<'_>) -> std::result::Result<R, xdr::Error>,
     ) -> Result<R> {
         let fail = |failure: Failure| failure.error(procedure, &self.handle.peer);
-        let until = self.timed(self.exchange(procedure, arguments));
-        let bytes = until.await.map_err(fail)?;
+        let results_come = self.timed(self.exchange(procedure, arguments));
+        let bytes = results_come.await.map_err(fail)?;
         let mut from = Reader::new(&bytes);
         let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
         decoded.map_err(|error| fail(Failure::Results(error)))
@@ -494,10 +494,15 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
     loop {
         let (is_full, tick) = {
             let mut state = link.state();
+            let mut is_refused = false;
             state.calls.tick(|datagram| {
                 // One that cannot be sent now is like one that is lost.
-                let _ = link.socket.try_send(datagram);
+                let sent = link.socket.try_send(datagram);
+                is_refused |= sent == Err(Errno::CONNREFUSED);
             });
+            if is_refused {
+                state.calls.unreachable(None);
+            }
             if state.is_closing {
                 closing.get_or_insert_with(|| tokio::time::Instant::now() + grace.min(YEAR));
             }
@@ -509,7 +514,8 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
         };
         let rest = tick.map_or(YEAR, Deadline::left);
         tokio::select! {
-            ready = fd.readable() => {
+            // An error alone is that of a datagram which nobody received.
+            ready = fd.ready(Interest::READABLE | Interest::ERROR) => {
                 let Ok(mut ready) = ready else { return };
                 let has_more = (0..READS).all(|_| link.receive(&mut inbox));
                 if !has_more {
