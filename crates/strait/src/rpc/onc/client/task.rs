@@ -144,6 +144,9 @@ impl ClientOptions {
     }
 }
 
+/// A call that is encoded, its bytes, and its arguments if they may be needed again.
+type Drafted = (Draft, Vec<u8>, Option<Vec<u8>>);
+
 async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
     let found = tokio::net::lookup_host(to).await.map_err(|error| {
         Error::new(ErrorKind::NotFound, "look up", "address").because(error.to_string())
@@ -295,7 +298,7 @@ impl AsyncClient {
         procedure: Procedure,
         short: Option<&[u8]>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
-    ) -> std::result::Result<(Draft, Vec<u8>, Option<Vec<u8>>), Failure> {
+    ) -> std::result::Result<Drafted, Failure> {
         let long = &self.handle.credential;
         let credential = match short {
             Some(short) => OpaqueAuth::short(short),
