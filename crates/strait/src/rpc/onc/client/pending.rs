@@ -31,8 +31,8 @@ impl Begun {
     }
 }
 
-/// A call that has begun: [`Client::begin`]. Its time runs from then. Dropped, the call is forgotten:
-/// the server may carry it out, and its reply is dropped.
+/// A call that has begun: [`Client::begin`]. Its time runs from then. Dropped, the call is
+/// forgotten: the server may carry it out, and its reply is dropped.
 ///
 /// Nobody reads while nobody waits: replies stay in the socket, and over UDP no call is sent again.
 #[must_use = "dropped, the call is forgotten"]

@@ -221,8 +221,8 @@ impl AsyncClient {
         decoded.map_err(|error| fail(Failure::Results(error)))
     }
 
-    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when the
-    /// call is sent, or waits to be, after others.
+    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when
+    /// the call is sent, or waits to be, after others.
     ///
     /// # Errors
     /// As for [`call`](Self::call), of what happens before the reply.
@@ -331,7 +331,7 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a call that `launch` gives its number, once there is room, and sends what can be sent.
+    /// Queues a call that `launch` gives its number, once there is room, and sends what can be.
     async fn post<T>(
         &self,
         mut out: Vec<u8>,
