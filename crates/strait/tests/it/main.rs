@@ -12,7 +12,7 @@ mod death;
 mod names;
 mod nt;
 mod peer;
-mod smoke;
+mod rpc;
 mod transfer;
 mod trust;
 mod unix;
@@ -37,6 +37,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::quick::ROLES,
     nt::lpc::ROLES,
     nt::pipe::ROLES,
+    rpc::onc::client::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,
@@ -54,7 +55,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 ];
 
 const OWN: &[(&str, peer::Role)] = &[
-    ("smoke.echo", smoke::echo),
+    ("smoke.echo", nt::smoke::echo),
     ("world.nothing", world::nothing),
 ];
 
