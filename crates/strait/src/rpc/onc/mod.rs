@@ -4,6 +4,7 @@
 //! version of a program, and a trait to be implemented for a server.
 
 mod program;
+pub mod rpcbind;
 mod status;
 
 pub use self::program::{Answer, Caller, Context, Program, Refusal};

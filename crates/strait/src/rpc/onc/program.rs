@@ -38,6 +38,8 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send>>
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// PROG_UNAVAIL: there is no such program.
+    ProgramUnavailable,
     /// PROC_UNAVAIL: there is no such procedure.
     ProcedureUnavailable,
     /// GARBAGE_ARGS: the arguments cannot be decoded.
@@ -46,6 +48,8 @@ pub enum Refusal {
     SystemError,
     /// AUTH_ERROR: not from this caller.
     Auth(AuthStat),
+    /// No reply at all: what a procedure of broadcasts may ask for.
+    Silence,
 }
 
 /// Where a call came from, as the transport knows it.
@@ -72,6 +76,8 @@ pub enum Caller {
 pub struct Context {
     /// Where it came from.
     pub caller: Caller,
+    /// The address of this machine that it was sent to; `None` for [`Caller::Local`].
+    pub reached: Option<SocketAddr>,
     /// Its number, within the connection.
     pub xid: Xid,
     /// What is called.
