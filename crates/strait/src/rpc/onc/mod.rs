@@ -3,10 +3,12 @@
 //! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for each
 //! version of a program, and a trait to be implemented for a server.
 
+mod client;
 mod program;
 pub mod rpcbind;
 mod status;
 
+pub use self::client::{BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
 pub use self::status::{Status, status};
 pub use strait_wire::onc::auth;
