@@ -1,5 +1,6 @@
 //! The registry of programs, rpcbind: RFC 1833.
 
+mod client;
 mod registry;
 mod request;
 mod service;
@@ -8,6 +9,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use self::client::{Client, Registered};
 pub use self::registry::{Entry, Limits, Owner, Rejected};
 pub use self::service::{REPLY_FACTOR_MAX, Service, ServiceOptions};
 pub use strait_wire::onc::rpcbind::{

@@ -107,7 +107,8 @@ fn netbuf(netbuf: Netbuf<'_>) -> Request {
     Request::ToUniversal(Netbuf { len_max, address })
 }
 
-fn owned(registration: Registration<'_>) -> Registration<'static> {
+/// The same, without what it was read from.
+pub(super) fn owned(registration: Registration<'_>) -> Registration<'static> {
     let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
     Registration {
         program: registration.program,
