@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::super::rpcbind::{
     AddressInfo, CallitResult, EntryV4, LIST_MAX, Mapping, NETID_MAX, Netbuf, Netid, OWNER_MAX,
-    Registration, RemoteArguments, RemoteCallInfo, RemoteResult, Statistics, UADDR_MAX, Uaddr,
-    decode_list, encode_list, v2, v3, v4,
+    PATH_MAX, Registration, RemoteArguments, RemoteCallInfo, RemoteResult, Statistics, UADDR_MAX,
+    Uaddr, decode_list, encode_list, v2, v3, v4,
 };
 use super::{both_ways, words};
 use crate::xdr::{Reader, What, Writer, from_slice, to_vec};
@@ -217,8 +217,8 @@ fn addresses_are_parsed_and_printed() {
 
 #[test]
 fn junk_is_no_address() {
-    let long = String::from("/") + &"x".repeat(107);
-    assert!(Uaddr::parse(Netid::Local, &long[..107]).is_ok());
+    let long = String::from("/") + &"x".repeat(PATH_MAX);
+    assert!(Uaddr::parse(Netid::Local, &long[..PATH_MAX]).is_ok());
     for (netid, text) in [
         (Netid::Tcp, ""),
         (Netid::Tcp, "."),
