@@ -262,7 +262,11 @@ pub(crate) fn header(slice: &mut libc::iovec) -> libc::msghdr {
 }
 
 /// The callers' headers name buffers of theirs, which outlive this call.
-pub(crate) fn recvmsg(socket: BorrowedFd<'_>, message: &mut libc::msghdr, flags: RecvFlags) -> Result<usize> {
+pub(crate) fn recvmsg(
+    socket: BorrowedFd<'_>,
+    message: &mut libc::msghdr,
+    flags: RecvFlags,
+) -> Result<usize> {
     let flags = (flags | RecvFlags::CMSG_CLOEXEC).bits().cast_signed();
     // SAFETY: the header names buffers that may be written for the lengths it says.
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), message, flags) };

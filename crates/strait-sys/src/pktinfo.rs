@@ -174,8 +174,14 @@ fn put(control: &mut Control, from: Local) -> usize {
         control.0[at..at + bytes.len()].copy_from_slice(bytes);
     };
     word(0, &(HEADER_LEN + len).to_ne_bytes());
-    word(offset_of!(libc::cmsghdr, cmsg_level), &c_int::to_ne_bytes(level));
-    word(offset_of!(libc::cmsghdr, cmsg_type), &c_int::to_ne_bytes(kind));
+    word(
+        offset_of!(libc::cmsghdr, cmsg_level),
+        &c_int::to_ne_bytes(level),
+    );
+    word(
+        offset_of!(libc::cmsghdr, cmsg_type),
+        &c_int::to_ne_bytes(kind),
+    );
     word(HEADER_LEN, &data[..len]);
     HEADER_LEN + len.next_multiple_of(size_of::<usize>())
 }

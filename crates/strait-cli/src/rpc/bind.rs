@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
+use strait::rpc::onc::Server;
 use strait::rpc::onc::rpcbind::{self, Netid, PORT, SOCKET, Service, Uaddr};
-use strait::rpc::onc::{Event, Server};
+use strait::rpc::onc::server::{Event, Whom};
 use strait::{Error, ErrorKind};
 
 use crate::context::Context;
@@ -79,7 +80,7 @@ impl Bind {
         }
         let service = options.create();
         let server = Server::options()
-            .reply_factor_max(rpcbind::REPLY_FACTOR_MAX, strait::rpc::onc::Whom::Strangers)
+            .reply_factor_max(rpcbind::REPLY_FACTOR_MAX, Whom::Strangers)
             .on_event(complain);
         let mut server = Server::with(server);
         for program in service.programs() {

@@ -6,10 +6,12 @@
 mod client;
 mod program;
 pub mod rpcbind;
+pub mod server;
 mod status;
 
 pub use self::client::{BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
+pub use self::server::{Limits, Running, Server, ServerOptions, Stats};
 pub use self::status::{Status, status};
 pub use strait_wire::onc::auth;
 pub use strait_wire::onc::message::{Procedure, Xid};

@@ -1,5 +1,6 @@
 //! What a server serves: programs, and what each call tells of its caller.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,12 +72,22 @@ pub enum Caller {
     },
 }
 
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Udp(address) => write!(f, "udp:{address}"),
+            Self::Local { pid, uid, .. } => write!(f, "process {pid} of user {uid}"),
+        }
+    }
+}
+
 /// A call, as the one who answers it sees it.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Where it came from.
     pub caller: Caller,
-    /// The address of this machine that it was sent to; `None` for [`Caller::Local`].
+    /// The address at which it reached this machine; `None` where there is no network between.
     pub reached: Option<SocketAddr>,
     /// Its number, within the connection.
     pub xid: Xid,
