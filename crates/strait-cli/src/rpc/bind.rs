@@ -86,23 +86,15 @@ impl Bind {
         for program in service.programs() {
             server.add(program);
         }
-        let mut places = Vec::new();
         for address in &self.addresses {
-            places.extend(
-                self.listen(&mut server, *address)
-                    .await
-                    .map_err(Failure::of)?,
-            );
+            self.listen(&mut server, *address)
+                .await
+                .map_err(Failure::of)?;
         }
         if let Some(path) = &self.socket {
-            let path =
-                std::path::absolute(path).map_err(|error| Failure::io(path.display(), &error))?;
-            server.local(&path, self.mode).await.map_err(Failure::of)?;
-            places.push((
-                Netid::Local,
-                Uaddr::Local(path.to_string_lossy().into_owned()),
-            ));
+            server.local(path, self.mode).await.map_err(Failure::of)?;
         }
+        let places = server.places();
         for (netid, address) in &places {
             // An address that was listened at is one.
             let _ = service.announce(*netid, address);
@@ -115,40 +107,20 @@ impl Bind {
     }
 
     /// Listens over TCP and UDP at one port.
-    async fn listen(&self, server: &mut Server, ip: IpAddr) -> Result<Vec<Place>, Error> {
-        // Without IPv6 there is IPv4.
-        let tcp = match server.tcp((ip, self.port).into()).await {
-            Err(_) if self.usual => {
-                server
-                    .tcp((Ipv4Addr::UNSPECIFIED, self.port).into())
-                    .await?
-            }
-            other => other?,
-        };
-        let mut udp = server.udp(tcp).await;
-        let mut tcp = vec![tcp];
-        for _ in 1..DRAWS {
-            match &udp {
-                // The port is somebody's over UDP: another is drawn, and this one is not told of.
-                Err(error) if self.port == 0 && error.kind() == ErrorKind::Exists => {
-                    tcp.push(server.tcp((ip, 0).into()).await?);
-                    udp = server.udp(tcp[tcp.len() - 1]).await;
-                }
-                _ => break,
-            }
+    async fn listen(&self, server: &mut Server, ip: IpAddr) -> Result<(), Error> {
+        if self.port == 0 {
+            return draw(server, ip).await;
         }
-        let at = tcp[tcp.len() - 1];
-        let udp = udp?;
-        let mut places = vec![place(Netid::Tcp, at), place(Netid::Udp, udp)];
-        if at.is_ipv6() {
-            if at.ip().is_unspecified() {
-                let any = (Ipv4Addr::UNSPECIFIED, at.port()).into();
-                places.extend([place(Netid::Tcp, any), place(Netid::Udp, any)]);
+        let mut at = SocketAddr::new(ip, self.port);
+        if let Err(error) = server.tcp(at).await {
+            if !self.usual || error.kind() == ErrorKind::Exists {
+                return Err(error);
             }
-            places[0].0 = Netid::Tcp6;
-            places[1].0 = Netid::Udp6;
+            // Without IPv6 there is IPv4.
+            at.set_ip(Ipv4Addr::UNSPECIFIED.into());
+            server.tcp(at).await?;
         }
-        Ok(places)
+        server.udp(at).await.map(drop)
     }
 
     fn tell(&self, context: &mut Context, places: &[Place]) -> Result<(), Failure> {
@@ -169,8 +141,23 @@ impl Bind {
     }
 }
 
-fn place(netid: Netid, address: SocketAddr) -> Place {
-    (netid, Uaddr::Inet(address))
+/// Takes a port that is free over both: UDP first, which has fewer users.
+async fn draw(server: &mut Server, ip: IpAddr) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        // Found out with a socket of its own: what a server listens at, it keeps.
+        let probe = std::net::TcpListener::bind((ip, 0)).and_then(|probe| probe.local_addr());
+        let port = probe.map_or(0, |at| at.port());
+        let at = SocketAddr::new(ip, port);
+        tries += 1;
+        let done = match server.udp(at).await {
+            Ok(at) => return server.tcp(at).await.map(drop),
+            Err(error) => error,
+        };
+        if done.kind() != ErrorKind::Exists || tries == DRAWS {
+            return Err(done);
+        }
+    }
 }
 
 fn shown(address: &Uaddr) -> String {
