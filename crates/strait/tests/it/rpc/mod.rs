@@ -1,0 +1,3 @@
+//! Remote procedure calls, between real processes.
+
+pub(crate) mod onc;
