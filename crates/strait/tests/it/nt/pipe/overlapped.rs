@@ -78,8 +78,12 @@ fn an_operation_that_waits_for_another_thread_s_call_is_cancelled_at_once() {
     let other = session.clone();
     let reads = std::thread::spawn(move || other.read(&mut [0; 9]).unwrap());
     // Sooner or later the other thread is the one whose turn it is.
-    for _ in 0..500 {
+    for round in 0..500 {
         let mut read = session.read_overlapped(vec![0; 9]).unwrap();
+        // In some rounds it has left the queue, and waits for the other's call.
+        for _ in 0..round % 50 {
+            std::thread::yield_now();
+        }
         read.cancel().unwrap();
         is_code(read.wait_for(GUARD), ErrorKind::Cancelled, 995);
     }
@@ -129,10 +133,10 @@ fn what_is_given_back_is_there_for_waits_and_for_reads_that_wait() {
     assert_eq!(wait::any_for(&[&readable], ZERO).unwrap(), None);
     client.write(b"first").unwrap();
     let first = session.read_overlapped(vec![0; 9]).unwrap();
-    let second = session.read_overlapped(vec![0; 9]).unwrap();
+    let mut second = session.read_overlapped(vec![0; 9]).unwrap();
     drop(first);
-    let second = second.wait().unwrap();
-    assert_eq!(&second.buffer[..second.len], b"first");
+    let done = second.wait_for(GUARD).unwrap().expect("it is woken");
+    assert_eq!(&done.buffer[..done.len], b"first");
     // A set is told as well.
     let set = wait::Set::new().unwrap();
     set.add(&readable).unwrap();
@@ -140,6 +144,36 @@ fn what_is_given_back_is_there_for_waits_and_for_reads_that_wait() {
     let read = session.read_overlapped(vec![0; 9]).unwrap();
     let told = beside(|| set.wait_for(GUARD).unwrap().is_some(), || drop(read));
     assert!(told);
+}
+
+#[test]
+fn what_is_given_back_waits_for_no_read_that_waits() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    // Sooner or later the second read waits when the first is dropped.
+    for _ in 0..100 {
+        client.write(b"first").unwrap();
+        let first = session.read_overlapped(vec![0; 9]).unwrap();
+        let mut second = session.read_overlapped(vec![0; 9]).unwrap();
+        for _ in 0..20 {
+            std::thread::yield_now();
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let at_once = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                drop(first);
+                tell.send(()).unwrap();
+            });
+            let at_once = told.recv_timeout(GUARD).is_ok();
+            if !at_once {
+                client.write(b"so that it ends").unwrap();
+            }
+            at_once
+        });
+        assert!(at_once, "it waits for another read's data");
+        let done = second.wait_for(GUARD).unwrap().expect("it is woken");
+        assert_eq!(&done.buffer[..done.len], b"first");
+    }
 }
 
 #[test]
@@ -222,6 +256,55 @@ fn nothing_is_lost_with_a_read_that_is_cancelled_while_data_comes() {
     }
     assert!(cancelled > 0, "it was tried");
     assert!(peer.finish().success());
+}
+
+#[test]
+fn a_write_goes_on_behind_what_others_write() {
+    const SMALL: usize = 2000;
+    const LEN: usize = 2000;
+    const OTHERS: u8 = 255;
+    let space = space();
+    // Within the quota, and of so many small records that the ring has room for a part of it only.
+    let (session, client) = joined(&space, server(&space).quotas(4096, 4096));
+    let bytes: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+    let mut others = 0;
+    for _ in 0..SMALL {
+        others += client.write(&[OTHERS]).unwrap();
+    }
+    let mut write = client.write_overlapped(bytes.clone()).unwrap();
+    assert_eq!(
+        write.try_result().unwrap(),
+        None,
+        "there is no room for all of it"
+    );
+    let seen = session.peek(&mut []).unwrap().available as usize;
+    assert!(
+        (SMALL + 1..SMALL + LEN).contains(&seen),
+        "a part has gone: {seen}"
+    );
+    let behind = std::thread::scope(|scope| {
+        // Who writes meanwhile comes before the rest or behind it.
+        let other = scope.spawn(|| {
+            let written = (0..100).map(|_| client.write(&[OTHERS; 10]).unwrap());
+            written.sum::<usize>()
+        });
+        let mut got = Vec::new();
+        let mut buffer = [0; 700];
+        while got.len() < SMALL + LEN + 1000 {
+            let part = session.read(&mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..part.len]);
+        }
+        others += other.join().unwrap();
+        got
+    });
+    let done = write.wait().unwrap();
+    assert_eq!((done.len, &done.buffer), (LEN, &bytes));
+    let is_others = |byte: &&u8| **byte == OTHERS;
+    assert!(behind[..SMALL].iter().all(|byte| *byte == OTHERS));
+    assert_eq!(behind.iter().filter(is_others).count(), others);
+    let own: Vec<u8> = behind.into_iter().filter(|byte| *byte != OTHERS).collect();
+    assert!(own == bytes, "{} bytes, in another order", own.len());
+    assert_eq!(session.peek(&mut []).unwrap().available, 0, "nothing twice");
 }
 
 #[test]

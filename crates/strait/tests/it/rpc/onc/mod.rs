@@ -1,3 +1,4 @@
 //! ONC RPC.
 
 pub(crate) mod rpcbind;
+pub(crate) mod client;
