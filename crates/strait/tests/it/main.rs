@@ -40,6 +40,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::pipe::ROLES,
     rpc::onc::rpcbind::ROLES,
     rpc::onc::client::ROLES,
+    rpc::onc::server::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,
