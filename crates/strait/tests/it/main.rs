@@ -13,7 +13,6 @@ mod names;
 mod nt;
 mod peer;
 mod rpc;
-mod smoke;
 mod transfer;
 mod trust;
 mod unix;
@@ -58,7 +57,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 ];
 
 const OWN: &[(&str, peer::Role)] = &[
-    ("smoke.echo", smoke::echo),
+    ("smoke.echo", nt::smoke::echo),
     ("world.nothing", world::nothing),
 ];
 

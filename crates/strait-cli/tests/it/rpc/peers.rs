@@ -189,7 +189,8 @@ for source in [\"192.0.2.1\", \"127.0.0.1\"]:
     for version in [2, 3, 4]:
         message = call(4, version)
         reply = ask(message, source)
-        print(source, version, struct.unpack(\">6I\", reply[:24])[5], len(reply) <= 3 * len(message))
+        status = struct.unpack(\">6I\", reply[:24])[5]
+        print(source, version, status, len(reply) <= 3 * len(message))
     reply = ask(call(1, 2, mapping), source)
     print(source, \"set\", struct.unpack(\">I\", reply[24:])[0])
 '";

@@ -56,18 +56,20 @@
 //!
 //! # Faithful and different
 //!
-//! | | |
-//! | --- | --- |
-//! | GETPORT, GETADDR | faithful: a wrong version finds the nearest; GETADDR is of the transport that the call came by, whatever `r_netid` says |
-//! | GETVERSADDR, GETADDRLIST | faithful: of that version only |
-//! | "any" address | for the caller it is the one at which the call arrived; on the local socket the loopback; DUMP leaves it |
-//! | SET | FALSE for an unknown netid, and for what is no universal address (leading zeros, port 0, multicast, a relative path); Debian's registers it |
-//! | a registration that is there | FALSE, unless it is the same and its owner's, or a dead one's |
-//! | CALLIT, BCAST | not made: they let strangers call as if from here, and amplify. Silent over UDP, as about every failure; PROC_UNAVAIL elsewhere |
-//! | INDIRECT | not made: PROC_UNAVAIL |
-//! | DUMP and GETSTAT over UDP | a reply that is above [`REPLY_FACTOR_MAX`] times its call is SYSTEM_ERR, except to the loopback: the RFC knows no part of a list, and TCP has the whole |
-//! | GETSTAT | procedure 0 is not counted: it does not get here |
-//! | owners | bounded in number and each in registrations: [`Limits`] |
+//! - GETPORT and GETADDR, faithful: a wrong version finds the nearest. GETADDR is of the transport
+//!   that the call came by, whatever `r_netid` says. GETVERSADDR and GETADDRLIST are of that
+//!   version only.
+//! - "Any" address becomes for a caller the one at which the call arrived, on the local socket the
+//!   loopback. DUMP leaves it as it is.
+//! - SET is FALSE for an unknown netid, and for what is no universal address: leading zeros, port
+//!   0, multicast, a relative path. Debian's registers such. It is FALSE for what is registered,
+//!   unless that is the same and its owner's, or a dead one's.
+//! - CALLIT, BCAST and INDIRECT are not made: they let strangers call as if from here, and amplify.
+//!   The first two are silent over UDP, as about every failure; else it is PROC_UNAVAIL.
+//! - A reply by UDP to another machine that is more than [`REPLY_FACTOR_MAX`] times as long as its
+//!   call, as of DUMP, is SYSTEM_ERR: the RFC knows no part of a list, and TCP has the whole.
+//! - GETSTAT does not count procedure 0, which does not get here.
+//! - Registrations are bounded, in all and for each owner: [`Limits`].
 //!
 //! Sources: RFC 1833, RFC 5665, `rpcbind(8)`, `proc_net(5)`.
 

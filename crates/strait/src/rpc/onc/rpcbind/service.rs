@@ -304,7 +304,7 @@ impl Program for Version {
 }
 
 /// Remote calls are not made: they would reach programs of this machine from an address of its own,
-/// and their replies may be of any length. CALLIT and BCAST are silent then, as they are about every
+/// and their replies may be of any length. CALLIT and BCAST are silent then, as about every
 /// failure (RFC 1833 section 2.2.1), where many may have been asked at once; INDIRECT says it.
 fn remote(procedure: u32, asker: &Asker) -> Refusal {
     let is_datagram = matches!(asker.netid, Netid::Udp | Netid::Udp6);
