@@ -62,8 +62,8 @@
 //! [`Client::reconnect`]. When the server closes, dies or sends what is no record, every call in
 //! flight ends with that, and so does each that follows: a call that was not answered may have been
 //! carried out, and only the caller knows whether it may be made again, so that nothing is
-//! repeated or connected anew unasked. Over UDP a call is sent again, with the same number, until it
-//! is answered: a server without a cache of duplicates carries it out as often.
+//! repeated or connected anew unasked. Over UDP a call is sent again, with the same number, until
+//! it is answered: a server without a cache of duplicates carries it out as often.
 //!
 //! A server that hands out a shorter credential (AUTH_SHORT) in place of AUTH_SYS is sent that, and
 //! the full one again, once, when it does not know it any more. Calls without an answer always
@@ -282,8 +282,8 @@ impl Client {
 
     /// Connects anew if the connection is gone or broken, for all clones; does nothing otherwise.
     ///
-    /// It is never done unasked: a call whose reply did not come may have been carried out, and only
-    /// the caller knows whether it may be made again.
+    /// It is never done unasked: a call whose reply did not come may have been carried out, and
+    /// only the caller knows whether it may be made again.
     ///
     /// # Errors
     /// As for connecting; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a stream

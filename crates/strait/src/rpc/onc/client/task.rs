@@ -144,6 +144,9 @@ impl ClientOptions {
     }
 }
 
+/// A call that is encoded, its bytes, and its arguments if they may be needed again.
+type Drafted = (Draft, Vec<u8>, Option<Vec<u8>>);
+
 async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
     let found = tokio::net::lookup_host(to).await.map_err(|error| {
         Error::new(ErrorKind::NotFound, "look up", "address").because(error.to_string())
@@ -218,8 +221,8 @@ impl AsyncClient {
         decoded.map_err(|error| fail(Failure::Results(error)))
     }
 
-    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when the
-    /// call is sent, or waits to be, after others.
+    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when
+    /// the call is sent, or waits to be, after others.
     ///
     /// # Errors
     /// As for [`call`](Self::call), of what happens before the reply.
@@ -295,7 +298,7 @@ impl AsyncClient {
         procedure: Procedure,
         short: Option<&[u8]>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
-    ) -> std::result::Result<(Draft, Vec<u8>, Option<Vec<u8>>), Failure> {
+    ) -> std::result::Result<Drafted, Failure> {
         let long = &self.handle.credential;
         let credential = match short {
             Some(short) => OpaqueAuth::short(short),
@@ -328,7 +331,7 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a call that `launch` gives its number, once there is room, and sends what can be sent.
+    /// Queues a call that `launch` gives its number, once there is room, and sends what can be.
     async fn post<T>(
         &self,
         mut out: Vec<u8>,
