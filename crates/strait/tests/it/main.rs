@@ -58,6 +58,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", nt::smoke::echo),
+    ("smoke.echo", names::smoke::echo),
     ("world.nothing", world::nothing),
 ];
 

@@ -3,6 +3,7 @@
 mod collect;
 mod crowd;
 mod foreign;
+pub(crate) mod smoke;
 
 use std::collections::HashSet;
 use std::fs;

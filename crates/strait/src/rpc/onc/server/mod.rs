@@ -77,7 +77,8 @@
 //! | What is wrong | The caller is told |
 //! | --- | --- |
 //! | another version of RPC | RPC_MISMATCH 2..2 |
-//! | credential too long or not well formed; of a kind that is not taken; too weak | AUTH_ERROR: AUTH_BADCRED; AUTH_REJECTEDCRED; AUTH_TOOWEAK |
+//! | credential too long or not well formed | AUTH_BADCRED |
+//! | credential of a kind that is not taken; too weak | AUTH_REJECTEDCRED; AUTH_TOOWEAK |
 //! | program; its version | PROG_UNAVAIL; PROG_MISMATCH, lowest to highest |
 //! | procedure; arguments | PROC_UNAVAIL; GARBAGE_ARGS |
 //! | the handler fails or panics; the reply is too long for a datagram | SYSTEM_ERR |

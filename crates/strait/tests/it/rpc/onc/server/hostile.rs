@@ -138,6 +138,24 @@ fn a_client_that_takes_no_replies_is_dropped() {
 }
 
 #[test]
+fn clients_that_take_no_replies_make_way_where_memory_is_short() {
+    // The usual 30 s for who takes no replies: that is not what ends them.
+    let mut served = Served::start(&["replies=2097152"]);
+    let asked = record(&call(1, procedure::BYTES, &words(&[512 << 10])));
+    let silent: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = served.client();
+            client.stream.write_all(&asked.repeat(100)).unwrap();
+            client
+        })
+        .collect();
+    until("one is dropped", || served.has_told("takes no replies"));
+    until("room is made", || served.count("replies") < 2 << 20);
+    assert_eq!(served.client().call(procedure::ECHO, b"well"), b"well");
+    drop(silent);
+}
+
+#[test]
 fn a_call_that_trickles_is_given_up() {
     let mut served = Served::start(&["record_time=300"]);
     let mut client = served.client();
