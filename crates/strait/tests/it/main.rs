@@ -58,7 +58,6 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 
 const OWN: &[(&str, peer::Role)] = &[
     ("smoke.echo", nt::smoke::echo),
-    ("smoke.echo", names::smoke::echo),
     ("world.nothing", world::nothing),
 ];
 

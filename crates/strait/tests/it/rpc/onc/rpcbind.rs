@@ -280,7 +280,8 @@ fn debian(_: &[String]) {
     }
     drop(registered);
     say(client.address(OF, Netid::Tcp).unwrap().is_none());
-    say(client.unset(OF, None).unwrap());
+    let left = client.dump().unwrap();
+    say(left.iter().any(|each| each.program == OF.0));
 }
 
 #[test]
