@@ -188,22 +188,35 @@ impl Records {
         if self.start == self.end {
             self.move_down();
         }
-        let here = self.end - self.start;
-        let (need, last) = match self.announced() {
-            Some((left, last)) => (left.min(here.max(ROOM_MAX)), last),
-            None => (ROOM_MIN, false),
-        };
-        if self.buffer.len() - self.end < need {
+        if self.buffer.len() - self.end < self.need() {
             self.move_down();
         }
-        if self.buffer.len() - self.end < need {
-            // More fragments may follow: by a half at least, so that many do not grow it each.
-            let more = if last { need } else { need.max(here / 2) };
-            self.buffer
-                .reserve_exact(self.end + more - self.buffer.len());
-            self.buffer.resize(self.end + more, 0);
+        let len = self.len_needed();
+        if self.buffer.len() < len {
+            self.buffer.reserve_exact(len - self.buffer.len());
+            self.buffer.resize(len, 0);
         }
         &mut self.buffer[self.end..]
+    }
+
+    /// Bytes that [`memory`](Self::memory) is about to grow by in [`room`](Self::room): for who has
+    /// to ask for them first.
+    ///
+    /// ```
+    /// # use strait_wire::onc::record::Records;
+    /// let mut records = Records::default();
+    /// let (mut asked, bytes) = (0, [&[0x80, 1, 0, 0][..], &[7; 1 << 16]].concat());
+    /// for part in bytes.chunks(1000) {
+    ///     asked += records.growth();
+    ///     records.room()[..part.len()].copy_from_slice(part);
+    ///     records.filled(part.len());
+    ///     assert_eq!(records.memory(), asked);
+    /// }
+    /// assert_eq!(records.next_record().unwrap(), Some(&bytes[4..]));
+    /// ```
+    #[must_use]
+    pub fn growth(&self) -> usize {
+        self.len_needed().saturating_sub(self.buffer.capacity())
     }
 
     /// `len` bytes have been read into [`room`](Self::room).
@@ -304,6 +317,25 @@ impl Records {
         let come = self.end - self.next - MARK_LEN;
         let left = len.checked_sub(come).filter(|left| *left > 0)?;
         Some((left, last))
+    }
+
+    /// Bytes to be made room for.
+    fn need(&self) -> usize {
+        let here = self.end - self.start;
+        self.announced()
+            .map_or(ROOM_MIN, |(left, _)| left.min(here.max(ROOM_MAX)))
+    }
+
+    /// How long the buffer must be, with what is in use at its front.
+    fn len_needed(&self) -> usize {
+        let here = self.end - self.start;
+        let need = self.need();
+        if self.buffer.len() - here >= need {
+            return self.buffer.len();
+        }
+        // More fragments may follow: by a half at least, so that many do not grow it each.
+        let last = self.announced().is_some_and(|(_, last)| last);
+        here + if last { need } else { need.max(here / 2) }
     }
 
     fn check(&self, len: usize) -> Result<(), Error> {

@@ -6,6 +6,8 @@
 pub mod client;
 mod generated;
 mod program;
+pub mod rpcbind;
+pub mod server;
 mod status;
 
 pub use self::client::{
@@ -13,6 +15,7 @@ pub use self::client::{
 };
 pub use self::generated::{AsyncCall, Call, arguments, results};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
+pub use self::server::{Limits, Running, Server, ServerOptions, Stats};
 pub use self::status::{Status, status};
 pub use crate::Error;
 pub use strait_wire::onc::auth;
