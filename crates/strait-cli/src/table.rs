@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, pipe, port, section, semaphore, timer};
 use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
-use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
+use crate::verbs::{completions, doctor, gc, ls, man, rpc, run, survey, wait};
 
 /// How a verb ends that neither waits nor runs a command.
 pub(crate) const EXIT: &str = "0 if it did what was asked, 1 if not, 2 for wrong arguments.";
@@ -88,6 +88,9 @@ pub(crate) enum Verb {
     /// System V shared memory: segments found by a key
     #[command(subcommand)]
     Shm(shm::Verb),
+    /// Remote procedure calls (ONC RPC), and the registry of programs
+    #[command(subcommand)]
+    Rpc(rpc::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -117,6 +120,7 @@ impl Verb {
             Self::Socket(verb) => verb.run(context),
             Self::Sem(verb) => verb.run(context),
             Self::Shm(verb) => verb.run(context),
+            Self::Rpc(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

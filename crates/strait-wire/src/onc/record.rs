@@ -17,6 +17,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// Bytes of a mark.
 pub const MARK_LEN: usize = 4;
@@ -163,6 +164,8 @@ pub struct Records {
     /// Where the next mark stands, or is to stand.
     next: usize,
     end: usize,
+    /// The record that was lent last.
+    lent: Range<usize>,
     /// Small fragments of the record so far.
     small: u32,
     /// What ended the stream.
@@ -181,6 +184,7 @@ impl Records {
 
     /// Room for bytes to be read into: never empty. Call [`filled`](Self::filled) after it.
     pub fn room(&mut self) -> &mut [u8] {
+        self.lent = 0..0;
         if self.start == self.end {
             self.move_down();
         }
@@ -264,13 +268,20 @@ impl Records {
             self.next = to;
             self.small += u32::from(len < FRAGMENT_SMALL);
             if last {
-                let record = self.start..self.assembled;
+                self.lent = self.start..self.assembled;
                 (self.start, self.assembled) = (to, to);
                 self.small = 0;
-                return Ok(Some(&self.buffer[record]));
+                return Ok(Some(self.record()));
             }
         }
         Ok(None)
+    }
+
+    /// The record that [`next_record`](Self::next_record) has lent last, again; nothing once there
+    /// was asked for [`room`](Self::room).
+    #[must_use]
+    pub fn record(&self) -> &[u8] {
+        &self.buffer[self.lent.clone()]
     }
 
     /// Whether a record has begun and is not whole: a stream that ends here was cut.
@@ -287,6 +298,7 @@ impl Records {
 
     /// Gives back what memory is not in use: for a stream that has nothing to say for a while.
     pub fn shrink(&mut self) {
+        self.lent = 0..0;
         self.move_down();
         self.buffer.truncate(self.end);
         self.buffer.shrink_to_fit();

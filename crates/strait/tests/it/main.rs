@@ -37,6 +37,8 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::quick::ROLES,
     nt::lpc::ROLES,
     nt::pipe::ROLES,
+    rpc::onc::rpcbind::ROLES,
+    rpc::onc::client::ROLES,
     rpc::onc::server::ROLES,
     transfer::ROLES,
     trust::ROLES,
@@ -55,7 +57,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 ];
 
 const OWN: &[(&str, peer::Role)] = &[
-    ("smoke.echo", names::smoke::echo),
+    ("smoke.echo", nt::smoke::echo),
     ("world.nothing", world::nothing),
 ];
 

@@ -39,6 +39,8 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send>>
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// PROG_UNAVAIL: there is no such program.
+    ProgramUnavailable,
     /// PROC_UNAVAIL: there is no such procedure.
     ProcedureUnavailable,
     /// GARBAGE_ARGS: the arguments cannot be decoded.
@@ -47,6 +49,8 @@ pub enum Refusal {
     SystemError,
     /// AUTH_ERROR: not from this caller.
     Auth(AuthStat),
+    /// No reply at all: what a procedure of broadcasts may ask for.
+    Silence,
 }
 
 /// Where a call came from, as the transport knows it.

@@ -3,7 +3,6 @@
 mod collect;
 mod crowd;
 mod foreign;
-pub(crate) mod smoke;
 
 use std::collections::HashSet;
 use std::fs;

@@ -257,10 +257,13 @@ impl Form {
 
     fn turn_away(self, xid: Xid, refusal: Refusal) -> Vec<u8> {
         match refusal {
+            Refusal::ProgramUnavailable => self.refuse(xid, Accepted::ProgramUnavailable),
             Refusal::ProcedureUnavailable => self.refuse(xid, Accepted::ProcedureUnavailable),
             Refusal::GarbageArguments => self.refuse(xid, Accepted::GarbageArguments),
             Refusal::SystemError => self.refuse(xid, Accepted::SystemError),
             Refusal::Auth(why) => self.deny(xid, Denied::Auth(why)),
+            // Nothing is sent of nothing.
+            Refusal::Silence => Vec::new(),
         }
     }
 }

@@ -61,6 +61,9 @@ impl Post {
 
     /// From the address that was asked.
     async fn send(&self, reply: &[u8], to: SocketAddr, from: Option<Local>) -> io::Result<()> {
+        if reply.is_empty() {
+            return Ok(());
+        }
         let send = || Ok(pktinfo::send(self.socket.as_fd(), reply, to, from)?);
         self.socket.async_io(Interest::WRITABLE, send).await?;
         Ok(())

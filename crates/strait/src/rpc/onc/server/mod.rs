@@ -101,7 +101,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -114,7 +114,8 @@ use tokio::net::UdpSocket;
 
 use self::shared::Shared;
 use self::socket::{Listener, Socket};
-use super::{Caller, Program};
+use super::rpcbind::{Netid, Uaddr};
+use super::{Caller, Program, rpcbind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::unix::socket::{Address, Bytes, Datagrams, Options};
 
@@ -265,6 +266,49 @@ impl Server {
     pub fn serve_stream(&mut self, stream: impl Into<OwnedFd>) -> Result<()> {
         self.streams.push(Socket::from_descriptor(stream.into())?);
         Ok(())
+    }
+
+    /// Where it listens, as a registry is told it: at any address of IPv6 it takes IPv4 too.
+    #[must_use]
+    pub fn places(&self) -> Vec<(Netid, Uaddr)> {
+        let posts = self
+            .posts
+            .iter()
+            .filter_map(|(socket, _)| socket.local_addr().ok());
+        let posts = posts.map(|address| (Netid::Udp, Netid::Udp6, Uaddr::Inet(address)));
+        let listeners = self.listeners.iter().filter_map(Listener::place);
+        let listeners = listeners.map(|at| (Netid::Tcp, Netid::Tcp6, at));
+        let mut places = Vec::new();
+        for (four, six, at) in listeners.chain(posts) {
+            match at {
+                Uaddr::Local(_) => places.push((Netid::Local, at)),
+                Uaddr::Inet(SocketAddr::V4(_)) => places.push((four, at)),
+                Uaddr::Inet(SocketAddr::V6(address)) => {
+                    if address.ip().is_unspecified() {
+                        let any = (Ipv4Addr::UNSPECIFIED, address.port()).into();
+                        places.push((four, Uaddr::Inet(any)));
+                    }
+                    places.push((six, at));
+                }
+            }
+        }
+        places
+    }
+
+    /// Registers all its programs at all its [`places`](Self::places), for as long as what is
+    /// returned lives. Blocks until the registry has answered.
+    ///
+    /// # Errors
+    /// Those of [`rpcbind::Client::register`]; what was registered until then is taken back.
+    pub fn register(&self, registry: &rpcbind::Client) -> Result<Vec<rpcbind::Registered>> {
+        let places = self.places();
+        let mut registered = Vec::new();
+        for (program, version, _) in self.programs.iter() {
+            for (netid, address) in &places {
+                registered.push(registry.register((program, version), *netid, address)?);
+            }
+        }
+        Ok(registered)
     }
 
     /// Serves until the future is dropped, which cuts calls in progress.

@@ -9,6 +9,7 @@ use std::task::{Context as Poller, Poll};
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use strait_sys::sockopt::peer_credentials;
+use strait_wire::onc::rpcbind::Uaddr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -149,6 +150,18 @@ impl Listener {
             listener: UnixListener::from_std(fd.into())?,
             _claim: listener,
         })
+    }
+
+    /// As a registry is told it; `None` for what it could not be told.
+    pub(super) fn place(&self) -> Option<Uaddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(Uaddr::Inet),
+            Self::Local { listener, .. } => {
+                let address = listener.local_addr().ok()?;
+                let path = std::path::absolute(address.as_pathname()?).ok()?;
+                Some(Uaddr::Local(path.to_str()?.to_owned()))
+            }
+        }
     }
 
     pub(super) async fn accept(&self) -> io::Result<Socket> {

@@ -135,7 +135,8 @@ impl Connection {
     /// Takes what others have left for this task.
     fn collect(&mut self, poller: &Poller<'_>) -> Option<Dropped> {
         let mail = self.peer.collect(poller.waker());
-        for reply in mail.replies {
+        let replies = mail.replies.into_iter();
+        for reply in replies.filter(|reply| !reply.is_empty()) {
             self.queued += reply.len();
             self.out.push_back(reply);
         }
@@ -172,6 +173,7 @@ impl Connection {
                 cache: cache(&self.shared, &self.peer.caller),
             };
             match begin(&self.shared, &origin, record) {
+                Outcome::Reply(reply) if reply.is_empty() => {}
                 Outcome::Reply(reply) => {
                     self.queued += reply.len();
                     self.shared.queued.fetch_add(reply.len(), SeqCst);
