@@ -10,6 +10,9 @@ use super::lex::{self, Kind, Token};
 /// Folders of a package that hold source.
 const SOURCE_FOLDERS: &[&str] = &["src", "tests", "benches", "examples"];
 
+/// How files begin that a compiler of interfaces has made: they are as long as it makes them.
+const MADE: &str = "// Made from ";
+
 /// Everything that tidy reads, paths from the workspace root.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -130,12 +133,14 @@ impl Tree {
         path: &Path,
     ) -> Result<(), String> {
         let text = read(path)?;
-        self.sources.push(Source::new(
-            package,
-            below(path, root),
-            below(path, home),
-            text,
-        ));
+        if !text.starts_with(MADE) {
+            self.sources.push(Source::new(
+                package,
+                below(path, root),
+                below(path, home),
+                text,
+            ));
+        }
         Ok(())
     }
 }
