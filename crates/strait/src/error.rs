@@ -73,8 +73,8 @@ struct Inner {
     errno: Option<Errno>,
     /// The NTSTATUS, where it says more than the kind does.
     status: Option<u32>,
-    /// What the other side sent or chose is the reason.
-    is_peers: bool,
+    /// The server of whose clients one is the reason.
+    client_of: Option<u64>,
     /// What an outer protocol says of it.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -92,7 +92,7 @@ impl Error {
             why: String::new(),
             errno: None,
             status: None,
-            is_peers: false,
+            client_of: None,
             source: None,
         }))
     }
@@ -144,14 +144,15 @@ impl Error {
         self
     }
 
-    /// The other side's bytes, or its choice, made it fail: a server need not mind.
-    pub(crate) fn of_peer(mut self) -> Self {
-        self.0.is_peers = true;
+    /// The bytes, the choice or the end of a client of that server made it fail: the server need
+    /// not mind.
+    pub(crate) fn of_client(mut self, server: u64) -> Self {
+        self.0.client_of = Some(server);
         self
     }
 
-    pub(crate) fn is_of_peer(&self) -> bool {
-        self.0.is_peers
+    pub(crate) fn is_of_client(&self, server: u64) -> bool {
+        self.0.client_of == Some(server)
     }
 
     /// The same failure, told from the caller's side: its operation and its subject.
@@ -198,9 +199,13 @@ fn kind_of(errno: Errno) -> ErrorKind {
         Errno::EXIST => ErrorKind::Exists,
         Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorKind::Denied,
         Errno::INVAL => ErrorKind::InvalidInput,
-        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSPC | Errno::DQUOT | Errno::NOLCK => {
-            ErrorKind::Exhausted
-        }
+        Errno::MFILE
+        | Errno::NFILE
+        | Errno::NOMEM
+        | Errno::NOSPC
+        | Errno::DQUOT
+        | Errno::NOLCK
+        | Errno::TOOMANYREFS => ErrorKind::Exhausted,
         Errno::BUSY => ErrorKind::Busy,
         Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
         Errno::PIPE | Errno::CONNRESET | Errno::SRCH => ErrorKind::PeerGone,

@@ -1,6 +1,8 @@
 //! How a session begins: hello, welcome, and the memory that goes with them.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use strait_sys::map::{Access, Map};
@@ -21,6 +23,13 @@ const ACCEPT: &str = "accept channel";
 const FILES_MAX: usize = 4;
 /// The code of a refusal of a client that brings more memory than it may.
 const TOO_MUCH: u32 = u32::MAX - 1;
+/// The code of a refusal because the server is out of descriptors or memory, or its user of room
+/// for descriptors on their way.
+pub(crate) const SHORT: u32 = u32::MAX - 2;
+/// How often a server is asked that does not listen, where the caller has set no time.
+const ATTEMPTS_MAX: u32 = 16;
+/// The pauses between, the first and the longest: each is twice the last.
+const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(500)];
 const UNASKED: &str = "it brings files that nobody asked for";
 
 /// A hello that was sent, and waits for its answer.
@@ -179,6 +188,34 @@ fn await_readable(socket: &OwnedFd, verb: &'static str, until: Option<Deadline>)
     }
 }
 
+/// Whether nobody has read what this side wants: the server hung up before, as on one of a crowd or
+/// on who was stopped for long, or has too many in its queue. Nothing began.
+pub(crate) fn is_unheard(error: &Error) -> bool {
+    let unheard = [Errno::PIPE, Errno::CONNRESET, Errno::AGAIN];
+    let errno = error.errno();
+    unheard
+        .iter()
+        .any(|unheard| errno == Some(unheard.raw_os_error()))
+}
+
+/// Asks for a session, and again while it [is not heard](is_unheard), until the time is over.
+pub(crate) fn insist<T>(until: Option<Deadline>, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let [mut pause, longest] = PAUSES;
+    let mut attempts = 1;
+    loop {
+        let asked = ask();
+        let is_over = until.map_or(attempts == ATTEMPTS_MAX, Deadline::passed);
+        match asked {
+            Err(error) if !is_over && is_unheard(&error) => {}
+            asked => return asked,
+        }
+        // sleep: nothing tells when a crowd is over
+        thread::sleep(until.map_or(pause, |until| pause.min(until.left())));
+        pause = longest.min(2 * pause);
+        attempts += 1;
+    }
+}
+
 /// What came of a hello.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
@@ -284,7 +321,7 @@ pub(crate) fn establish_accepting(
     decide: impl FnOnce(&Payload) -> std::result::Result<Vec<u8>, u32>,
 ) -> Result<(Channel, Payload)> {
     let peer = peer_of(&socket, ACCEPT, options.shareable)?;
-    let until = Deadline::after(std::time::Duration::from_secs(5));
+    let until = Deadline::after(Duration::from_secs(5));
     let heard = hear(&socket, &peer, ACCEPT, Some(until))?;
     let mut asked = Asked::understand(socket, peer, role, heard)?;
     if asked.beside.is_some() {
@@ -416,9 +453,42 @@ impl Asked {
     pub(crate) fn welcome(
         self,
         options: &Options,
-        (payload, beside): (Payload, Option<BorrowedFd<'_>>),
+        beside: (Payload, Option<BorrowedFd<'_>>),
         door: Option<(&Door, u32)>,
     ) -> Result<Channel> {
+        let welcomed = self.say_welcome(options, beside, door);
+        let (own, theirs, bells) = welcomed.inspect_err(|error| {
+            if error.kind() == ErrorKind::Exhausted {
+                // Descriptors are what does not go through: this takes none.
+                let why = format!("it is out of descriptors or memory: {error}");
+                let _ = self.refuse(SHORT, why.as_bytes());
+            }
+        })?;
+        let made = Made {
+            socket: self.socket,
+            own: (own.1, options.shape()?),
+            theirs: (theirs, self.shape),
+            bells: bells.1,
+            files: sharing(options, door.is_some(), || Files {
+                own: own.0,
+                theirs: self.theirs,
+                bells: bells.0,
+            }),
+            accepting: true,
+            fenceable: self.fenceable,
+            peer: self.peer,
+        };
+        begin(made, options, None)
+    }
+
+    /// The memory of a session: this side's, the peer's, and the bells, with which the welcome went.
+    #[expect(clippy::type_complexity, reason = "in use once, above")]
+    fn say_welcome(
+        &self,
+        options: &Options,
+        (payload, beside): (Payload, Option<BorrowedFd<'_>>),
+        door: Option<(&Door, u32)>,
+    ) -> Result<((OwnedFd, Map), Map, (OwnedFd, Map))> {
         let shape = options.shape()?;
         let wrong = |why: &str| broken(ACCEPT, &self.peer, why);
         if let Err(why) = options.allows(self.shape) {
@@ -444,18 +514,7 @@ impl Asked {
         files.extend(door.map(|(door, _)| door.file()));
         files.extend(beside);
         self.answer(&hello, &files)?;
-        let theirs = self.theirs;
-        let made = Made {
-            socket: self.socket,
-            own: (own_map, shape),
-            theirs: (their_map, self.shape),
-            bells: bell_map,
-            files: sharing(options, door.is_some(), || Files { own, theirs, bells }),
-            accepting: true,
-            fenceable: self.fenceable,
-            peer: self.peer,
-        };
-        begin(made, options, None)
+        Ok(((own, own_map), their_map, (bells, bell_map)))
     }
 }
 

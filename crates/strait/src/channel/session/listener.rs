@@ -12,7 +12,7 @@ use strait_sys::Errno;
 use strait_sys::sockaddr::{Name, UNIX_MAX};
 use strait_sys::time::Deadline;
 
-use crate::channel::connect::{establish_accepting, establish_connecting, greet};
+use crate::channel::connect::{establish_accepting, establish_connecting, greet, insist};
 use crate::channel::{Channel, Options, PLAIN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::claim::{Claim, Reach};
@@ -22,8 +22,6 @@ use crate::object::wait::{Member, Waitable};
 const GREETING_MAX: Duration = Duration::from_secs(5);
 /// Clients that have connected and not greeted; of more, the oldest is dropped.
 const PENDING_MAX: usize = 128;
-/// Attempts at a session whose greeting nobody has read.
-const ATTEMPTS_MAX: u32 = 4;
 const BACKLOG: i32 = 1024;
 const LISTEN: &str = "listen for channels";
 
@@ -103,7 +101,7 @@ impl Listener {
                     establish_accepting(socket, &self.options, PLAIN, |_| Ok(Vec::new()));
                 match accepted {
                     Ok((channel, _)) => return Ok(Some(channel)),
-                    Err(error) if error.kind() == ErrorKind::Exhausted => return Err(error),
+                    Err(error) if is_exhausted(&error) => return Err(error),
                     // Its own fault, and its own loss.
                     Err(_) => {}
                 }
@@ -188,7 +186,8 @@ impl Waitable for Listener {
 
 impl Channel {
     /// A channel to whoever [listens](Listener) under `path`. Where the listener hangs up before it
-    /// has read what this side wants, as on one that was stopped for long, it is asked again.
+    /// has read what this side wants, as on one of a crowd or one that was stopped for long, it is
+    /// asked again, for a few seconds.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if nobody listens there; [`ErrorKind::Denied`];
@@ -210,17 +209,9 @@ impl Channel {
                 _ => error,
             }
         };
-        let unheard = [Errno::PIPE, Errno::CONNRESET].map(|errno| Some(errno.raw_os_error()));
-        let mut left = ATTEMPTS_MAX;
-        loop {
-            left -= 1;
-            match Self::open_once(&reach(path).map_err(fail)?, options, fail) {
-                // Hung up on before its greeting was read: it was stopped, or had to wait for a
-                // processor, for longer than a listener waits, or there was a crowd. Nothing began.
-                Err(error) if left > 0 && unheard.contains(&error.errno()) => {}
-                opened => return opened,
-            }
-        }
+        insist(None, || {
+            Self::open_once(&reach(path).map_err(fail)?, options, fail)
+        })
     }
 
     fn open_once(reach: &Reach, options: &Options, fail: impl Fn(Errno) -> Error) -> Result<Self> {
@@ -233,6 +224,13 @@ impl Channel {
         let greeting = greet(&socket, options, PLAIN, &[])?;
         Ok(establish_connecting(socket, options, greeting, None)?.0)
     }
+}
+
+/// Whether this process has no room for a client. Descriptors on their way are counted by user: the
+/// client has been told.
+fn is_exhausted(error: &Error) -> bool {
+    let by_user = Some(Errno::TOOMANYREFS.raw_os_error());
+    error.kind() == ErrorKind::Exhausted && error.errno() != by_user
 }
 
 fn reach(path: &Path) -> std::result::Result<Reach, Errno> {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::channel::attach::pack;
 use crate::channel::hub::lock;
 use crate::channel::{Impersonation, Peer};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connection::{Connection, Joined};
 use crate::nt::lpc::inbox::Inbox;
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Type};
-use crate::nt::lpc::{impersonate, mismatch, of_port, too_long};
+use crate::nt::lpc::{IMPERSONATE, blame, impersonate, mismatch, of_port, too_long};
 use crate::object::Namespace;
 use crate::object::transfer::{Parcel, Transferable};
 
@@ -100,7 +100,26 @@ impl<'a> Call<'a> {
     #[doc(alias = "NtImpersonateClientOfPort")]
     pub fn impersonate(&self) -> Result<Impersonation> {
         let session = self.session();
-        impersonate(session.link(), self.is_open, session.user.identification)
+        if !self.is_open {
+            return Err(self.nobody_waits(IMPERSONATE));
+        }
+        impersonate(session.link(), session.user.identification)
+            .map_err(|error| blame(error, self.port()))
+    }
+
+    /// The number of its port.
+    pub(super) fn port(&self) -> u64 {
+        self.session().user.port
+    }
+
+    /// The error of what needs a client that waits. For a datagram that is what the client chose.
+    #[cold]
+    fn nobody_waits(&self, operation: &'static str) -> Error {
+        let error = mismatch(operation, "nobody waits for a reply");
+        match self.head.kind {
+            Type::Datagram => error.of_client(self.port()),
+            _ => error,
+        }
     }
 
     /// The context of the connection: see [`Connection::context`].
@@ -118,7 +137,9 @@ impl<'a> Call<'a> {
     /// [`ErrorKind::WrongKind`]; [`ErrorKind::Layout`] for a descriptor that is no such handle;
     /// [`ErrorKind::Exhausted`] if this process had no descriptors left. It is closed then.
     pub fn attached<T: Transferable>(&mut self, spaces: &[Namespace]) -> Result<T> {
-        self.inbox.attendant.enclosed.take(spaces)
+        let port = self.port();
+        let taken = self.inbox.attendant.enclosed.take(spaces);
+        taken.map_err(|error| blame(error, port))
     }
 
     /// How many handles came with the message and are not taken.
@@ -133,7 +154,8 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Client::attach`](crate::nt::lpc::Client::attach).
     pub fn attach<T: Transferable>(&mut self, handle: &T) -> Result<()> {
-        pack(&mut self.attached, handle)
+        let port = self.port();
+        pack(&mut self.attached, handle).map_err(|error| blame(error, port))
     }
 
     /// Replies. Never waits for the client.
@@ -148,7 +170,7 @@ impl<'a> Call<'a> {
     #[doc(alias = "NtReplyPort")]
     pub fn reply(&mut self, reply: &[u8]) -> Result<()> {
         if !self.is_open {
-            return Err(mismatch(REPLY, "nobody waits for it"));
+            return Err(self.nobody_waits(REPLY));
         }
         send_reply(
             self.inbox.session(),
@@ -164,7 +186,7 @@ impl<'a> Call<'a> {
     /// As [`reply`](Self::reply); [`ErrorKind::InvalidInput`] if the part is not within the view.
     pub fn reply_at(&mut self, extent: Extent, reply: &[u8]) -> Result<()> {
         if !self.is_open {
-            return Err(mismatch(REPLY, "nobody waits for it"));
+            return Err(self.nobody_waits(REPLY));
         }
         let extent = extent.within(self.session().user.view())?;
         send_reply(
@@ -185,7 +207,7 @@ impl<'a> Call<'a> {
     pub fn callback(&mut self, request: &[u8], timeout: Duration) -> Result<Option<Vec<u8>>> {
         const CALL: &str = "call back";
         if !self.is_open {
-            return Err(mismatch(CALL, "nobody waits for a reply"));
+            return Err(self.nobody_waits(CALL));
         }
         let state = &self.session().user;
         if request.len() > state.message_max {
@@ -199,8 +221,11 @@ impl<'a> Call<'a> {
         let mut first = [0; HEAD_LEN + 8];
         first[..HEAD_LEN].copy_from_slice(&head.encode());
         first[HEAD_LEN..HEAD_LEN + 4].copy_from_slice(&self.head.id.to_le_bytes());
-        self.session().post([&first, request]).map_err(of_port)?;
-        self.inbox.await_callback(id, timeout)
+        let port = state.port;
+        let posted = self.session().post([&first, request]).map_err(of_port);
+        posted
+            .and_then(|()| self.inbox.await_callback(id, timeout))
+            .map_err(|error| blame(error, port))
     }
 
     /// Takes the request out of this thread's hands: the reply is given later, by any thread. What
@@ -211,7 +236,7 @@ impl<'a> Call<'a> {
     /// none.
     pub fn defer(&mut self) -> Result<Pending> {
         if !self.is_open {
-            return Err(mismatch("defer reply", "nobody waits for it"));
+            return Err(self.nobody_waits("defer reply"));
         }
         self.is_open = false;
         Ok(Pending {
@@ -244,7 +269,7 @@ fn send_reply(
     }
     *is_open = false;
     if state.is_cancelled(id) {
-        return Err(mismatch(REPLY, "the client waits no longer"));
+        return Err(mismatch(REPLY, "the client waits no longer").of_client(state.port));
     }
     let head = Head::new(Type::Reply, id);
     let posted = match extent {
@@ -262,11 +287,11 @@ fn send_reply(
     };
     posted.map_err(|error| {
         if error.kind() != ErrorKind::Busy {
-            return of_port(error);
+            return blame(of_port(error), state.port);
         }
         *is_open = true;
         // It is the client that does not receive what it was sent.
-        error.of_peer()
+        error.of_client(state.port)
     })
 }
 
@@ -292,7 +317,8 @@ impl Pending {
     /// # Errors
     /// As there.
     pub fn attach<T: Transferable>(&mut self, handle: &T) -> Result<()> {
-        pack(&mut self.attached, handle)
+        let port = self.session.user.port;
+        pack(&mut self.attached, handle).map_err(|error| blame(error, port))
     }
 
     /// Replies.

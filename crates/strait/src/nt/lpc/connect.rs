@@ -103,7 +103,9 @@ impl<'a> ClientOptions<'a> {
         self
     }
 
-    /// Connects; waits until the server has decided.
+    /// Connects; waits until the server has decided. Where it hangs up before it has heard this
+    /// client, as on one of a crowd, or too many wait to be accepted, it is asked again, for a few
+    /// seconds, or as long as there is time.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such port; [`ErrorKind::Refused`]
@@ -114,7 +116,7 @@ impl<'a> ClientOptions<'a> {
     /// [`ErrorKind::Broken`] if it does not speak the protocol, or gives a view that cannot be
     /// mapped or is [too long](Self::view_max);
     /// [`ErrorKind::TooLong`] for more than [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes of data;
-    /// [`ErrorKind::Exhausted`].
+    /// [`ErrorKind::Busy`] if too many wait to be accepted; [`ErrorKind::Exhausted`].
     pub fn connect(self, name: &str) -> Result<Client> {
         match self.ask(name)? {
             Answer::Connected(client) => Ok(client),
@@ -178,12 +180,24 @@ impl<'a> ClientOptions<'a> {
 
     fn open(self, name: &str, quick: bool) -> Result<Opened> {
         check_data(CONNECT, self.data)?;
-        let (space, name) = resolve(self.space, name)?;
+        let (space, name) = resolve(self.space.clone(), name)?;
         let place = Place {
             space: &space,
             calling: Calling::Port,
             name: &name,
         };
+        let mut is_again = false;
+        connect::insist(self.until, || {
+            let opened = self.open_once(&place, quick);
+            let was_there = std::mem::replace(&mut is_again, true);
+            opened.map_err(|error| match error.kind() {
+                ErrorKind::NotFound if was_there => refused_by_end(error),
+                _ => error,
+            })
+        })
+    }
+
+    fn open_once(&self, place: &Place<'_>, quick: bool) -> Result<Opened> {
         let shown = place.shown();
         let socket = place.connect().map_err(|error| match error.kind() {
             ErrorKind::Layout => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
@@ -192,12 +206,7 @@ impl<'a> ClientOptions<'a> {
         let during = |error: Error| {
             let error = error.during(CONNECT, shown.clone());
             match error.kind() {
-                ErrorKind::PeerGone => error
-                    .with_kind(ErrorKind::Refused)
-                    .because(
-                        "the server hung up before it had decided: it ended, or too many connect",
-                    )
-                    .with_status(NtStatus::PORT_CONNECTION_REFUSED.0),
+                ErrorKind::PeerGone => refused_by_end(error),
                 ErrorKind::Broken => error.with_status(NtStatus::INVALID_PORT_HANDLE.0),
                 _ => error,
             }
@@ -243,6 +252,14 @@ impl<'a> ClientOptions<'a> {
             }
         }
     }
+}
+
+/// The server was there, and has decided nothing.
+fn refused_by_end(error: Error) -> Error {
+    error
+        .with_kind(ErrorKind::Refused)
+        .because("the server hung up before it had decided: it ended, or too many connect")
+        .with_status(NtStatus::PORT_CONNECTION_REFUSED.0)
 }
 
 /// The server's memory, which comes with the welcome that speaks of it.

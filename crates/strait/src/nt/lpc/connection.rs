@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use crate::channel::Peer;
 use crate::channel::hub::{Session, lock};
 use crate::error::{ErrorKind, Result};
+use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::wire::{Head, Ids, Type};
-use crate::nt::lpc::{of_port, too_long};
+use crate::nt::lpc::{blame, of_port, too_long};
 use crate::nt::status::NtStatus;
 use crate::object::view::{View, Write};
 
@@ -24,6 +25,8 @@ pub(super) struct State {
     /// The client's view, and the server's.
     views: [Option<View<Write>>; 2],
     pub(super) message_max: usize,
+    /// The number of its port.
+    pub(super) port: u64,
     /// The client may not be impersonated.
     pub(super) identification: bool,
     pub(super) ids: Mutex<Ids>,
@@ -36,12 +39,13 @@ impl State {
     pub(super) fn new(
         context: Option<Box<dyn Any + Send + Sync>>,
         views: [Option<View<Write>>; 2],
-        message_max: usize,
+        rules: &Rules,
     ) -> Self {
         Self {
             context,
             views,
-            message_max,
+            message_max: rules.message_max,
+            port: rules.port,
             identification: false,
             ids: Mutex::new(Ids::after(0)),
             awaited: Mutex::new(Vec::new()),
@@ -146,7 +150,8 @@ impl Connection {
                 .0
                 .error(ErrorKind::LimitExceeded, "request")
                 .because("the client has not answered 1,024 requests")
-                .with_status(NtStatus::INSUFFICIENT_RESOURCES.0));
+                .with_status(NtStatus::INSUFFICIENT_RESOURCES.0)
+                .of_client(state.port));
         }
         let id = lock(&state.ids).next();
         self.post(Head::new(Type::Request, id), message)?;
@@ -159,7 +164,8 @@ impl Connection {
         if message.len() > most {
             return Err(too_long("send to client", message.len(), most));
         }
-        self.0.post([&head.encode(), message]).map_err(of_port)
+        let posted = self.0.post([&head.encode(), message]);
+        posted.map_err(|error| blame(of_port(error), self.0.user.port))
     }
 
     /// Ends the connection; a [`Message::Closed`](crate::nt::lpc::Message::Closed) follows.

@@ -112,7 +112,7 @@ impl<'a> ConnectRequest<'a> {
     #[doc(alias = "NtCompleteConnectPort")]
     pub fn accept(mut self, data: &[u8]) -> Result<Connection> {
         let (asked, views, payload) = self.begin(data, false)?;
-        let mut state = State::new(self.context.take(), views, self.inbox.rules.message_max);
+        let mut state = State::new(self.context.take(), views, &self.inbox.rules);
         state.identification = self.terms.identification;
         let beside = self.view.map(PortView::file);
         let hub = &self.inbox.hub;
@@ -133,7 +133,7 @@ impl<'a> ConnectRequest<'a> {
         let channel = asked
             .welcome(&rules.options, (payload, beside), None)
             .map_err(of_port)?;
-        let mut session = QuickSession::new(channel, views, rules.message_max)?;
+        let mut session = QuickSession::new(channel, views, rules)?;
         session.identification = self.terms.identification;
         Ok(session)
     }

@@ -96,6 +96,7 @@ pub use self::view::{Extent, PortView, VIEW_MAX};
 #[doc(hidden)]
 pub use self::wire::fuzz_message;
 
+use crate::channel::attach::TAKE;
 use crate::channel::link::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::status::NtStatus;
@@ -124,6 +125,22 @@ fn of_port(error: Error) -> Error {
     }
 }
 
+/// A failure of what the server of that port does for a client, marked if the client is the reason:
+/// it has gone, sent or chose what cannot be, or is one of too many.
+#[cold]
+fn blame(error: Error, port: u64) -> Error {
+    let is_the_clients = matches!(
+        error.kind(),
+        ErrorKind::PeerGone | ErrorKind::Broken | ErrorKind::Refused | ErrorKind::Exhausted
+    ) || error.nt_status() == NtStatus::BAD_IMPERSONATION_LEVEL
+        || error.operation() == TAKE;
+    if is_the_clients {
+        error.of_client(port)
+    } else {
+        error
+    }
+}
+
 fn too_long(operation: &'static str, len: usize, most: usize) -> Error {
     Error::new(ErrorKind::TooLong, operation, "")
         .because(format!("{len} bytes, where the port allows {most}"))
@@ -136,23 +153,24 @@ fn mismatch(operation: &'static str, why: &str) -> Error {
         .with_status(NtStatus::REPLY_MESSAGE_MISMATCH.0)
 }
 
-/// Acts as the client of a call that `is_open`, unless it said `identification`.
-fn impersonate(link: &Link, is_open: bool, identification: bool) -> Result<Impersonation> {
-    const VERB: &str = "impersonate client of port";
+const IMPERSONATE: &str = "impersonate client of port";
+
+/// Acts as the client of a call that is open, unless it said `identification`.
+fn impersonate(link: &Link, identification: bool) -> Result<Impersonation> {
     let subject = format!("process {}", link.peer.pid);
-    if !is_open {
-        return Err(mismatch(VERB, "it waits for no reply"));
-    }
     if link.is_gone() {
-        return Err(of_port(Error::new(ErrorKind::PeerGone, VERB, subject)));
+        return Err(of_port(Error::new(
+            ErrorKind::PeerGone,
+            IMPERSONATE,
+            subject,
+        )));
     }
     if identification {
-        return Err(Error::new(ErrorKind::Denied, VERB, subject)
+        return Err(Error::new(ErrorKind::Denied, IMPERSONATE, subject)
             .because("the client does not allow it")
-            .with_status(NtStatus::BAD_IMPERSONATION_LEVEL.0)
-            .of_peer());
+            .with_status(NtStatus::BAD_IMPERSONATION_LEVEL.0));
     }
-    Impersonation::of(link, VERB, &subject).map_err(|error| match error.kind() {
+    Impersonation::of(link, IMPERSONATE, &subject).map_err(|error| match error.kind() {
         ErrorKind::Denied => error.with_status(NtStatus::PRIVILEGE_NOT_HELD.0),
         _ => error,
     })

@@ -1,8 +1,8 @@
 //! The server's port.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::channel::attach::TAKE;
 use crate::channel::hub::{Hub, Terms};
 use crate::channel::{Options, Spin};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,9 +32,14 @@ pub struct PortOptions {
     spin: Spin,
 }
 
+/// The number of the next port of this process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// What a port lets its clients do.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
+    /// Of the port, in this process.
+    pub(super) port: u64,
     pub(super) message_max: usize,
     pub(super) view_max: u64,
     pub(super) threads_max: usize,
@@ -140,6 +145,7 @@ impl PortOptions {
             _listening: listening,
             hub: Arc::new(hub),
             rules: Arc::new(Rules {
+                port: NEXT.fetch_add(1, Ordering::Relaxed),
                 message_max: self.message_max,
                 view_max: self.view_max,
                 threads_max: self.threads_max,
@@ -199,7 +205,10 @@ impl Port {
     /// reply leaves its client with an error, unless it has [deferred](Call::defer) the reply.
     ///
     /// # Errors
-    /// What the handler fails with, unless that is a client's end or fault.
+    /// What the handler fails with, unless a client of this port is the reason, as the methods of
+    /// its [`Call`], [`Pending`](crate::nt::lpc::Pending) and
+    /// [`Connection`](crate::nt::lpc::Connection) say: it has gone, or sent or chose what cannot
+    /// be. What fails elsewhere is the handler's, such as a call to another port.
     pub fn serve(&self, mut handler: impl FnMut(&mut Call<'_>) -> Result<()>) -> Result<()> {
         let mut inbox = self.inbox();
         loop {
@@ -219,7 +228,7 @@ impl Port {
                 Err(error) => return Err(error),
             };
             match answered {
-                Err(error) if !is_the_clients(&error) => return Err(error),
+                Err(error) if !error.is_of_client(self.rules.port) => return Err(error),
                 _ => {}
             }
         }
@@ -254,15 +263,4 @@ impl Drop for Port {
     fn drop(&mut self) {
         self.hub.close();
     }
-}
-
-/// Whether a failure is one client's, which the server need not mind.
-pub(super) fn is_the_clients(error: &Error) -> bool {
-    use crate::nt::status::NtStatus;
-    matches!(
-        error.kind(),
-        ErrorKind::PeerGone | ErrorKind::Broken | ErrorKind::Refused | ErrorKind::Exhausted
-    ) || error.nt_status() == NtStatus::REPLY_MESSAGE_MISMATCH
-        || error.is_of_peer()
-        || error.operation() == TAKE
 }

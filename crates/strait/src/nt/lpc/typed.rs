@@ -59,7 +59,7 @@ impl Call<'_> {
     /// [`ErrorKind::InvalidInput`] if it is not as long as that type.
     #[inline]
     pub fn read<Q: FromBytes>(&self) -> Result<Q> {
-        read(READ, self.request())
+        read(READ, self.request()).map_err(|error| error.of_client(self.port()))
     }
 
     /// Replies with plain data: see [`Client::ask`].
@@ -109,7 +109,7 @@ impl QuickCall<'_> {
     /// [`ErrorKind::InvalidInput`] if it is not as long as that type.
     #[inline]
     pub fn read<Q: FromBytes>(&self) -> Result<Q> {
-        read(READ, self.request())
+        read(READ, self.request()).map_err(|error| error.of_client(self.port()))
     }
 
     /// Replies with plain data: see [`Quick::ask`].
@@ -138,9 +138,7 @@ fn check_len(operation: &'static str, len: usize, size: usize) -> Result<()> {
 
 #[cold]
 fn wrong_len(operation: &'static str, len: usize, size: usize) -> Error {
-    Error::new(ErrorKind::InvalidInput, operation, "")
-        .because(format!(
-            "the message has {len} bytes, and its type {size}: the sides are built differently"
-        ))
-        .of_peer()
+    Error::new(ErrorKind::InvalidInput, operation, "").because(format!(
+        "the message has {len} bytes, and its type {size}: the sides are built differently"
+    ))
 }

@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use strait_sys::Errno;
 use strait_sys::time::Deadline;
 
-use crate::channel::connect::{Answer, answered, greet};
+use crate::channel::connect::{Answer, SHORT, answered, greet, insist, is_unheard};
 use crate::channel::{Channel, Identity, Options, Part};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::pipe::end::{End, Facts, Mode, ReadMode};
@@ -64,8 +64,10 @@ impl ClientOptions {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] (2) if there is no pipe of that name; [`ErrorKind::Busy`] (231) if
-    /// no instance listens: [`wait_for`] one; [`ErrorKind::Denied`] (5) if it does not go that way,
-    /// or is another user's; [`ErrorKind::InvalidName`] (123).
+    /// no instance listens: [`wait_for`] one, and if so many connect that the server does not hear
+    /// this client for 10 s; [`ErrorKind::Exhausted`] (1450) if the server is out of descriptors or
+    /// memory; [`ErrorKind::Denied`] (5) if it does not go that way, or is another user's;
+    /// [`ErrorKind::InvalidName`] (123).
     pub fn open(self) -> Result<Client> {
         self.open_within(ANSWER)
     }
@@ -78,9 +80,13 @@ impl ClientOptions {
         } else {
             4096
         };
+        let until = Deadline::after(answer);
         // The server says once how large a ring its quota needs.
         for _ in 0..2 {
-            match self.ask(&name, bytes, answer)? {
+            let asked = insist(Some(until), || self.ask(&name, bytes, until));
+            match asked
+                .map_err(|error| unheard(error, NtStatus::PIPE_NOT_AVAILABLE, OPEN, &name))?
+            {
                 Asking::Open(client) => return Ok(client),
                 Asking::Grow(wanted) => bytes = wanted,
             }
@@ -89,7 +95,7 @@ impl ClientOptions {
             .because("the server does not know what it wants"))
     }
 
-    fn ask(&self, name: &PipeName, bytes: usize, answer: Duration) -> Result<Asking> {
+    fn ask(&self, name: &PipeName, bytes: usize, until: Deadline) -> Result<Asking> {
         let socket = connect(name, OPEN)?;
         let options = Options::new().capacity(bytes);
         let asked = Asked {
@@ -98,12 +104,11 @@ impl ClientOptions {
             capacity: bytes as u64,
         };
         let gone = |error: Error| match error.kind() {
-            ErrorKind::PeerGone => no_pipe(name, OPEN),
+            ErrorKind::PeerGone if !is_unheard(&error) => no_pipe(name, OPEN),
             _ => error.during(OPEN, &*name.shown),
         };
         let greeting = greet(&socket, &options, ROLE, &asked.encode()).map_err(gone)?;
-        let until = Some(Deadline::after(answer));
-        match answered(socket, &options, greeting, until).map_err(gone)? {
+        match answered(socket, &options, greeting, Some(until)).map_err(gone)? {
             Answer::Welcome(channel, payload, _) => {
                 let nature = Nature::decode(&payload).ok_or_else(|| {
                     Error::new(ErrorKind::Broken, OPEN, &*name.shown)
@@ -111,6 +116,14 @@ impl ClientOptions {
                 })?;
                 let client = Client::over(channel, nature, self.access, name)?;
                 Ok(Asking::Open(client))
+            }
+            Answer::Refusal(SHORT, why) => {
+                Err(
+                    fault(NtStatus::INSUFFICIENT_RESOURCES, OPEN, &name.shown).because(format!(
+                        "the server says: {}",
+                        String::from_utf8_lossy(&why)
+                    )),
+                )
             }
             Answer::Refusal(code, _) => match asked_to_grow(code) {
                 Some(wanted) => Ok(Asking::Grow(wanted)),
@@ -127,6 +140,16 @@ enum Asking {
 
 fn no_pipe(name: &PipeName, verb: &'static str) -> Error {
     fault(NtStatus::OBJECT_NAME_NOT_FOUND, verb, &name.shown)
+}
+
+/// The error of a client that the server has not listened to, for all of the time.
+fn unheard(error: Error, status: NtStatus, verb: &'static str, name: &PipeName) -> Error {
+    // Who could not even connect has been told so.
+    if !is_unheard(&error) || error.kind() == ErrorKind::Busy {
+        return error;
+    }
+    fault(status, verb, &name.shown)
+        .because("the server hangs up before it hears this client: too many connect")
 }
 
 fn connect(name: &PipeName, verb: &'static str) -> Result<OwnedFd> {
@@ -267,7 +290,8 @@ impl From<Duration> for Timeout {
 /// is shorter, and at most ten.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] (2) if there is no such pipe, or no more; [`ErrorKind::TimedOut`] (121).
+/// [`ErrorKind::NotFound`] (2) if there is no such pipe, or no more; [`ErrorKind::TimedOut`] (121);
+/// [`ErrorKind::Busy`] (231) if so many connect that the server does not hear who waits.
 #[doc(alias = "WaitNamedPipe")]
 pub fn wait_for(name: &str, timeout: impl Into<Timeout>) -> Result<()> {
     wait_in(name, None, timeout.into())
@@ -301,18 +325,23 @@ fn wait_in(name: &str, space: Option<&Namespace>, timeout: Timeout) -> Result<()
 }
 
 fn ask_wait(name: &PipeName, question: &[u8; 8], until: Option<Deadline>) -> Result<Heard> {
+    let asked = insist(until, || ask_wait_once(name, question, until));
+    let status = match until {
+        Some(_) => NtStatus::IO_TIMEOUT,
+        None => NtStatus::PIPE_NOT_AVAILABLE,
+    };
+    asked.map_err(|error| unheard(error, status, WAITING, name))
+}
+
+fn ask_wait_once(name: &PipeName, question: &[u8; 8], until: Option<Deadline>) -> Result<Heard> {
     let fail = |errno| Error::kernel(errno, WAITING, &*name.shown);
     let socket = connect(name, WAITING)?;
-    match send(&socket, question, SendFlags::NOSIGNAL) {
-        Ok(_) => {}
-        Err(Errno::PIPE | Errno::CONNRESET) => return Err(no_pipe(name, WAITING)),
-        Err(errno) => return Err(fail(errno)),
-    }
+    send(&socket, question, SendFlags::NOSIGNAL).map_err(fail)?;
     let mut answer = [0; 8];
     loop {
         match recv(&socket, &mut answer, RecvFlags::DONTWAIT) {
             Ok((8, 8)) => return Ok(Heard::decode(answer)),
-            Ok(_) | Err(Errno::CONNRESET) => return Err(no_pipe(name, WAITING)),
+            Ok(_) => return Err(no_pipe(name, WAITING)),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 let left = until.map(|until| {

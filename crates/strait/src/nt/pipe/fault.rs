@@ -53,6 +53,7 @@ fn meaning(status: NtStatus) -> (ErrorKind, &'static str) {
         ),
         NtStatus::IO_TIMEOUT => (ErrorKind::TimedOut, "no instance listened in time"),
         NtStatus::OBJECT_NAME_NOT_FOUND => (ErrorKind::NotFound, "no pipe of that name"),
+        NtStatus::INSUFFICIENT_RESOURCES => (ErrorKind::Exhausted, ""),
         NtStatus::INVALID_PARAMETER => (ErrorKind::InvalidInput, ""),
         _ => (ErrorKind::Kernel, ""),
     }

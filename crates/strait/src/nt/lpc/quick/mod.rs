@@ -15,10 +15,10 @@ use crate::channel::{Channel, Impersonation, Peer, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::client::Client;
 use crate::nt::lpc::connect::{ClientOptions, Made};
-use crate::nt::lpc::port::is_the_clients;
+use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::view::Extent;
 use crate::nt::lpc::wire::EXTENT_LEN;
-use crate::nt::lpc::{impersonate, mismatch, of_port, reply_lost, too_long};
+use crate::nt::lpc::{IMPERSONATE, blame, impersonate, mismatch, of_port, reply_lost, too_long};
 use crate::object::view::{View, Write};
 
 const CALL: &str = "call";
@@ -263,6 +263,8 @@ pub struct QuickSession {
     request: Vec<u8>,
     views: [Option<View<Write>>; 2],
     message_max: usize,
+    /// The number of its port.
+    port: u64,
     /// The client may not be impersonated.
     pub(super) identification: bool,
 }
@@ -271,13 +273,14 @@ impl QuickSession {
     pub(super) fn new(
         channel: Channel,
         views: [Option<View<Write>>; 2],
-        message_max: usize,
+        rules: &Rules,
     ) -> Result<Self> {
         Ok(Self {
             mailbox: Mailbox::new(channel)?,
             request: Vec::new(),
             views,
-            message_max,
+            message_max: rules.message_max,
+            port: rules.port,
             identification: false,
         })
     }
@@ -289,15 +292,17 @@ impl QuickSession {
     /// Has `handler` answer each request, until the client ends the connection.
     ///
     /// # Errors
-    /// What the handler fails with, unless that is the client's fault, who then gets no reply;
-    /// those of [`receive`](Self::receive).
+    /// What the handler fails with, unless the client is the reason, as in
+    /// [`Port::serve`](crate::nt::lpc::Port::serve): then it gets no reply; those of
+    /// [`receive`](Self::receive).
     pub fn serve(
         &mut self,
         mut handler: impl FnMut(&mut QuickCall<'_>) -> Result<()>,
     ) -> Result<()> {
+        let port = self.port;
         while let Some(mut call) = self.receive()? {
             match handler(&mut call) {
-                Err(error) if !is_the_clients(&error) => return Err(error),
+                Err(error) if !error.is_of_client(port) => return Err(error),
                 _ => {}
             }
         }
@@ -400,8 +405,15 @@ impl QuickCall<'_> {
     /// # Errors
     /// As there.
     pub fn impersonate(&self) -> Result<Impersonation> {
+        if !self.is_open {
+            return Err(mismatch(IMPERSONATE, "nobody waits for a reply"));
+        }
         let link = self.session.mailbox.link();
-        impersonate(link, self.is_open, self.session.identification)
+        impersonate(link, self.session.identification).map_err(|error| blame(error, self.port()))
+    }
+
+    pub(super) fn port(&self) -> u64 {
+        self.session.port
     }
 
     /// Replies.
@@ -423,7 +435,9 @@ impl QuickCall<'_> {
             .session
             .mailbox
             .post(0, [&[], reply], Patience::Forever);
-        posted.map(drop).map_err(of_port)
+        posted
+            .map(drop)
+            .map_err(|error| blame(of_port(error), self.port()))
     }
 }
 

@@ -6,7 +6,6 @@ use std::thread::{self, Builder};
 use crate::channel::hub::lock;
 use crate::channel::mailbox::Stop;
 use crate::error::{Error, ErrorKind, Result};
-use crate::nt::lpc::port::is_the_clients;
 use crate::nt::lpc::{ConnectRequest, Message, Port, QuickCall, QuickSession};
 
 /// Those that are served now, by number, and the first failure of a handler.
@@ -25,8 +24,8 @@ impl Port {
     /// A server of both forms has the explicit loop: see [`ConnectRequest::accept_quick`].
     ///
     /// # Errors
-    /// What the handler fails with, unless that is a client's end or fault; the port is then
-    /// closed.
+    /// What the handler fails with, unless a client is the reason, as in [`serve`](Self::serve);
+    /// the port is then closed.
     ///
     /// # Panics
     /// If the handler does; the port is closed then.
@@ -105,7 +104,7 @@ impl Seat<'_> {
                 Ok(None) | Err(_) => return,
             };
             match answered {
-                Err(error) if !is_the_clients(&error) => {
+                Err(error) if !error.is_of_client(self.port.rules.port) => {
                     lock(self.served).failed.get_or_insert(error);
                     self.port.close();
                     return;

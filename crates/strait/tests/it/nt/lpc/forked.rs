@@ -14,7 +14,7 @@ use crate::world::{GUARD, alone, refused, until};
 
 /// Has a child do something, and end well.
 #[track_caller]
-fn in_a_child(mut child: impl FnMut()) {
+pub(crate) fn in_a_child(mut child: impl FnMut()) {
     let mut forked = None;
     // A hidden thread that has just begun has no name yet.
     until("it can fork", || {

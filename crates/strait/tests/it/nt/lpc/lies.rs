@@ -22,7 +22,7 @@ use crate::peer::{Peer, say, told};
 use crate::world::{GUARD, refused};
 
 /// The role of a port's sessions.
-const PORT: u32 = u32::from_be_bytes(*b"LPC1");
+pub(super) const PORT: u32 = u32::from_be_bytes(*b"LPC1");
 /// What a client asks for: a server thread of its own, and a view.
 const QUICK: u8 = 1;
 const VIEW: u8 = 2;
@@ -31,7 +31,7 @@ const PAGE: u64 = 4096;
 const LONG: u64 = (64 << 20) + PAGE;
 
 /// Where the one port of that namespace listens.
-fn place(space: &Namespace) -> PathBuf {
+pub(super) fn place(space: &Namespace) -> PathBuf {
     let entries = fs::read_dir(space.path()).unwrap();
     let mut paths = entries.map(|entry| entry.unwrap().path());
     let is_socket =

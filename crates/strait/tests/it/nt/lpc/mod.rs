@@ -1,10 +1,12 @@
 //! LPC: what a port's two sides see of each other, at every edge.
 
+mod again;
 mod crowd;
 mod deadline;
 mod death;
 mod examples;
-mod forked;
+mod fault;
+pub(crate) mod forked;
 mod handles;
 mod identity;
 mod lies;
@@ -38,6 +40,9 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.adder", typed::adder),
     ("lpc.example", examples::serve),
     ("lpc.handles", handles::server),
+    ("lpc.newcomer", again::newcomer),
+    ("lpc.crowded", again::crowded),
+    ("lpc.relay", fault::relay),
     ("lpc.viewer", lies::viewer),
     ("lpc.misfit", lies::misfit),
     ("lpc.flooder", lies::flooder),

@@ -225,6 +225,55 @@ fn nothing_is_lost_with_a_read_that_is_cancelled_while_data_comes() {
 }
 
 #[test]
+fn a_write_goes_on_behind_what_others_write() {
+    const SMALL: usize = 2000;
+    const LEN: usize = 2000;
+    const OTHERS: u8 = 255;
+    let space = space();
+    // Within the quota, and of so many small records that the ring has room for a part of it only.
+    let (session, client) = joined(&space, server(&space).quotas(4096, 4096));
+    let bytes: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+    let mut others = 0;
+    for _ in 0..SMALL {
+        others += client.write(&[OTHERS]).unwrap();
+    }
+    let mut write = client.write_overlapped(bytes.clone()).unwrap();
+    assert_eq!(
+        write.try_result().unwrap(),
+        None,
+        "there is no room for all of it"
+    );
+    let seen = session.peek(&mut []).unwrap().available as usize;
+    assert!(
+        (SMALL + 1..SMALL + LEN).contains(&seen),
+        "a part has gone: {seen}"
+    );
+    let behind = std::thread::scope(|scope| {
+        // Who writes meanwhile comes before the rest or behind it.
+        let other = scope.spawn(|| {
+            let written = (0..100).map(|_| client.write(&[OTHERS; 10]).unwrap());
+            written.sum::<usize>()
+        });
+        let mut got = Vec::new();
+        let mut buffer = [0; 700];
+        while got.len() < SMALL + LEN + 1000 {
+            let part = session.read(&mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..part.len]);
+        }
+        others += other.join().unwrap();
+        got
+    });
+    let done = write.wait().unwrap();
+    assert_eq!((done.len, &done.buffer), (LEN, &bytes));
+    let is_others = |byte: &&u8| **byte == OTHERS;
+    assert!(behind[..SMALL].iter().all(|byte| *byte == OTHERS));
+    assert_eq!(behind.iter().filter(is_others).count(), others);
+    let own: Vec<u8> = behind.into_iter().filter(|byte| *byte != OTHERS).collect();
+    assert!(own == bytes, "{} bytes, in another order", own.len());
+    assert_eq!(session.peek(&mut []).unwrap().available, 0, "nothing twice");
+}
+
+#[test]
 fn a_connection_is_an_operation_too() {
     let space = space();
     let server = server(&space).create().unwrap();
