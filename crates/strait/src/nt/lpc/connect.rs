@@ -128,6 +128,24 @@ impl<'a> ClientOptions<'a> {
     /// is over the server is not asked any more: a request that it has not received yet it never
     /// does.
     ///
+    /// A client that comes again after its server does, as one that is restarted, waits out both
+    /// that nobody is there yet and that the old one goes:
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use strait::{ErrorKind, nt::lpc::Client};
+    /// let client = loop {
+    ///     match Client::options().connect_for("adder", Duration::from_secs(5)) {
+    ///         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused) => {
+    ///             // sleep: no event tells of a server that begins
+    ///             std::thread::sleep(Duration::from_millis(200));
+    ///         }
+    ///         connected => break connected?,
+    ///     }
+    /// };
+    /// # Ok::<(), strait::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`connect`](Self::connect); [`ErrorKind::TimedOut`].
     pub fn connect_for(mut self, name: &str, timeout: Duration) -> Result<Client> {
