@@ -14,6 +14,7 @@ mod message;
 mod names;
 mod namespace;
 mod patch;
+mod wire;
 
 /// One target.
 #[derive(Copy, Clone, Debug)]
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     target("channel", strait::kit::session),
     target("control", message::control),
     target("flow", strait::kit::flow),
+    target("fragments", wire::fragments),
     target("grammar", command::grammar),
     target("handle", message::handle),
     target("hello", strait::kit::hello),
@@ -40,8 +42,11 @@ pub const TARGETS: &[Target] = &[
     target("namespace", namespace::namespace),
     target("proc", kernel::proc),
     target("records", strait::kit::records),
+    target("rpc", wire::rpc),
+    target("rpcbind", wire::rpcbind),
     target("siginfo", kernel::siginfo),
     target("sockaddr", kernel::sockaddr),
+    target("xdr", wire::xdr),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

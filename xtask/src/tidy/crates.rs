@@ -12,7 +12,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strait-bench", &["strait", "strait-sys"]),
     ("strait-c", &["strait", "strait-sys"]),
     ("strait-cli", &["strait", "strait-bench", "strait-sys"]),
-    ("strait-fuzz", &["strait", "strait-cli", "strait-sys"]),
+    (
+        "strait-fuzz",
+        &["strait", "strait-cli", "strait-sys", "strait-wire"],
+    ),
     ("fuzz", &["strait-fuzz"]),
     ("xtask", &[]),
 ];

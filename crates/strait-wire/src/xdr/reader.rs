@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// Those of `element`; [`What::TooLong`]; [`What::Short`] also where the rest cannot hold that
-    /// many elements of four bytes.
+    /// many elements of four bytes; [`What::Hollow`] if they take fewer than that.
     pub fn array<T>(
         &mut self,
         max: u32,
@@ -313,8 +313,12 @@ impl<'a> Reader<'a> {
         // An element may take far more memory than bytes of the input: no more at first than those.
         let fit = self.rest.len() / size_of::<T>().max(1);
         let mut elements = Vec::with_capacity(count.min(fit));
+        let before = self.remaining();
         for _ in 0..count {
             elements.push(element(self)?);
+        }
+        if (before - self.remaining()) / UNIT < count {
+            return Err(self.error(What::Hollow));
         }
         Ok(elements)
     }

@@ -223,7 +223,7 @@ impl Writer<'_> {
     ///
     /// Those of `each`.
     #[inline]
-    pub fn optional<T>(
+    pub fn optional<T: ?Sized>(
         &mut self,
         value: Option<&T>,
         each: impl FnOnce(&mut Self, &T) -> Result<(), Error>,

@@ -76,6 +76,14 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+/// Between two steps of this thread: a test has others go on there.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) fn meanwhile(_step: &str) {}
+
+#[cfg(test)]
+pub(crate) use self::tests::step::meanwhile;
+
 pub(crate) use self::ends::{attach, loan, mailbox, receiver, sender, wait};
 pub(crate) use self::session::{connect, hello, identity, layout, link, memory, share, watch};
 

@@ -294,7 +294,7 @@ impl<L: ReadLane> Reader<L> {
         let (first, more) = bytes.split_at_mut(count);
         first.copy_from_slice(&rest[..count]);
         if !more.is_empty() {
-            self.lane.read(at.next_multiple_of(UNIT), more);
+            self.lane.read((at - odd as u64).wrapping_add(UNIT), more);
         }
     }
 

@@ -23,6 +23,10 @@ fn a_manifest_names_a_forbidden_crate() {
         4,
         "crates",
     );
+    for name in ["strait", "strait-sys", "strait-idl", "xtask"] {
+        let wire = manifest("strait-wire", &format!("[dependencies]\n{name} = \"1\""));
+        one("crates/strait-wire/Cargo.toml", &wire, 5, "crates");
+    }
     let bench = manifest(
         "strait-bench",
         "[dependencies]\nstrait = \"1\"\nstrait-cli = \"1\" # why",
@@ -51,6 +55,12 @@ fn a_path_names_a_forbidden_crate() {
     one(
         "crates/strait-sys/src/fd.rs",
         "//! Docs.\nfn f() { strait::g() }\n",
+        2,
+        "crates",
+    );
+    one(
+        "crates/strait-wire/src/xdr/mod.rs",
+        "//! Docs.\nuse strait_sys::socket;\n",
         2,
         "crates",
     );
@@ -90,6 +100,10 @@ fn what_the_table_allows_is_right() {
     none(
         "crates/strait/src/object/mod.rs",
         "//! Docs.\nuse strait_sys::futex;\n",
+    );
+    none(
+        "crates/strait/src/rpc/onc/mod.rs",
+        "//! Docs.\nuse strait_wire::onc;\n",
     );
     none(
         "crates/strait-bench/src/row.rs",

@@ -27,7 +27,11 @@ impl Fake {
         let fake = Self { root };
         for (home, dependencies) in [
             ("crates/strait-sys", ""),
-            ("crates/strait", "strait-sys.workspace = true\n"),
+            ("crates/strait-wire", ""),
+            (
+                "crates/strait",
+                "strait-sys.workspace = true\nstrait-wire = \"1\"\n",
+            ),
             (
                 "crates/strait-bench",
                 "strait = { path = \"../strait\" }\nstrait-sys = \"1\"\n",

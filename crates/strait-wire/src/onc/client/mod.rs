@@ -144,7 +144,7 @@ pub struct Client {
     datagrams: Option<Datagrams>,
     in_flight_max: usize,
     /// The number of the next call, unless one that has it is still in flight.
-    next: Xid,
+    pub(super) next: Xid,
     pending: BTreeMap<Xid, Pending>,
     /// When something of each call is due, where something is.
     timers: BTreeSet<(Time, Xid)>,

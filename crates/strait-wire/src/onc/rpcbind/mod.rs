@@ -14,7 +14,7 @@ pub use types::{
     Registration, RemoteArguments, RemoteCallInfo, RemoteResult, STAT_PROCEDURES, STAT_VERSIONS,
     Statistics, UADDR_MAX, decode_list, encode_list,
 };
-pub use uaddr::{BadAddress, Uaddr};
+pub use uaddr::{BadAddress, PATH_MAX, Uaddr};
 
 /// The program's number.
 pub const PROGRAM: u32 = 100_000;

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::{Netid, UADDR_MAX};
 
 /// The longest path of a local socket, in bytes: `sun_path` without its end.
-const PATH_MAX: usize = 107;
+pub const PATH_MAX: usize = 107;
 
 /// Where a program listens.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

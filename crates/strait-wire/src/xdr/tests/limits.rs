@@ -104,6 +104,8 @@ fn elements_that_take_no_bytes_are_not_counted() {
     Reader::new(&[0; 4]).array(9, |_| Ok(())).unwrap();
     let error = Reader::new(&[0, 0, 0, 1]).array(9, |_| Ok(()));
     assert!(matches!(error.unwrap_err().what, What::Short { .. }));
+    let error = Reader::new(&[0, 0, 0, 1, 0, 0, 0, 0]).array(9, |_| Ok(()));
+    assert_eq!(error.unwrap_err().what, What::Hollow);
 }
 
 /// As many levels as `levels`, each a word.

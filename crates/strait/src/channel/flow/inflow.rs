@@ -534,14 +534,21 @@ impl Inflow {
         unread.map_err(|lie| self.lied(lie))?;
         let (mut at, mut offset) = (self.receiver.input.position(), self.receiver.offset);
         let (mut rest, mut orphan) = (self.rest, self.orphan);
+        // What was seen before the message that is looked at.
+        let mut before = seen;
         // As many as the ring holds.
         while let Some(header) = self.header_at(at)? {
             if header.has(Header::TOTAL) && header.len() == UNIT {
                 let mut total = [0; UNIT as usize];
                 self.receiver.input.copy_at(at, 0, &mut total);
                 rest = Some(u64::from_ne_bytes(total));
+                before = seen;
             } else if header.has(Header::TORN) {
-                (rest, orphan) = (None, false);
+                if rest.take().is_some() && unit == Unit::Message {
+                    // It was given up: no read gets it.
+                    seen = before;
+                }
+                orphan = false;
             } else if orphan {
                 orphan = header.has(Header::MORE);
                 rest = None;

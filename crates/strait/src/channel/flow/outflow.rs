@@ -318,6 +318,9 @@ impl Outflow {
 
     /// Waits until everything written has been read.
     pub(crate) fn drain(&mut self, pace: Pace<'_>) -> Result<(), Ended> {
+        if self.sender.link.is_foreign() {
+            return Err(Ended::Broken(self.sender.link.foreign(WRITING)));
+        }
         let (tail, head) = (self.sender.out.lane.tail.clone(), self.head());
         if let Some(cut @ Ended::Cut) = self.ended(false) {
             return Err(cut);

@@ -9,7 +9,8 @@ use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, meanwhile};
+use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared};
+use crate::channel::meanwhile;
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
 use crate::channel::sender::Patience;
@@ -147,6 +148,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             if !is_ours && session.is_gone() {
                 return Some(Event::Closed);
             }
+            meanwhile("next_of: nothing");
             // Whoever always has something that is no message is not heard beyond its time.
             let is_late = patience.is_over();
             if is_late || !self.sleep_for_one(session, is_ours, patience) {

@@ -117,7 +117,7 @@ impl<T> Lobby<T> {
                     self.hear();
                 }
                 if self.callers.len() == CALLERS_MAX {
-                    let uids = self.callers.iter().map(|(caller, _)| caller.uid());
+                    let uids = self.callers.iter().map(|(caller, _)| caller.peer.uid);
                     self.callers.remove(of_the_most(&uids.collect::<Vec<_>>()));
                 }
                 self.callers.push((caller, Deadline::after(PATIENCE)));
@@ -203,6 +203,26 @@ mod tests {
         assert_eq!(of_the_most(&[7, 8, 8, 7, 8]), 1);
         assert_eq!(of_the_most(&[9, 7, 8, 7]), 1);
         assert_eq!(of_the_most(&[9, 7, 8]), 0);
+    }
+
+    #[test]
+    fn who_is_of_another_user_than_the_crowd_stays() {
+        let (scene, listener) = Scene::unheard();
+        let mut lobby = Lobby::new(scene.hub.shared.clone(), listener).unwrap();
+        let honest = scene.dial();
+        assert!(lobby.accept());
+        lobby.callers[0].0.peer.uid = 1_000_001;
+        let _crowd: Vec<_> = (0..2 * CALLERS_MAX)
+            .map(|_| {
+                let socket = scene.dial();
+                assert!(lobby.accept());
+                socket
+            })
+            .collect();
+        let _greeting = greeted(&honest);
+        lobby.hear();
+        assert_eq!(lock(&scene.hub.shared.asked).len(), 1);
+        assert_eq!(lobby.callers.len(), CALLERS_MAX - 1);
     }
 
     #[test]

@@ -58,14 +58,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Between two steps of this thread: a test has others go on there.
-#[cfg(not(test))]
-#[inline(always)]
-fn meanwhile(_step: &str) {}
-
-#[cfg(test)]
-use self::tests::meanwhile;
-
 /// A door, and who is behind its bits.
 #[derive(Debug)]
 struct Hall<T> {

@@ -9,9 +9,10 @@ use strait_sys::cell::ReadOnly;
 use strait_sys::map::Fixed;
 
 use crate::channel::door::Knocker;
-use crate::channel::hub::{Hall, lock, meanwhile};
+use crate::channel::hub::{Hall, lock};
 use crate::channel::layout::CPU;
 use crate::channel::link::{Link, Peer};
+use crate::channel::meanwhile;
 use crate::channel::sender::Patience;
 use crate::channel::{Channel, Receiver, Sender};
 use crate::error::{ErrorKind, Result};

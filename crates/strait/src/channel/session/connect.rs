@@ -344,7 +344,7 @@ pub(crate) fn establish_accepting(
 #[derive(Debug)]
 pub(crate) struct Caller {
     socket: OwnedFd,
-    peer: Peer,
+    pub(crate) peer: Peer,
 }
 
 impl Caller {
@@ -356,10 +356,6 @@ impl Caller {
 
     pub(crate) fn socket(&self) -> &OwnedFd {
         &self.socket
-    }
-
-    pub(crate) fn uid(&self) -> u32 {
-        self.peer.uid
     }
 
     /// Its hello, if that has come. `Err` with nothing: not yet.
@@ -481,7 +477,7 @@ impl Asked {
         begin(made, options, None)
     }
 
-    /// The memory of a session: this side's, the peer's, and the bells, with which the welcome went.
+    /// The memory of a session: this side's, the peer's, and the bells. The welcome went with it.
     #[expect(clippy::type_complexity, reason = "in use once, above")]
     fn say_welcome(
         &self,

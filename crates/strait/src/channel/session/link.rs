@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence, fence};
+use std::sync::{Arc, OnceLock};
 
 use rustix::net::Shutdown;
 use strait_sys::cell::{ReadOnly, ReadWrite};
@@ -64,6 +64,8 @@ pub(crate) struct Link {
     /// The other side has closed its socket, or died, or broke the protocol.
     gone: AtomicBool,
     broken: AtomicBool,
+    /// What the peer was caught at first.
+    caught_at: OnceLock<&'static str>,
     /// Threads of this process that sleep, or are about to.
     sleepers: AtomicU32,
     pub(crate) key: std::sync::OnceLock<watch::Key>,
@@ -112,6 +114,7 @@ impl Link {
             fenceable: made.fenceable && membarrier::works(),
             gone: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            caught_at: OnceLock::new(),
             sleepers: AtomicU32::new(0),
             key: std::sync::OnceLock::new(),
             door: std::sync::OnceLock::new(),
@@ -182,6 +185,7 @@ impl Link {
     /// The peer broke the protocol: the session ends here.
     #[cold]
     pub(crate) fn break_off(&self, operation: &'static str, why: &'static str) -> Error {
+        let _ = self.caught_at.set(why);
         self.broken.store(true, Ordering::SeqCst);
         self.gone.store(true, Ordering::SeqCst);
         // It need not wait for the hang-up to learn that nothing is read any more.
@@ -192,7 +196,11 @@ impl Link {
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, operation: &'static str) -> Error {
-        Error::new(kind, operation, self.shown())
+        let error = Error::new(kind, operation, self.shown());
+        match self.caught_at.get() {
+            Some(why) if kind == ErrorKind::Broken => error.because(*why),
+            _ => error,
+        }
     }
 
     pub(crate) fn shown(&self) -> String {

@@ -42,4 +42,5 @@
 mod actor;
 mod door;
 mod flow;
+pub(crate) mod step;
 mod world;

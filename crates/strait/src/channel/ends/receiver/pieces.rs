@@ -5,6 +5,7 @@ use strait_sys::kill;
 use crate::channel::attach::Enclosed;
 use crate::channel::layout::{Header, UNIT};
 use crate::channel::loan::Lent;
+use crate::channel::meanwhile;
 use crate::channel::receiver::{Found, Piece, RECV, Receiver, Taken};
 use crate::channel::ring::{Lie, ReadLane};
 use crate::channel::sender::Patience;
@@ -244,6 +245,7 @@ impl Receiver {
                     Piece::More => stash.truncate(done),
                 }
             }
+            meanwhile("gather: one more");
             match self.input.next() {
                 Ok(next) => {
                     // One that goes on and on is heard for one ring: others are waiting.

@@ -1,66 +1,77 @@
 //! A sender that goes on and on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use strait_sys::time::Deadline;
 
 use super::*;
 use crate::channel::Channel;
 use crate::channel::layout::SHARED;
+use crate::channel::tests::step::at_steps;
 
-/// Sends records that are no whole message, while `goes_on`.
-pub(crate) fn flood(channel: &mut Channel, flag: u64, goes_on: &AtomicBool) {
+/// More records than a ring of a page holds, some times over.
+const MANY: u32 = 5000;
+/// A few more than it holds of those that are used here.
+const ONE_RING: u32 = 4096 / 8 + 8;
+
+/// Sends a record that is no whole message, if there is room.
+pub(crate) fn put(channel: &mut Channel, flag: u64) -> bool {
     let len = if flag == Header::TORN { 0 } else { 8 };
     let record = Header::new(len, flag);
-    let guard = Deadline::after(Duration::from_secs(20));
-    while goes_on.load(Ordering::SeqCst) {
-        assert!(!guard.passed(), "it is heard for good");
-        let out = &mut channel.sender().out;
-        if out.has_room(record.span()).unwrap() {
-            out.push(record, [&[], &[0; 8][..len as usize]]);
-            channel.sender().flush();
-        }
+    let out = &mut channel.sender().out;
+    let has_room = out.has_room(record.span()).unwrap();
+    if has_room {
+        out.push(record, [&[], &[0; 8][..len as usize]]);
+        channel.sender().flush();
     }
+    has_room
+}
+
+/// At each of those steps one more comes; how many have.
+fn goes_on(mut channel: Channel, flag: u64, step: &'static str) -> Rc<Cell<u32>> {
+    let count = Rc::new(Cell::new(0));
+    let counted = count.clone();
+    assert!(put(&mut channel, flag));
+    at_steps(step, MANY, move || {
+        counted.set(counted.get() + u32::from(put(&mut channel, flag)));
+    });
+    count
 }
 
 #[test]
 fn who_floods_one_thread_is_left_once_the_session_is_over() {
-    let (mut near, mut far) = Channel::pair(&Options::new()).unwrap();
-    let goes_on = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        let link = near.receiver().link.clone();
-        let flooding = scope.spawn(|| flood(&mut far, Header::TORN, &goes_on));
-        let reading = scope.spawn(move || {
-            near.receiver()
-                .recv_growing(&mut Vec::new(), Patience::Forever)
-        });
-        link.leave();
-        let heard = reading.join().unwrap();
-        assert!(!flooding.is_finished());
-        goes_on.store(false, Ordering::SeqCst);
-        assert_eq!(heard.unwrap_err().kind(), ErrorKind::PeerGone);
-    });
+    let (mut near, far) = Channel::pair(&Options::new().capacity(4096)).unwrap();
+    let count = goes_on(far, Header::TORN, "gather: one more");
+    near.receiver().link.leave();
+    let heard = near
+        .receiver()
+        .recv_growing(&mut Vec::new(), Patience::Forever);
+    assert_eq!(heard.unwrap_err().kind(), ErrorKind::PeerGone);
+    assert!((100..ONE_RING).contains(&count.get()), "{}", count.get());
 }
 
 #[test]
 fn the_rest_of_a_dead_holders_message_may_never_end() {
-    let (mut near, mut far) = Channel::pair(&Options::new().capacity(4096)).unwrap();
+    let (mut near, far) = Channel::pair(&Options::new().capacity(4096)).unwrap();
     let receiver = near.receiver();
     // Another holder has had the beginning.
     let shared = receiver.link.own.word::<u32>(SHARED).unwrap();
     shared.store(End::Receiving.bit(), Ordering::SeqCst);
     receiver.input.lane.begin_pieces(0);
-    let goes_on = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        let flooding = scope.spawn(|| flood(&mut far, Header::MORE, &goes_on));
-        let mut buffer = [0; 64];
-        for _ in 0..20 {
-            assert_eq!(receiver.try_recv(&mut buffer).unwrap(), Taken::TimedOut);
-        }
-        let taken = receiver.recv_for(&mut buffer, Duration::from_millis(20));
+    let count = goes_on(far, Header::MORE, "orphans: one more");
+    let mut buffer = [0; 64];
+    for turn in 1..5 {
+        let taken = if turn % 2 == 0 {
+            receiver.recv_for(&mut buffer, Duration::from_nanos(1))
+        } else {
+            receiver.try_recv(&mut buffer)
+        };
         assert_eq!(taken.unwrap(), Taken::TimedOut);
-        assert!(!flooding.is_finished());
-        goes_on.store(false, Ordering::SeqCst);
-    });
+        assert!(
+            (1..turn * ONE_RING).contains(&count.get()),
+            "{}",
+            count.get()
+        );
+    }
 }

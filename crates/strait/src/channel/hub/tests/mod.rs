@@ -2,10 +2,9 @@
 
 mod turns;
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::net::{
@@ -22,26 +21,6 @@ use crate::channel::sender::Patience;
 use crate::channel::{Channel, Spin};
 
 const ROLE: u32 = 77;
-
-/// A step, and what happens there.
-type Other = (&'static str, Box<dyn FnOnce()>);
-
-thread_local! {
-    static MEANWHILE: RefCell<Option<Other>> = RefCell::new(None);
-}
-
-/// Does what [`at_step`] said, once.
-pub(super) fn meanwhile(step: &str) {
-    let found = MEANWHILE.with_borrow_mut(|next| next.take_if(|(at, _)| *at == step));
-    if let Some((_, does)) = found {
-        does();
-    }
-}
-
-/// When this thread comes to that step, something happens first.
-fn at_step(step: &'static str, does: impl FnOnce() + 'static) {
-    MEANWHILE.set(Some((step, Box::new(does))));
-}
 
 pub(super) struct Scene {
     pub(super) hub: Arc<Hub<u64>>,

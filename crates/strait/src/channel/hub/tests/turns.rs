@@ -1,11 +1,12 @@
 //! Who is served when: nobody waits for another user, for a flood or for a word that was missed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
 use crate::channel::layout::Header;
-use crate::channel::receiver::tests::flood;
+use crate::channel::receiver::tests::put;
+use crate::channel::tests::step::{at_step, at_steps};
 
 /// A session in the hands of nobody, its attendant and its client.
 fn one_session(scene: &Scene) -> (Attendant<u64>, Arc<Session<u64>>, Channel) {
@@ -46,6 +47,7 @@ fn room_that_is_made_just_before_somebody_waits_for_it_is_not_missed() {
         let (attendant, client) = &mut *other.borrow_mut();
         *count.borrow_mut() += drain(client);
         assert!(attendant.next(Patience::Look).is_none());
+        attendant.leave();
     });
     let sent = overfill_or_past(&session, &got);
     let (attendant, client) = &mut *both.borrow_mut();
@@ -121,8 +123,13 @@ fn who_asks_is_heard_while_a_thread_sleeps_for_one_session() {
         let asks = scene.dial();
         let _greeting = greet(&asks, &options(), ROLE, b"hello").unwrap();
         let heard = heard.join().unwrap();
+        let in_time = !guard.passed();
         scene.hub.close();
         assert!(matches!(heard, Some(Event::Asked(_))), "{heard:?}");
+        assert!(
+            in_time,
+            "it looked once its time was over, and not when it was rung"
+        );
     });
 }
 
@@ -154,16 +161,13 @@ fn a_user_who_always_has_something_keeps_no_other_waiting() {
 fn what_is_no_message_holds_nobody_beyond_its_time() {
     let scene = Scene::new();
     let (mut attendant, session, mut client) = one_session(&scene);
-    let goes_on = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        let flooding = scope.spawn(|| flood(&mut client, Header::TORN, &goes_on));
-        for _ in 0..5 {
-            let soon = Patience::for_at_most(Duration::from_millis(20));
-            assert!(attendant.next_of(&session, soon).is_none());
-        }
-        assert!(!flooding.is_finished());
-        goes_on.store(false, Ordering::SeqCst);
+    let more = Rc::new(Cell::new(0));
+    let count = more.clone();
+    at_steps("next_of: nothing", 100, move || {
+        count.set(count.get() + u32::from(put(&mut client, Header::TORN)));
     });
+    assert!(attendant.next_of(&session, Patience::Look).is_none());
+    assert_eq!(more.get(), 1, "it came, and was not waited for");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::channel::receiver::RECV;
 use crate::channel::ring::WriteLane;
 use crate::channel::sender::{Patience, SEND};
 use crate::channel::share::End;
-use crate::channel::{Receiver, Sender, Taken};
+use crate::channel::{Receiver, Sender, Taken, meanwhile};
 use crate::error::{ErrorKind, Result};
 
 impl Sender {
@@ -174,6 +174,7 @@ impl Receiver {
                 self.end_pieces(header);
             }
             self.consume(header);
+            meanwhile("orphans: one more");
         }
         Ok(true)
     }

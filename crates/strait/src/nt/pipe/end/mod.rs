@@ -415,6 +415,9 @@ impl End {
     }
 
     fn begin(self: &Arc<Self>, lane: &Arc<Lane>, reader: bool, run: Run) -> Result<Operation> {
+        if self.link.is_foreign() {
+            return Err(self.link.foreign("begin pipe operation"));
+        }
         lane.begin(self.operation(reader), run)
     }
 

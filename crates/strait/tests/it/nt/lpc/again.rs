@@ -146,6 +146,42 @@ fn who_waits_for_a_pipe_asks_again() {
     });
 }
 
+#[test]
+fn a_call_of_a_pipe_keeps_its_time_whatever_is_promised() {
+    use rustix::net::{RecvFlags, SendFlags, recv, send};
+    let space = Namespace::temporary().unwrap();
+    let (_, listener) = taken_over(&space, "pipe");
+    let mut busy = Greeting::hello();
+    (busy.verb, busy.code, busy.role, busy.capacity) = (2, 0xC000_00AC, PIPE, 4096);
+    let stop = listener.try_clone().unwrap();
+    thread::scope(|scope| {
+        // Whoever asks hears that an instance listens, and whoever comes that none does.
+        scope.spawn(|| {
+            let since = std::time::Instant::now();
+            while let Ok(socket) = rustix::net::accept(&listener) {
+                if since.elapsed() > GUARD {
+                    return;
+                }
+                let mut said = [0; 512];
+                let len = recv(&socket, &mut said, RecvFlags::empty()).map_or(0, |(len, _)| len);
+                if len == 8 {
+                    let _ = send(&socket, &[0xff; 8], SendFlags::NOSIGNAL);
+                } else {
+                    greet(&socket, &busy.bytes(), &[]);
+                }
+            }
+        });
+        let client = pipe::Client::options(r"\\.\pipe\port").namespace(&space);
+        let timeout = pipe::Timeout::For(Duration::from_millis(50));
+        let since = std::time::Instant::now();
+        let called = client.call(b"?", &mut [0; 9], timeout);
+        let in_time = since.elapsed() < GUARD;
+        rustix::net::shutdown(&stop, rustix::net::Shutdown::Both).unwrap();
+        refused(called, ErrorKind::TimedOut);
+        assert!(in_time, "it ended with the server");
+    });
+}
+
 /// A user who has more descriptors on their way than it may: it serves a port and a pipe.
 pub(super) fn crowded(args: &[String]) {
     let few = Rlimit {
@@ -167,7 +203,9 @@ pub(super) fn crowded(args: &[String]) {
         let file = std::fs::File::open("/dev/null").unwrap();
         let full = loop {
             // Room for more on the socket is not what is short.
-            match pass::send(near.as_fd(), b"x", &[file.as_fd(); 60]) {
+            let files = [file.as_fd(); 60];
+            let flags = rustix::net::SendFlags::DONTWAIT;
+            match pass::send_message(near.as_fd(), b"x", (&files, None), None, flags) {
                 Ok(_) => {}
                 Err(errno) => break errno,
             }

@@ -79,10 +79,10 @@ fn a_failure_of_another_port_is_the_handlers_and_no_client_s() {
                 let served = scope.spawn(|| {
                     other.serve(|call| match call.request() {
                         [2, ..] => call.reply(b"four"),
-                        // Of a wrong length, none, and the end of the port.
+                        // Of a wrong length, none, and the end of the connection.
                         [3, ..] => call.reply(b"three"),
                         [5, ..] => {
-                            other.close();
+                            call.connection().close();
                             Ok(())
                         }
                         _ => Ok(()),

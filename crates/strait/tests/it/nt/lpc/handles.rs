@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use strait::nt::lpc::{Call, Message, Port};
+use strait::nt::lpc::{Call, Inbox, Message, Port};
 use strait::nt::{Event, Mutant, Section, Semaphore};
 use strait::{ErrorKind, Namespace, wait};
 
@@ -245,6 +245,93 @@ fn what_was_given_up_takes_its_handles_along() {
             assert_eq!(client.call_for(&[7; 4000], Duration::ZERO).unwrap(), None);
             fill.send(()).unwrap();
             assert_eq!(client.call_for(b"last", GUARD).unwrap(), Some(&b"ok"[..]));
+        },
+    );
+}
+
+/// What a server receives after a callback that was answered by nobody, while a client sent so many
+/// datagrams with handles and called again.
+fn after_a_callback(laden: usize, ended: ErrorKind, served: impl FnOnce(&mut Inbox) + Send) {
+    scene(
+        |mut inbox| {
+            accept(&mut inbox);
+            let Message::Request(mut call) = inbox.receive().unwrap() else {
+                panic!("a request");
+            };
+            refused(call.callback(b"?", GUARD), ended);
+            drop(call);
+            served(&mut inbox);
+        },
+        |space| {
+            let mut client = client(space).connect("port").unwrap();
+            client.call_for(b"ask me", Duration::ZERO).unwrap();
+            let event = shared();
+            for _ in 0..laden {
+                client.attach(&event).unwrap();
+                client.datagram(b"set").unwrap();
+            }
+            // The callback is answered meanwhile, by a no.
+            let called = client.call_for(b"done", GUARD);
+            if ended == ErrorKind::Refused {
+                assert!(called.unwrap().is_some() && is_set(&event));
+            } else {
+                refused(called, ErrorKind::PeerGone);
+            }
+        },
+    );
+}
+
+#[test]
+fn handles_stay_with_what_comes_during_a_callback() {
+    after_a_callback(1, ErrorKind::Refused, |inbox| {
+        match inbox.receive().unwrap() {
+            Message::Datagram(mut datagram) => {
+                datagram.attached::<Event>(&[]).unwrap().set().unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+        match inbox.receive().unwrap() {
+            Message::Request(mut call) => call.reply(b"").unwrap(),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn the_handles_of_one_message_are_kept_during_a_callback() {
+    after_a_callback(2, ErrorKind::PeerGone, |_| {});
+}
+
+#[test]
+fn what_is_attached_goes_with_no_reply_to_the_server() {
+    scene(
+        |mut inbox| {
+            accept(&mut inbox);
+            match inbox.receive().unwrap() {
+                Message::Datagram(hello) => drop(hello.connection().request(b"sure?").unwrap()),
+                other => panic!("{other:?}"),
+            }
+            match inbox.receive().unwrap() {
+                Message::Reply(reply) => assert_eq!(reply.bytes(), b"yes"),
+                other => panic!("{other:?}"),
+            }
+            match inbox.receive().unwrap() {
+                Message::Request(mut call) => {
+                    call.attached::<Event>(&[]).unwrap().set().unwrap();
+                    call.reply(b"").unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        },
+        |space| {
+            let mut client = client(space).connect("port").unwrap();
+            client.datagram(b"hello").unwrap();
+            let id = client.receive().unwrap().id();
+            let event = shared();
+            client.attach(&event).unwrap();
+            client.reply(id, b"yes").unwrap();
+            assert!(client.call_for(b"set", GUARD).unwrap().is_some());
+            assert!(is_set(&event));
         },
     );
 }

@@ -428,6 +428,24 @@ fn silence_takes_no_descriptors_that_others_need() {
 }
 
 #[test]
+fn of_a_silent_crowd_the_oldest_make_way() {
+    const CROWD: usize = 400;
+    // What the doorman listens to, and more than a server has open beside.
+    const MOST: usize = 256 + 64;
+    let space = space();
+    let path = space.path().to_str().unwrap();
+    let mut peer = Peer::start("nt.pipe.server", &[path]);
+    assert_eq!(peer.hear().as_deref(), Some("listening"));
+    let silent: Vec<_> = (0..CROWD).map(|_| guest(&space)).collect();
+    let client = client(&space).open().unwrap();
+    let descriptors = format!("/proc/{}/fd", peer.child.id());
+    let open = std::fs::read_dir(descriptors).unwrap().count();
+    assert!(open < MOST, "{open} are open");
+    assert_eq!(client.read(&mut [0; 9]).unwrap().len, 4);
+    drop(silent);
+}
+
+#[test]
 fn who_says_nothing_is_hung_up_on_and_who_waits_is_not() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let space = space();
@@ -435,7 +453,7 @@ fn who_says_nothing_is_hung_up_on_and_who_waits_is_not() {
     let session = server.instance().unwrap();
     let _client = client(&space).open().unwrap();
     let told = beside(
-        || pipe::wait_for_in(&space, NAME, Timeout::Forever),
+        || pipe::wait_for_in(&space, NAME, 2 * GUARD),
         || {
             let silent = guest(&space);
             let guard = Timespec::try_from(GUARD).unwrap();

@@ -78,8 +78,12 @@ fn an_operation_that_waits_for_another_thread_s_call_is_cancelled_at_once() {
     let other = session.clone();
     let reads = std::thread::spawn(move || other.read(&mut [0; 9]).unwrap());
     // Sooner or later the other thread is the one whose turn it is.
-    for _ in 0..500 {
+    for round in 0..500 {
         let mut read = session.read_overlapped(vec![0; 9]).unwrap();
+        // In some rounds it has left the queue, and waits for the other's call.
+        for _ in 0..round % 50 {
+            std::thread::yield_now();
+        }
         read.cancel().unwrap();
         is_code(read.wait_for(GUARD), ErrorKind::Cancelled, 995);
     }
@@ -129,10 +133,10 @@ fn what_is_given_back_is_there_for_waits_and_for_reads_that_wait() {
     assert_eq!(wait::any_for(&[&readable], ZERO).unwrap(), None);
     client.write(b"first").unwrap();
     let first = session.read_overlapped(vec![0; 9]).unwrap();
-    let second = session.read_overlapped(vec![0; 9]).unwrap();
+    let mut second = session.read_overlapped(vec![0; 9]).unwrap();
     drop(first);
-    let second = second.wait().unwrap();
-    assert_eq!(&second.buffer[..second.len], b"first");
+    let done = second.wait_for(GUARD).unwrap().expect("it is woken");
+    assert_eq!(&done.buffer[..done.len], b"first");
     // A set is told as well.
     let set = wait::Set::new().unwrap();
     set.add(&readable).unwrap();
@@ -140,6 +144,36 @@ fn what_is_given_back_is_there_for_waits_and_for_reads_that_wait() {
     let read = session.read_overlapped(vec![0; 9]).unwrap();
     let told = beside(|| set.wait_for(GUARD).unwrap().is_some(), || drop(read));
     assert!(told);
+}
+
+#[test]
+fn what_is_given_back_waits_for_no_read_that_waits() {
+    let space = space();
+    let (session, client) = joined(&space, server(&space).message());
+    // Sooner or later the second read waits when the first is dropped.
+    for _ in 0..100 {
+        client.write(b"first").unwrap();
+        let first = session.read_overlapped(vec![0; 9]).unwrap();
+        let mut second = session.read_overlapped(vec![0; 9]).unwrap();
+        for _ in 0..20 {
+            std::thread::yield_now();
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let at_once = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                drop(first);
+                tell.send(()).unwrap();
+            });
+            let at_once = told.recv_timeout(GUARD).is_ok();
+            if !at_once {
+                client.write(b"so that it ends").unwrap();
+            }
+            at_once
+        });
+        assert!(at_once, "it waits for another read's data");
+        let done = second.wait_for(GUARD).unwrap().expect("it is woken");
+        assert_eq!(&done.buffer[..done.len], b"first");
+    }
 }
 
 #[test]
