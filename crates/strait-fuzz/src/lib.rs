@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod interface;
 mod kernel;
 mod message;
 mod names;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     target("handle", message::handle),
     target("hello", strait::kit::hello),
     target("inherited", kernel::inherited),
+    target("interface", interface::interface),
     target("line", command::line),
     target("message", message::message),
     target("name", names::name),

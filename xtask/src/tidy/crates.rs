@@ -8,13 +8,24 @@ use super::tree::{Package, Source, Tree};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("strait-sys", &[]),
     ("strait-wire", &[]),
+    // Its tests compile what it makes against strait-wire.
+    ("strait-idl", &["strait-wire"]),
     ("strait", &["strait-sys", "strait-wire"]),
     ("strait-bench", &["strait", "strait-sys"]),
     ("strait-c", &["strait", "strait-sys"]),
-    ("strait-cli", &["strait", "strait-bench", "strait-sys"]),
+    (
+        "strait-cli",
+        &["strait", "strait-bench", "strait-idl", "strait-sys"],
+    ),
     (
         "strait-fuzz",
-        &["strait", "strait-cli", "strait-sys", "strait-wire"],
+        &[
+            "strait",
+            "strait-cli",
+            "strait-idl",
+            "strait-sys",
+            "strait-wire",
+        ],
     ),
     ("fuzz", &["strait-fuzz"]),
     ("xtask", &[]),

@@ -72,16 +72,7 @@ impl Peer {
 
     /// The next line it says; `None` once it has ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).unwrap() == 0 {
-                return None;
-            }
-            // The harness ends its own line without a newline before the test speaks.
-            if let Some(at) = line.find('@') {
-                return Some(line[at + 1..].trim_end().to_owned());
-            }
-        }
+        hear(&mut self.output)
     }
 
     /// Tells it a line and hears its answer.
@@ -105,6 +96,20 @@ impl Peer {
     pub(crate) fn finish(mut self) -> ExitStatus {
         self.close();
         self.child.wait().unwrap()
+    }
+}
+
+/// The next line a peer says on its `output`; `None` once it has ended.
+pub(crate) fn hear(output: &mut BufReader<ChildStdout>) -> Option<String> {
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
+        // The harness ends its own line without a newline before the test speaks.
+        if let Some(at) = line.find('@') {
+            return Some(line[at + 1..].trim_end().to_owned());
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! ONC RPC version 2 (RFC 5531), with XDR (RFC 4506) and rpcbind (RFC 1833).
 //!
-//! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for each
-//! version of a program, and a trait to be implemented for a server.
+//! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for
+//! each version of a program, and a trait to be implemented for a server.
 
+mod generated;
 mod program;
 mod status;
 
+pub use self::generated::{AsyncCall, Call, arguments, results};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
 pub use self::status::{Status, status};
+pub use crate::Error;
 pub use strait_wire::onc::auth;
 pub use strait_wire::onc::message::{Procedure, Xid};
 pub use strait_wire::xdr;

@@ -463,28 +463,33 @@ impl Scene {
 
     /// One of the two readers dies. How many messages nobody has.
     fn of_readers(mut self) -> usize {
-        let (mut sent, mut after) = (0, 0);
-        while after < 20 {
-            let message = numbered(sent, length(&mut self.random));
-            let mut write = self.session.write_overlapped(message).unwrap();
-            let done = write.wait_for(GUARD).unwrap();
-            assert!(done.is_some(), "nobody reads message {sent}");
-            sent += 1;
-            after += usize::from(self.victim.child.try_wait().unwrap().is_some());
-        }
-        drop(self.client);
-        self.session.flush().unwrap();
-        drop(self.session);
-        let mut seen = vec![false; usize::try_from(sent).unwrap()];
-        for child in [&mut self.victim, &mut self.survivor] {
-            while let Some(line) = child.hear() {
-                if let Ok(number) = line.parse::<usize>() {
-                    assert!(
-                        !std::mem::replace(&mut seen[number], true),
-                        "{number} twice"
-                    );
-                }
+        let outputs = [&mut self.victim.output, &mut self.survivor.output];
+        let (sent, had) = std::thread::scope(|scope| {
+            // All the while: one whose output is full would read no more.
+            let had = outputs.map(|output| {
+                let lines = std::iter::from_fn(move || peer::hear(output));
+                scope.spawn(|| -> Vec<usize> {
+                    lines.filter_map(|line| line.parse().ok()).collect()
+                })
+            });
+            let (mut sent, mut after) = (0, 0);
+            while after < 20 {
+                let message = numbered(sent, length(&mut self.random));
+                let mut write = self.session.write_overlapped(message).unwrap();
+                let done = write.wait_for(GUARD).unwrap();
+                assert!(done.is_some(), "nobody reads message {sent}");
+                sent += 1;
+                after += usize::from(self.victim.child.try_wait().unwrap().is_some());
             }
+            drop(self.client);
+            self.session.flush().unwrap();
+            drop(self.session);
+            (sent, had.map(|had| had.join().unwrap()).concat())
+        });
+        let mut seen = vec![false; usize::try_from(sent).unwrap()];
+        for number in had {
+            let before = std::mem::replace(&mut seen[number], true);
+            assert!(!before, "{number} twice");
         }
         seen.iter().filter(|seen| !**seen).count()
     }
