@@ -20,9 +20,9 @@ use crate::unix::{mqueue, text};
 /// List objects: kind, name, state, and the processes that have them open
 ///
 /// Lists the user's own namespace and the machine's, or that of --ns alone. Unnamed objects are
-/// found through the processes that have them open. NT pipes and LPC ports are there with who serves
-/// them. Then come the System V objects and POSIX queues
-/// of this IPC namespace, unless --ns is given. Looking changes nothing, and keeps nothing alive.
+/// found through the processes that have them open. NT pipes and LPC ports follow, with who serves
+/// them, and then the System V objects and POSIX queues of this IPC namespace, unless --ns is
+/// given. Looking changes nothing, and keeps nothing alive.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Kinds: event, eventpair, mutant, semaphore, section, timer; pipe, port; msg, \

@@ -227,13 +227,12 @@ impl<'a> Jobs<'a> {
             pending: job.pending,
             ending: None,
         });
-        if state.closed {
-            state
-                .running
-                .iter_mut()
-                .for_each(|one| one.end("the server ends"));
-        }
+        let is_late = state.closed;
         drop(state);
+        if is_late {
+            // Whoever closes has looked already, and does not come again.
+            let _ = sigsend::kill(Target::Group(group), Some(Signal::KILL));
+        }
         let said = self.exchange(&mut child, group, &job.request);
         // It is reaped only below: until then its number is nobody else's.
         let ended = wait::any(&[&child]).map_err(Failure::of);

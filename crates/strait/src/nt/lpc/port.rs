@@ -38,9 +38,11 @@ pub struct PortOptions {
     hook: Option<Hook>,
 }
 
+type Tell = dyn Fn(&Peer, &Error) + Send + Sync;
+
 /// Is told of handlers' failures.
 #[derive(Clone)]
-struct Hook(Arc<dyn Fn(&Peer, &Error) + Send + Sync>);
+struct Hook(Arc<Tell>);
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -330,7 +332,8 @@ impl Port {
     /// (STATUS_PORT_DISCONNECTED), after what they had been sent; those who were being connected
     /// are refused. A request that is being worked on can be replied to no more. Clients of
     /// [`serve_quick`](Self::serve_quick) are told by it, and
-    /// [sessions](crate::nt::lpc::ConnectRequest::accept_quick) of the caller's own end when they are dropped.
+    /// [sessions](crate::nt::lpc::ConnectRequest::accept_quick) of the caller's own end when they
+    /// are dropped.
     pub fn close(&self) {
         if self.hub.is_foreign() {
             return;

@@ -39,8 +39,8 @@ impl Type {
     }
 }
 
-/// Why a request has no reply. The code is a byte after the head of a [`Type::LostReply`], and words
-/// may follow; without either the request was dropped.
+/// Why a request has no reply. The code is a byte after the head of a [`Type::LostReply`], and
+/// words may follow; without either the request was dropped.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Lost {
     pub(super) code: Code,
