@@ -50,6 +50,8 @@ struct Running {
 struct State {
     queue: VecDeque<Job>,
     running: Vec<Running>,
+    /// Requests that workers have taken: those of the commands that run, and of some that begin.
+    taken: usize,
     closed: bool,
 }
 
@@ -135,7 +137,7 @@ impl<'a> Jobs<'a> {
     /// Whether something waits or runs, of which [`look`](Self::look) may have to end some.
     pub(super) fn is_busy(&self) -> bool {
         let state = self.lock();
-        !state.queue.is_empty() || !state.running.is_empty()
+        !state.queue.is_empty() || state.taken > 0
     }
 
     /// Ends what nobody waits for, and what takes too long.
@@ -160,7 +162,7 @@ impl<'a> Jobs<'a> {
         state.closed = true;
         state.queue.clear();
         self.changed.notify_all();
-        while !state.running.is_empty() {
+        while state.taken > 0 {
             for running in &mut state.running {
                 running.end("the server ends");
             }
@@ -185,8 +187,11 @@ impl<'a> Jobs<'a> {
                     }
                 }
             };
+            state.taken += 1;
             drop(state);
             let (pending, answered) = self.answer(job);
+            self.lock().taken -= 1;
+            self.changed.notify_all();
             // Who waits no longer needs neither.
             match (answered, pending) {
                 (Ok(reply), Some(pending)) => drop(pending.reply(&reply)),
@@ -227,19 +232,15 @@ impl<'a> Jobs<'a> {
             pending: job.pending,
             ending: None,
         });
-        let is_late = state.closed;
+        // Whoever closes ends it.
+        self.changed.notify_all();
         drop(state);
-        if is_late {
-            // Whoever closes has looked already, and does not come again.
-            let _ = sigsend::kill(Target::Group(group), Some(Signal::KILL));
-        }
         let said = self.exchange(&mut child, group, &job.request);
         // It is reaped only below: until then its number is nobody else's.
         let ended = wait::any(&[&child]).map_err(Failure::of);
         let mut state = self.lock();
         let at = state.running.iter().position(|one| one.group == group);
         let ran = at.map(|at| state.running.swap_remove(at));
-        self.changed.notify_all();
         drop(state);
         let status = child.wait().map_err(Failure::of);
         let (pending, ending) = ran.map_or((None, None), |ran| (ran.pending, ran.ending));
