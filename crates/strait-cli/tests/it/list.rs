@@ -195,7 +195,7 @@ fn pipes_and_ports_are_listed_with_who_serves_them() {
     let mut port = world.start(&["port", "serve", "calc", "--ready"]);
     port.hear();
     let pipe = world.start(&["pipe", "listen", "Feed"]);
-    world.until("the pipe is there", || world.good("pipe ls") != "");
+    world.until("the pipe is there", || !world.good("pipe ls").is_empty());
     let text = world.good("ls");
     let lines: Vec<Vec<&str>> = text
         .lines()
