@@ -1,5 +1,5 @@
-//! `cargo xtask peers`: the foreign programs that the tests of `strait::unix` talk to, from Debian
-//! and PyPI.
+//! `cargo xtask peers`: the foreign programs that the tests of `strait::unix` and `strait::rpc` talk
+//! to, from Debian and PyPI.
 //!
 //! What is there stays as it is, so that a second run does nothing. Packages of Debian need root;
 //! without it, what to install is printed. A test whose peer is missing skips itself with a reason,
@@ -25,6 +25,8 @@ enum Probe {
     Runs(&'static [&'static str]),
     /// These are programs on the PATH.
     Programs(&'static [&'static str]),
+    /// This file is there.
+    File(&'static str),
     /// The programs of a server, in a folder for each version.
     Postgres,
 }
@@ -54,6 +56,26 @@ const PEERS: &[Peer] = &[
         name: "socat",
         package: "socat",
         probe: Probe::Programs(&["socat"]),
+    },
+    Peer {
+        name: "libtirpc's headers",
+        package: "libtirpc-dev",
+        probe: Probe::File("/usr/include/tirpc/rpc/rpc.h"),
+    },
+    Peer {
+        name: "rpcgen",
+        package: "rpcsvc-proto",
+        probe: Probe::Programs(&["rpcgen"]),
+    },
+    Peer {
+        name: "rpcbind and rpcinfo",
+        package: "rpcbind",
+        probe: Probe::Programs(&["rpcbind", "rpcinfo"]),
+    },
+    Peer {
+        name: "rpc.statd",
+        package: "nfs-common",
+        probe: Probe::Programs(&["rpc.statd"]),
     },
     Peer {
         name: "stress-ng",
@@ -137,6 +159,7 @@ impl Probe {
         match self {
             Self::Runs(words) => quiet(words),
             Self::Programs(names) => names.iter().all(|name| on_path(name)),
+            Self::File(path) => Path::new(path).is_file(),
             Self::Postgres => fs::read_dir("/usr/lib/postgresql").is_ok_and(|versions| {
                 let mut versions = versions.flatten();
                 versions.any(|version| version.path().join("bin/initdb").exists())

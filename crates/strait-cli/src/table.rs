@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, pipe, port, section, semaphore, timer};
+use crate::rpc;
 use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
 use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
 
@@ -88,6 +89,9 @@ pub(crate) enum Verb {
     /// System V shared memory: segments found by a key
     #[command(subcommand)]
     Shm(shm::Verb),
+    /// Remote procedure calls (ONC RPC), and the registry of programs
+    #[command(subcommand)]
+    Rpc(rpc::Verb),
     Wait(wait::Arguments),
     Run(run::Arguments),
     Ls(ls::Arguments),
@@ -117,6 +121,7 @@ impl Verb {
             Self::Socket(verb) => verb.run(context),
             Self::Sem(verb) => verb.run(context),
             Self::Shm(verb) => verb.run(context),
+            Self::Rpc(verb) => verb.run(context),
             Self::Wait(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Run(arguments) => arguments.run(context).map_err(Failure::into_error),
             Self::Ls(arguments) => arguments.run(context),

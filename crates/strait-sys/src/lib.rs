@@ -43,6 +43,7 @@ pub mod mqueue;
 pub mod ofd_lock;
 pub mod pass;
 pub mod pidfd;
+pub mod pktinfo;
 #[cfg(feature = "test-kit")]
 pub mod seccomp;
 pub mod sigaction;

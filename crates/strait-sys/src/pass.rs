@@ -245,7 +245,7 @@ pub fn receive(
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_LEN]);
 
-fn slice_of(bytes: &mut [u8]) -> libc::iovec {
+pub(crate) fn slice_of(bytes: &mut [u8]) -> libc::iovec {
     libc::iovec {
         iov_base: bytes.as_mut_ptr().cast(),
         iov_len: bytes.len(),
@@ -253,7 +253,7 @@ fn slice_of(bytes: &mut [u8]) -> libc::iovec {
 }
 
 /// A message header with one slice, which must outlive it.
-fn header(slice: &mut libc::iovec) -> libc::msghdr {
+pub(crate) fn header(slice: &mut libc::iovec) -> libc::msghdr {
     // SAFETY: a message header is integers and pointers, for which zero is valid.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     message.msg_iov = slice;
@@ -262,7 +262,11 @@ fn header(slice: &mut libc::iovec) -> libc::msghdr {
 }
 
 /// The callers' headers name buffers of theirs, which outlive this call.
-fn recvmsg(socket: BorrowedFd<'_>, message: &mut libc::msghdr, flags: RecvFlags) -> Result<usize> {
+pub(crate) fn recvmsg(
+    socket: BorrowedFd<'_>,
+    message: &mut libc::msghdr,
+    flags: RecvFlags,
+) -> Result<usize> {
     let flags = (flags | RecvFlags::CMSG_CLOEXEC).bits().cast_signed();
     // SAFETY: the header names buffers that may be written for the lengths it says.
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), message, flags) };

@@ -64,14 +64,20 @@ impl Name<'_> {
     }
 }
 
+/// An address as bytes, in the kernel's form.
+#[must_use]
+pub fn bytes(address: &SocketAddrAny) -> &[u8] {
+    // SAFETY: the type promises that so many bytes from there are initialised.
+    unsafe {
+        core::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.addr_len() as usize)
+    }
+}
+
 /// Reads an address that came from the kernel.
 #[must_use]
 pub fn decode(address: &SocketAddrAny) -> Name<'_> {
     let family = address.address_family();
-    // SAFETY: the type promises that so many bytes from there are initialised.
-    let bytes = unsafe {
-        core::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.addr_len() as usize)
-    };
+    let bytes = bytes(address);
     let rest = bytes.get(2..).unwrap_or(&[]);
     match family {
         AddressFamily::UNIX => match rest {
@@ -107,7 +113,6 @@ pub fn decode(address: &SocketAddrAny) -> Name<'_> {
 }
 
 /// An address of these bytes, of which at most 128 count; those that are missing are 0.
-#[cfg(any(test, feature = "test-kit"))]
 #[must_use]
 pub fn of_bytes(bytes: &[u8]) -> SocketAddrAny {
     use core::mem::MaybeUninit;

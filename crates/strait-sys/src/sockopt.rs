@@ -86,6 +86,10 @@ impl IntOption {
     pub const MULTICAST_ALL: Self = Self::new(libc::IPPROTO_IP, libc::IP_MULTICAST_ALL);
     /// `IPV6_MULTICAST_ALL`.
     pub const MULTICAST_ALL_V6: Self = Self::new(libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL);
+    /// `IP_PKTINFO`.
+    pub const PACKET_INFO: Self = Self::new(libc::IPPROTO_IP, libc::IP_PKTINFO);
+    /// `IPV6_RECVPKTINFO`.
+    pub const PACKET_INFO_V6: Self = Self::new(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO);
     /// `UDP_SEGMENT`, in bytes.
     pub const UDP_SEGMENT: Self = Self::new(libc::SOL_UDP, libc::UDP_SEGMENT);
     /// `UDP_GRO`.

@@ -17,6 +17,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// Bytes of a mark.
 pub const MARK_LEN: usize = 4;
@@ -163,6 +164,8 @@ pub struct Records {
     /// Where the next mark stands, or is to stand.
     next: usize,
     end: usize,
+    /// The record that was lent last.
+    lent: Range<usize>,
     /// Small fragments of the record so far.
     small: u32,
     /// What ended the stream.
@@ -181,25 +184,26 @@ impl Records {
 
     /// Room for bytes to be read into: never empty. Call [`filled`](Self::filled) after it.
     pub fn room(&mut self) -> &mut [u8] {
+        self.lent = 0..0;
         if self.start == self.end {
             self.move_down();
         }
-        let here = self.end - self.start;
-        let (need, last) = match self.announced() {
-            Some((left, last)) => (left.min(here.max(ROOM_MAX)), last),
-            None => (ROOM_MIN, false),
-        };
-        if self.buffer.len() - self.end < need {
+        if self.buffer.len() - self.end < self.need() {
             self.move_down();
         }
-        if self.buffer.len() - self.end < need {
-            // More fragments may follow: by a half at least, so that many do not grow it each.
-            let more = if last { need } else { need.max(here / 2) };
-            self.buffer
-                .reserve_exact(self.end + more - self.buffer.len());
-            self.buffer.resize(self.end + more, 0);
+        let len = self.len_needed();
+        if self.buffer.len() < len {
+            self.buffer.reserve_exact(len - self.buffer.len());
+            self.buffer.resize(len, 0);
         }
         &mut self.buffer[self.end..]
+    }
+
+    /// Bytes that [`memory`](Self::memory) is about to grow by in [`room`](Self::room): for who has
+    /// to ask for them first.
+    #[must_use]
+    pub fn growth(&self) -> usize {
+        self.len_needed().saturating_sub(self.buffer.capacity())
     }
 
     /// `len` bytes have been read into [`room`](Self::room).
@@ -251,13 +255,20 @@ impl Records {
             self.next = to;
             self.small += u32::from(len < FRAGMENT_SMALL);
             if last {
-                let record = self.start..self.assembled;
+                self.lent = self.start..self.assembled;
                 (self.start, self.assembled) = (to, to);
                 self.small = 0;
-                return Ok(Some(&self.buffer[record]));
+                return Ok(Some(self.record()));
             }
         }
         Ok(None)
+    }
+
+    /// The record that [`next_record`](Self::next_record) has lent last, again; nothing once there
+    /// was asked for [`room`](Self::room).
+    #[must_use]
+    pub fn record(&self) -> &[u8] {
+        &self.buffer[self.lent.clone()]
     }
 
     /// Whether a record has begun and is not whole: a stream that ends here was cut.
@@ -274,6 +285,7 @@ impl Records {
 
     /// Gives back what memory is not in use: for a stream that has nothing to say for a while.
     pub fn shrink(&mut self) {
+        self.lent = 0..0;
         self.move_down();
         self.buffer.truncate(self.end);
         self.buffer.shrink_to_fit();
@@ -292,6 +304,25 @@ impl Records {
         let come = self.end - self.next - MARK_LEN;
         let left = len.checked_sub(come).filter(|left| *left > 0)?;
         Some((left, last))
+    }
+
+    /// Bytes to be made room for.
+    fn need(&self) -> usize {
+        let here = self.end - self.start;
+        self.announced()
+            .map_or(ROOM_MIN, |(left, _)| left.min(here.max(ROOM_MAX)))
+    }
+
+    /// How long the buffer must be, with what is in use at its front.
+    fn len_needed(&self) -> usize {
+        let here = self.end - self.start;
+        let need = self.need();
+        if self.buffer.len() - here >= need {
+            return self.buffer.len();
+        }
+        // More fragments may follow: by a half at least, so that many do not grow it each.
+        let last = self.announced().is_some_and(|(_, last)| last);
+        here + if last { need } else { need.max(here / 2) }
     }
 
     fn check(&self, len: usize) -> Result<(), Error> {

@@ -16,7 +16,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::DATAGRAM_MAX;
 use super::auth::OpaqueAuth;
 use super::message::{Procedure, Xid};
 use super::record;
@@ -24,6 +23,7 @@ use crate::time::Time;
 use crate::xdr;
 
 pub use receive::{Answer, Received, Refused};
+pub use send::{Draft, Form};
 pub use timers::Due;
 
 /// Calls in flight unless [`Client::in_flight_max`] says otherwise.
@@ -140,20 +140,15 @@ impl core::error::Error for Error {
 /// The client's machine.
 #[derive(Debug)]
 pub struct Client {
-    /// How calls are sent; `None`: as records of a stream.
-    datagrams: Option<Datagrams>,
+    form: Form,
+    /// On datagrams.
+    retry: Option<Retry>,
     in_flight_max: usize,
     /// The number of the next call, unless one that has it is still in flight.
     pub(super) next: Xid,
     pending: BTreeMap<Xid, Pending>,
     /// When something of each call is due, where something is.
     timers: BTreeSet<(Time, Xid)>,
-}
-
-#[derive(Copy, Clone, Debug)]
-struct Datagrams {
-    retry: Retry,
-    len_max: usize,
 }
 
 /// A call in flight.
@@ -186,23 +181,32 @@ impl Client {
     /// is not taken for its predecessor.
     #[must_use]
     pub const fn stream(first: Xid) -> Self {
+        Self::new(first, Form::RECORD, None)
+    }
+
+    /// Calls over a transport that keeps messages apart and loses none: without marks, and none is
+    /// sent again. `first` as for [`stream`](Self::stream).
+    #[must_use]
+    pub const fn messages(first: Xid) -> Self {
+        Self::new(first, Form::MESSAGE, None)
+    }
+
+    /// Calls in datagrams of at most [`DATAGRAM_MAX`](super::DATAGRAM_MAX) bytes. `first` is to be
+    /// random: on UDP a reply is told from a forged one by its XID.
+    #[must_use]
+    pub const fn datagrams(first: Xid, retry: Retry) -> Self {
+        Self::new(first, Form::DATAGRAM, Some(retry))
+    }
+
+    const fn new(first: Xid, form: Form, retry: Option<Retry>) -> Self {
         Self {
-            datagrams: None,
+            form,
+            retry,
             in_flight_max: IN_FLIGHT_MAX,
             next: first,
             pending: BTreeMap::new(),
             timers: BTreeSet::new(),
         }
-    }
-
-    /// Calls in datagrams of at most [`DATAGRAM_MAX`] bytes. `first` is to be random: on UDP a
-    /// reply is told from a forged one by its XID.
-    #[must_use]
-    pub const fn datagrams(first: Xid, retry: Retry) -> Self {
-        let len_max = DATAGRAM_MAX;
-        let mut client = Self::stream(first);
-        client.datagrams = Some(Datagrams { retry, len_max });
-        client
     }
 
     /// So many calls in flight, in place of [`IN_FLIGHT_MAX`].
@@ -212,10 +216,21 @@ impl Client {
         self
     }
 
+    /// What its calls look like.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+
     /// Calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.pending.len()
+    }
+
+    /// The numbers of the calls in flight.
+    pub fn in_flight_calls(&self) -> impl Iterator<Item = Xid> {
+        self.pending.keys().copied()
     }
 
     /// Forgets one call: its reply is dropped when it comes. False: it was not in flight.

@@ -89,7 +89,7 @@ impl Client {
                 Received::Answer(Answer { header, rest })
             }
             Err(error) if waits => {
-                if self.datagrams.is_none() {
+                if self.retry.is_none() {
                     self.take(xid);
                 }
                 Received::Malformed { xid, error }

@@ -1,12 +1,120 @@
 //! Calls go out.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::{Again, Client, Error, Order, Pending, RETRY_MIN};
+use crate::onc::DATAGRAM_MAX;
 use crate::onc::message::{CallHeader, Xid};
 use crate::onc::record;
 use crate::time::Time;
 use crate::xdr::{self, Encode, Writer};
+
+/// What a call looks like on its transport.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Form {
+    is_marked: bool,
+    len_max: usize,
+}
+
+impl Form {
+    /// A record of a stream.
+    pub const RECORD: Self = Self {
+        is_marked: true,
+        len_max: usize::MAX,
+    };
+    /// The bare message, for a transport that keeps messages apart and loses none.
+    pub const MESSAGE: Self = Self {
+        is_marked: false,
+        len_max: usize::MAX,
+    };
+    /// A datagram.
+    pub const DATAGRAM: Self = Self {
+        is_marked: false,
+        len_max: DATAGRAM_MAX,
+    };
+
+    /// Encodes a call that has no number yet, without any machine: what is to be sent is appended
+    /// to `out`, and [`Client::launch`] puts the number in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; nothing has then been appended.
+    pub fn draft(
+        self,
+        order: &Order<'_>,
+        out: &mut Vec<u8>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Result<(), xdr::Error>,
+    ) -> Result<Draft, Error> {
+        let start = out.len();
+        let drafted = self.append(order, out, arguments);
+        drafted.inspect_err(|_| out.truncate(start))
+    }
+
+    fn append(
+        self,
+        order: &Order<'_>,
+        out: &mut Vec<u8>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Result<(), xdr::Error>,
+    ) -> Result<Draft, Error> {
+        let header = CallHeader {
+            xid: Xid(0),
+            procedure: order.procedure,
+            credential: order.credential.clone(),
+            verifier: order.verifier.clone(),
+        };
+        let start = out.len();
+        let mark = self.is_marked.then(|| record::begin(out));
+        let number = out.len();
+        let mut to = Writer::new(out);
+        header.encode(&mut to).map_err(Error::Encode)?;
+        let first = number + header.encoded_len();
+        arguments(&mut to).map_err(Error::Encode)?;
+        if let Some(mark) = mark {
+            mark.end(out).map_err(Error::Record)?;
+        }
+        let (len, max) = (out.len() - start, self.len_max);
+        if len > max {
+            return Err(Error::TooLong { len, max });
+        }
+        Ok(Draft {
+            start,
+            number,
+            arguments: first..out.len(),
+            deadline: order.deadline,
+        })
+    }
+}
+
+/// A call that is encoded and has no number yet. Its places are those in the buffer that it was
+/// appended to.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    start: usize,
+    /// Where the number stands.
+    number: usize,
+    arguments: Range<usize>,
+    deadline: Option<Time>,
+}
+
+impl Draft {
+    /// Where it begins.
+    #[must_use]
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Where the arguments stand.
+    #[must_use]
+    pub fn arguments(&self) -> Range<usize> {
+        self.arguments.clone()
+    }
+
+    fn number(&self, xid: Xid, out: &mut [u8]) {
+        let word = out[self.number..].first_chunk_mut();
+        *word.expect("the draft of this buffer has a number") = xid.0.to_be_bytes();
+    }
+}
 
 impl Client {
     /// Begins a call: what is to be sent is appended to `out`, a record on a stream and a datagram
@@ -22,21 +130,33 @@ impl Client {
         out: &mut Vec<u8>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Result<(), xdr::Error>,
     ) -> Result<Xid, Error> {
-        let max = self.in_flight_max;
-        if self.pending.len() >= max {
-            return Err(Error::TooMany { max });
-        }
-        let start = out.len();
-        let xid = self.write(order, out, arguments)?;
-        let again = self.datagrams.map(|datagrams| {
-            let pause = datagrams.retry.first.max(RETRY_MIN);
+        self.room()?;
+        let draft = self.form.draft(order, out, arguments)?;
+        self.launch(now, &draft, out)
+    }
+
+    /// Begins a call that [`Form::draft`] has encoded in `out`, in this client's form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`]; no call has then begun.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is not the buffer of the draft.
+    pub fn launch(&mut self, now: Time, draft: &Draft, out: &mut [u8]) -> Result<Xid, Error> {
+        self.room()?;
+        let xid = self.take_number();
+        draft.number(xid, out);
+        let again = self.retry.map(|retry| {
+            let pause = retry.first.max(RETRY_MIN);
             Again {
-                datagram: out[start..].to_vec(),
+                datagram: out[draft.start..draft.arguments.end].to_vec(),
                 at: now.after(pause),
                 pause,
             }
         });
-        let deadline = order.deadline;
+        let deadline = draft.deadline;
         let pending = Pending { deadline, again };
         if let Some(due) = pending.due() {
             self.timers.insert((due, xid));
@@ -57,51 +177,36 @@ impl Client {
         out: &mut Vec<u8>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Result<(), xdr::Error>,
     ) -> Result<Xid, Error> {
-        self.write(order, out, arguments)
+        let draft = self.form.draft(order, out, arguments)?;
+        Ok(self.launch_oneway(&draft, out))
     }
 
-    fn write(
-        &mut self,
-        order: &Order<'_>,
-        out: &mut Vec<u8>,
-        arguments: impl FnOnce(&mut Writer<'_>) -> Result<(), xdr::Error>,
-    ) -> Result<Xid, Error> {
-        let xid = self.free();
-        let header = CallHeader {
-            xid,
-            procedure: order.procedure,
-            credential: order.credential.clone(),
-            verifier: order.verifier.clone(),
-        };
-        let start = out.len();
-        let mark = self.datagrams.is_none().then(|| record::begin(out));
-        let mut to = Writer::new(out);
-        if let Err(error) = header.encode(&mut to).and_then(|()| arguments(&mut to)) {
-            out.truncate(start);
-            return Err(Error::Encode(error));
+    /// Makes a call that nobody waits for and that [`Form::draft`] has encoded in `out`.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is not the buffer of the draft.
+    pub fn launch_oneway(&mut self, draft: &Draft, out: &mut [u8]) -> Xid {
+        let xid = self.take_number();
+        draft.number(xid, out);
+        xid
+    }
+
+    fn room(&self) -> Result<(), Error> {
+        let max = self.in_flight_max;
+        if self.pending.len() < max {
+            return Ok(());
         }
-        if let Some(mark) = mark {
-            mark.end(out).map_err(Error::Record)?;
-        }
-        let len = out.len() - start;
-        if let Some(datagrams) = self.datagrams
-            && len > datagrams.len_max
-        {
-            out.truncate(start);
-            let max = datagrams.len_max;
-            return Err(Error::TooLong { len, max });
-        }
-        // Used up only now: a call that was not made leaves no gap.
-        self.next = Xid(xid.0.wrapping_add(1));
-        Ok(xid)
+        Err(Error::TooMany { max })
     }
 
     /// A number that no call in flight has: there are fewer of those than numbers.
-    fn free(&self) -> Xid {
+    fn take_number(&mut self) -> Xid {
         let mut xid = self.next;
         while self.pending.contains_key(&xid) {
             xid = Xid(xid.0.wrapping_add(1));
         }
+        self.next = Xid(xid.0.wrapping_add(1));
         xid
     }
 }

@@ -37,7 +37,7 @@ impl Client {
             self.pending.remove(&xid);
             return Some(Due::TimedOut(xid));
         }
-        let max = self.datagrams?.retry.max;
+        let max = self.retry?.max;
         let pending = self.pending.get_mut(&xid)?;
         let again = pending.again.as_mut()?;
         again.pause = again.pause.saturating_mul(2).min(max).max(RETRY_MIN);

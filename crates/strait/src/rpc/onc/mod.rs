@@ -4,11 +4,16 @@
 //! each version of a program, and a trait to be implemented for a server.
 
 mod generated;
+mod client;
 mod program;
+pub mod rpcbind;
+pub mod server;
 mod status;
 
 pub use self::generated::{AsyncCall, Call, arguments, results};
+pub use self::client::{BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
+pub use self::server::{Limits, Running, Server, ServerOptions, Stats};
 pub use self::status::{Status, status};
 pub use crate::Error;
 pub use strait_wire::onc::auth;

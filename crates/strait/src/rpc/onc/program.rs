@@ -1,5 +1,6 @@
 //! What a server serves: programs, and what each call tells of its caller.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send>>
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// PROG_UNAVAIL: there is no such program.
+    ProgramUnavailable,
     /// PROC_UNAVAIL: there is no such procedure.
     ProcedureUnavailable,
     /// GARBAGE_ARGS: the arguments cannot be decoded.
@@ -46,6 +49,8 @@ pub enum Refusal {
     SystemError,
     /// AUTH_ERROR: not from this caller.
     Auth(AuthStat),
+    /// No reply at all: what a procedure of broadcasts may ask for.
+    Silence,
 }
 
 /// Where a call came from, as the transport knows it.
@@ -67,11 +72,23 @@ pub enum Caller {
     },
 }
 
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Udp(address) => write!(f, "udp:{address}"),
+            Self::Local { pid, uid, .. } => write!(f, "process {pid} of user {uid}"),
+        }
+    }
+}
+
 /// A call, as the one who answers it sees it.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Where it came from.
     pub caller: Caller,
+    /// The address at which it reached this machine; `None` where there is no network between.
+    pub reached: Option<SocketAddr>,
     /// Its number, within the connection.
     pub xid: Xid,
     /// What is called.

@@ -1,0 +1,272 @@
+//! Calls in flight and what became of them: what all who call over one connection share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::Thread;
+
+use strait_sys::time::Deadline;
+use strait_wire::onc::auth::Flavor;
+use strait_wire::onc::client::{self as machine, Draft, Due, Form, Received, Refused};
+use strait_wire::onc::message::{ReplyBody, ReplyHeader, Xid};
+use strait_wire::time::Time;
+use strait_wire::xdr;
+
+use super::failure::{End, Failure};
+
+/// What became of a call. `R` is where its results stand.
+#[derive(Debug)]
+pub(super) enum Outcome<R = Vec<u8>> {
+    /// It succeeded.
+    Results(R),
+    /// The server said no.
+    Refused(Refused),
+    /// The reply's header cannot be decoded.
+    Malformed(xdr::Error),
+    /// Nobody receives datagrams there.
+    Unreachable,
+}
+
+/// Who sleeps until a call has ended, or until it is his turn to read.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Waiter {
+    fn wake(&self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::Task(waker) => waker.wake_by_ref(),
+        }
+    }
+}
+
+/// Messages that were dropped, for the error of a call that waits in vain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Strays {
+    /// Replies to no call in flight.
+    pub(super) late: u64,
+    /// What was no reply.
+    pub(super) garbage: u64,
+    /// What was wrong with the last of these.
+    pub(super) last: Option<xdr::Error>,
+}
+
+/// The calls of one connection.
+#[derive(Debug)]
+pub(super) struct Calls {
+    machine: machine::Client,
+    in_flight_max: usize,
+    /// What has come and is not collected.
+    done: BTreeMap<Xid, Outcome>,
+    waiting: BTreeMap<Xid, Waiter>,
+    /// Why no call can be begun.
+    closed: Option<End>,
+    /// Why no reply can come.
+    ended: Option<End>,
+    /// What the server has handed out in place of the credential: AUTH_SHORT.
+    short: Option<Arc<[u8]>>,
+    pub(super) strays: Strays,
+}
+
+impl Calls {
+    pub(super) fn new(machine: machine::Client, in_flight_max: usize) -> Self {
+        Self {
+            machine: machine.in_flight_max(in_flight_max),
+            in_flight_max,
+            done: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            closed: None,
+            ended: None,
+            short: None,
+            strays: Strays::default(),
+        }
+    }
+
+    /// Begins a call, whose number is put into `out`.
+    pub(super) fn launch(&mut self, draft: &Draft, out: &mut [u8]) -> Result<Xid, Failure> {
+        self.check_open()?;
+        let max = self.in_flight_max;
+        if self.machine.in_flight() + self.done.len() >= max {
+            return Err(Failure::Draft(machine::Error::TooMany { max }));
+        }
+        loop {
+            let xid = self.machine.launch(now(), draft, out);
+            let xid = xid.map_err(Failure::Draft)?;
+            // A reply that nobody has collected for four thousand million calls has this number.
+            if !self.done.contains_key(&xid) {
+                return Ok(xid);
+            }
+            self.machine.cancel(xid);
+        }
+    }
+
+    /// Makes a call that nobody waits for.
+    pub(super) fn launch_oneway(&mut self, draft: &Draft, out: &mut [u8]) -> Result<(), Failure> {
+        self.check_open()?;
+        self.machine.launch_oneway(draft, out);
+        Ok(())
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), Failure> {
+        match &self.closed {
+            Some(end) => Err(Failure::Ended(end.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing more can be sent.
+    pub(super) fn close(&mut self, why: End) {
+        self.closed.get_or_insert(why);
+    }
+
+    /// Nothing more comes: every call has ended with that.
+    pub(super) fn end(&mut self, why: &End) {
+        self.close(why.clone());
+        self.ended.get_or_insert_with(|| why.clone());
+        // Each that waits finds the end by itself.
+        drop(self.machine.abandon());
+        for waiter in self.waiting.values() {
+            waiter.wake();
+        }
+    }
+
+    pub(super) fn ended(&self) -> Option<&End> {
+        self.ended.as_ref()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Nobody receives there: every call but `but` has ended with that.
+    pub(super) fn unreachable(&mut self, but: Option<Xid>) {
+        let all: Vec<Xid> = self.machine.in_flight_calls().collect();
+        for xid in all.into_iter().filter(|xid| Some(*xid) != but) {
+            self.machine.cancel(xid);
+            self.deliver(xid, Outcome::Unreachable);
+        }
+    }
+
+    /// Forgets a call: its reply is dropped when it comes.
+    pub(super) fn forget(&mut self, xid: Xid) {
+        self.machine.cancel(xid);
+        self.done.remove(&xid);
+        self.waiting.remove(&xid);
+    }
+
+    /// What became of a call, if that is known; it is collected with that.
+    pub(super) fn collect(&mut self, xid: Xid) -> Option<Result<Outcome, Failure>> {
+        if let Some(outcome) = self.done.remove(&xid) {
+            return Some(Ok(outcome));
+        }
+        let end = self.ended.clone()?;
+        Some(Err(Failure::Ended(end)))
+    }
+
+    /// `waiter` is to be woken when the call has ended.
+    pub(super) fn wait(&mut self, xid: Xid, waiter: Waiter) {
+        self.waiting.insert(xid, waiter);
+    }
+
+    pub(super) fn wait_no_more(&mut self, xid: Xid) {
+        self.waiting.remove(&xid);
+    }
+
+    /// Wakes one who waits, so that he reads.
+    pub(super) fn wake_one(&self) {
+        if let Some(waiter) = self.waiting.values().next() {
+            waiter.wake();
+        }
+    }
+
+    /// Takes a message. What became of `mine` is returned, with the place of the results in the
+    /// message; what became of others is kept for them.
+    pub(super) fn take_in(&mut self, message: &[u8], mine: Option<Xid>) -> Option<Outcome<usize>> {
+        let is_lossy = self.machine.form() == Form::DATAGRAM;
+        let (xid, outcome) = match self.machine.receive(message) {
+            Received::Answer(answer) => {
+                let xid = answer.header.xid;
+                let outcome = match answer.results() {
+                    Ok(results) => Outcome::Results(message.len() - results.len()),
+                    Err(refused) => Outcome::Refused(refused),
+                };
+                self.learn(&answer.header);
+                (xid, outcome)
+            }
+            Received::Malformed { xid, error } if !is_lossy => (xid, Outcome::Malformed(error)),
+            Received::Malformed { error, .. } | Received::Garbage(error) => {
+                self.strays.garbage += 1;
+                self.strays.last = Some(error);
+                return None;
+            }
+            Received::Unexpected(_) => {
+                self.strays.late += 1;
+                return None;
+            }
+        };
+        if mine == Some(xid) {
+            return Some(outcome);
+        }
+        let outcome = match outcome {
+            Outcome::Results(at) => Outcome::Results(message[at..].to_vec()),
+            Outcome::Refused(refused) => Outcome::Refused(refused),
+            Outcome::Malformed(error) => Outcome::Malformed(error),
+            Outcome::Unreachable => Outcome::Unreachable,
+        };
+        self.deliver(xid, outcome);
+        None
+    }
+
+    fn deliver(&mut self, xid: Xid, outcome: Outcome) {
+        self.done.insert(xid, outcome);
+        if let Some(waiter) = self.waiting.get(&xid) {
+            waiter.wake();
+        }
+    }
+
+    /// RFC 5531 appendix A: a verifier AUTH_SHORT may be sent in place of the credential.
+    fn learn(&mut self, header: &ReplyHeader<'_>) {
+        if let ReplyBody::Accepted { verifier, .. } = &header.body
+            && verifier.flavor == Flavor::SHORT
+            && self.short.as_deref() != Some(&*verifier.body)
+        {
+            self.short = Some(Arc::from(&*verifier.body));
+        }
+    }
+
+    /// What is to be sent in place of the credential.
+    pub(super) fn short(&self) -> Option<Arc<[u8]>> {
+        self.short.clone()
+    }
+
+    /// The server does not take it any more.
+    pub(super) fn drop_short(&mut self) {
+        self.short = None;
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(super) fn next_tick(&self) -> Option<Deadline> {
+        let due = self.machine.poll_timeout()?;
+        Some(Deadline::from_ns(due.as_nanos()))
+    }
+
+    /// Sends again what is due.
+    pub(super) fn tick(&mut self, mut send: impl FnMut(&[u8])) {
+        if self.machine.poll_timeout().is_none() {
+            return;
+        }
+        let now = now();
+        while let Some(due) = self.machine.handle_timeout(now) {
+            if let Due::Retransmit { datagram, .. } = due {
+                send(datagram);
+            }
+        }
+    }
+}
+
+fn now() -> Time {
+    Time::from_nanos(Deadline::now().ns())
+}

@@ -1,0 +1,433 @@
+//! One connection, and the threads that call over it.
+//!
+//! There is no thread beside them: one of those who wait reads, for all. Whoever finds nobody
+//! reading takes the inbox, and with it the turn; when his own reply has come he puts it back and
+//! wakes another. The turn is never held while a caller's own code runs.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strait_sys::Errno;
+use strait_sys::time::Deadline;
+use strait_wire::onc::client::Form;
+use strait_wire::onc::message::Xid;
+
+use super::calls::{Calls, Outcome, Waiter};
+use super::failure::{End, Failure};
+use super::inbox::Inbox;
+use super::transport::Transport;
+
+/// Who has room to wait for and cannot read, since another does, looks again after this long: that
+/// one may have stopped, and then nobody reads.
+const PACE: Duration = Duration::from_millis(10);
+/// Reads after the time has run out: what came in time may lie in the socket, behind other replies.
+const LATE_READS: u32 = 64;
+/// Buffers that are kept for the next calls, and the largest of them, in bytes.
+const BUFFERS: usize = 4;
+const BUFFER_MAX: usize = 2 << 20;
+/// Attempts to send a datagram that reports the fate of one before it.
+const ATTEMPTS: u32 = 3;
+
+/// One connection.
+pub(super) struct Connection {
+    transport: Box<dyn Transport>,
+    record_max: usize,
+    state: Mutex<State>,
+    sending: Turn,
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+struct State {
+    calls: Calls,
+    /// Away while somebody reads.
+    inbox: Option<Inbox>,
+    /// For the next reader, while results are decoded from the other.
+    spare: Option<Inbox>,
+}
+
+/// The results of a call, not decoded.
+pub(super) enum Results {
+    /// Where they were read into.
+    Lent { inbox: Inbox, at: usize },
+    /// Somebody else has read them, or more follows them.
+    Copied(Vec<u8>),
+}
+
+impl Results {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Lent { inbox, at } => &inbox.message()[*at..],
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(transport: Box<dyn Transport>, calls: Calls, record_max: usize) -> Self {
+        let inbox = Inbox::new(transport.form(), record_max);
+        let state = Mutex::new(State {
+            calls,
+            inbox: Some(inbox),
+            spare: None,
+        });
+        Self {
+            transport,
+            record_max,
+            state,
+            sending: Turn::default(),
+            buffers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.transport.form()
+    }
+
+    /// Whether calls cannot be gathered for one write.
+    pub(super) fn is_one_by_one(&self) -> bool {
+        self.form() != Form::RECORD
+    }
+
+    /// What it knows of its calls. Never held while a system call may block.
+    pub(super) fn calls<T>(&self, with: impl FnOnce(&mut Calls) -> T) -> T {
+        with(&mut self.state().calls)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty buffer to encode a call in.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back.
+    pub(super) fn reuse(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < BUFFERS && buffer.capacity() <= BUFFER_MAX {
+            buffers.push(buffer);
+        }
+    }
+
+    /// Sends calls that have their numbers. `xid`: the one of them that is to be answered, if they
+    /// are one.
+    pub(super) fn send(
+        &self,
+        bytes: &[u8],
+        until: Deadline,
+        xid: Option<Xid>,
+    ) -> Result<(), Failure> {
+        let within = until.left();
+        let Some(_turn) = self.sending.take(until) else {
+            return Err(Failure::Stuck { within });
+        };
+        // Whoever had the turn may have left a call cut.
+        self.calls(|calls| calls.check_open())?;
+        let (mut sent, mut attempts) = (0, 0);
+        while sent < bytes.len() {
+            match self.transport.try_send(&bytes[sent..]) {
+                Ok(len) => sent += len,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if let Some(end) = self.calls(|calls| calls.ended().cloned()) {
+                        return Err(Failure::Ended(end));
+                    }
+                    if until.passed() {
+                        if sent > 0 {
+                            let cut = End::cut(sent, bytes.len());
+                            self.calls(|calls| calls.close(cut));
+                        }
+                        return Err(Failure::Stuck { within });
+                    }
+                    self.wait_for_room(until)?;
+                }
+                Err(errno) if self.form() == Form::DATAGRAM => {
+                    // What the kernel reports may be the fate of an earlier datagram.
+                    attempts += 1;
+                    if errno != Errno::CONNREFUSED {
+                        return Err(Failure::Unsent(errno));
+                    }
+                    self.calls(|calls| calls.unreachable(xid));
+                    if attempts == ATTEMPTS {
+                        return Err(Failure::Unreachable);
+                    }
+                }
+                Err(errno) => {
+                    let end = End::kernel(errno);
+                    self.calls(|calls| calls.close(end.clone()));
+                    return Err(Failure::Ended(end));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for room to send. The server may read on only when its replies have gone, so that they
+    /// are read here if nobody else reads.
+    #[cold]
+    fn wait_for_room(&self, until: Deadline) -> Result<(), Failure> {
+        let Some(mut reading) = self.state().read(self) else {
+            let pace = Deadline::after(PACE).min(until);
+            let waited = self.transport.wait_for_room(false, pace);
+            return waited.map_err(Failure::Unsent);
+        };
+        let waited = self.transport.wait_for_room(true, until);
+        let read = self.transport.try_receive(reading.inbox().room());
+        let mut state = self.state();
+        self.arrived(&mut state, reading.inbox(), &read);
+        state.sort(reading.inbox(), None);
+        drop(state);
+        waited.map_err(Failure::Unsent)
+    }
+
+    /// Waits for the reply to a call, reading if nobody else does.
+    pub(super) fn wait(
+        &self,
+        xid: Xid,
+        until: Deadline,
+        within: Duration,
+    ) -> Result<Results, Failure> {
+        let mut state = self.state();
+        loop {
+            let limit = self.tick(&mut state).map_or(until, |tick| tick.min(until));
+            if let Some(outcome) = state.calls.collect(xid) {
+                state.pass_on();
+                return results(outcome?, Results::Copied);
+            }
+            if let Some(mut reading) = state.read(self) {
+                // The last reader may have left something.
+                let found = state.sort(reading.inbox(), Some(xid));
+                drop(state);
+                return match found {
+                    Some(outcome) => results(outcome, |at| reading.lend(at)),
+                    None => self.lead(reading, xid, (limit, until), within),
+                };
+            }
+            if until.passed() {
+                return Err(timed_out(&mut state, xid, within));
+            }
+            let me = Waiter::Thread(std::thread::current());
+            state.calls.wait(xid, me);
+            drop(state);
+            std::thread::park_timeout(limit.left());
+            state = self.state();
+            state.calls.wait_no_more(xid);
+        }
+    }
+
+    /// Reads, for all, until the reply to `xid` has come, or until the second of the times; at the
+    /// first there is something to do.
+    fn lead(
+        &self,
+        mut reading: Reading<'_>,
+        xid: Xid,
+        (mut limit, until): (Deadline, Deadline),
+        within: Duration,
+    ) -> Result<Results, Failure> {
+        let mut late_reads = 0;
+        loop {
+            let read = self.transport.receive(reading.inbox().room(), limit);
+            let mut state = self.state();
+            self.arrived(&mut state, reading.inbox(), &read);
+            let found = state.sort(reading.inbox(), Some(xid));
+            if let Some(outcome) = found {
+                drop(state);
+                return results(outcome, |at| reading.lend(at));
+            }
+            limit = self.tick(&mut state).map_or(until, |tick| tick.min(until));
+            if let Some(outcome) = state.calls.collect(xid) {
+                drop(state);
+                return results(outcome?, Results::Copied);
+            }
+            if until.passed() {
+                late_reads += 1;
+                if matches!(read, Ok(None)) || late_reads > LATE_READS {
+                    return Err(timed_out(&mut state, xid, within));
+                }
+            }
+        }
+    }
+
+    /// What a read has brought.
+    fn arrived(&self, state: &mut State, inbox: &mut Inbox, read: &Result<Option<usize>, Errno>) {
+        let is_datagram = self.form() == Form::DATAGRAM;
+        match read {
+            Ok(Some(0)) if self.form() == Form::RECORD => {
+                let end = End::closed(!inbox.is_drained());
+                state.calls.end(&end);
+            }
+            Ok(Some(len)) => inbox.filled(*len),
+            Ok(None) => {}
+            Err(Errno::CONNREFUSED) if is_datagram => state.calls.unreachable(None),
+            Err(errno) => state.calls.end(&End::kernel(*errno)),
+        }
+    }
+
+    /// Sends again what is due, and says when to come back.
+    fn tick(&self, state: &mut State) -> Option<Deadline> {
+        let mut is_refused = false;
+        state.calls.tick(|datagram| {
+            // One that cannot be sent now is like one that is lost.
+            let sent = self.transport.try_send(datagram);
+            is_refused |= sent == Err(Errno::CONNREFUSED);
+        });
+        if is_refused {
+            state.calls.unreachable(None);
+        }
+        state.calls.next_tick()
+    }
+
+    /// Gives back what results were decoded from.
+    pub(super) fn give_back(&self, results: Results) {
+        let Results::Lent { inbox, .. } = results else {
+            return;
+        };
+        let mut state = self.state();
+        // If nothing is in the other: this one has room for what has come before.
+        match &mut state.inbox {
+            Some(present) if present.is_drained() => {
+                let other = std::mem::replace(present, inbox);
+                state.spare = Some(other);
+            }
+            _ => state.spare = Some(inbox),
+        }
+    }
+
+    /// Forgets a call.
+    pub(super) fn forget(&self, xid: Xid) {
+        let mut state = self.state();
+        state.calls.forget(xid);
+        state.pass_on();
+    }
+}
+
+impl State {
+    /// Takes what has come: what became of `mine` is returned, and what follows is left.
+    fn sort(&mut self, inbox: &mut Inbox, mine: Option<Xid>) -> Option<Outcome<usize>> {
+        loop {
+            match inbox.next() {
+                Ok(true) => {
+                    let found = self.calls.take_in(inbox.message(), mine);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                Ok(false) => return None,
+                Err(error) => {
+                    self.calls.end(&End::record(error));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Takes the turn to read, if nobody has it.
+    fn read<'a>(&mut self, connection: &'a Connection) -> Option<Reading<'a>> {
+        let inbox = self.inbox.take();
+        inbox.is_some().then_some(Reading { connection, inbox })
+    }
+
+    /// One who was woken may have been given the turn without taking it.
+    fn pass_on(&self) {
+        if self.inbox.is_some() {
+            self.calls.wake_one();
+        }
+    }
+}
+
+/// The turn to read. It ends when this is dropped, also by a panic of what is read from.
+struct Reading<'a> {
+    connection: &'a Connection,
+    /// There until the end.
+    inbox: Option<Inbox>,
+}
+
+impl Reading<'_> {
+    fn inbox(&mut self) -> &mut Inbox {
+        self.inbox.as_mut().expect("it is there until the end")
+    }
+
+    /// Ends the turn. The results stay where they are, unless more follows them there.
+    fn lend(mut self, at: usize) -> Results {
+        if !self.inbox().is_drained() {
+            return Results::Copied(self.inbox().message()[at..].to_vec());
+        }
+        let Connection {
+            transport,
+            record_max,
+            ..
+        } = self.connection;
+        let mut state = self.connection.state();
+        let spare = state.spare.take();
+        drop(state);
+        let spare = spare.unwrap_or_else(|| Inbox::new(transport.form(), *record_max));
+        let inbox = std::mem::replace(self.inbox(), spare);
+        Results::Lent { inbox, at }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut state = self.connection.state();
+        state.inbox = self.inbox.take();
+        state.calls.wake_one();
+    }
+}
+
+fn results<R>(outcome: Outcome<R>, place: impl FnOnce(R) -> Results) -> Result<Results, Failure> {
+    match outcome {
+        Outcome::Results(at) => Ok(place(at)),
+        Outcome::Refused(refused) => Err(Failure::Refused(refused)),
+        Outcome::Malformed(error) => Err(Failure::Malformed(error)),
+        Outcome::Unreachable => Err(Failure::Unreachable),
+    }
+}
+
+fn timed_out(state: &mut State, xid: Xid, within: Duration) -> Failure {
+    state.calls.forget(xid);
+    state.pass_on();
+    let strays = state.calls.strays.clone();
+    Failure::TimedOut { within, strays }
+}
+
+/// A lock that is waited for until a time.
+#[derive(Default)]
+struct Turn {
+    is_taken: Mutex<bool>,
+    free: Condvar,
+}
+
+impl Turn {
+    fn take(&self, until: Deadline) -> Option<Taken<'_>> {
+        let mut is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while *is_taken {
+            let left = until.left();
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.free.wait_timeout(is_taken, left);
+            (is_taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        *is_taken = true;
+        Some(Taken(self))
+    }
+}
+
+/// The turn, until it is dropped.
+struct Taken<'a>(&'a Turn);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut is_taken = self
+            .0
+            .is_taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *is_taken = false;
+        drop(is_taken);
+        self.0.free.notify_one();
+    }
+}

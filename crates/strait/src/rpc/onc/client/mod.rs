@@ -1,0 +1,330 @@
+//! Clients.
+
+mod calls;
+mod connection;
+mod failure;
+mod inbox;
+mod options;
+mod pending;
+mod transport;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strait_sys::time::Deadline;
+use strait_wire::onc::auth::{Flavor, OpaqueAuth};
+use strait_wire::onc::client::{Draft, Order, Refused};
+use strait_wire::onc::message::{AuthStat, Denied, NULL, Procedure};
+use strait_wire::xdr::{self, Reader, Writer};
+
+use self::connection::Connection;
+use self::failure::Failure;
+use self::options::Target;
+use self::pending::Begun;
+use self::transport::Transport;
+use crate::error::{Error, Result};
+
+pub use self::options::{ClientOptions, TIMEOUT};
+pub use self::pending::{BATCH_MAX, Batch, Decoder, Pending};
+
+/// A client: one connection, over which any number of threads call at once. A clone has the same
+/// connection.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    timeout: Duration,
+}
+
+struct Shared {
+    options: ClientOptions,
+    target: Target,
+    link: Mutex<Link>,
+    /// Held while somebody connects anew.
+    connecting: Mutex<()>,
+}
+
+/// The present connection.
+#[derive(Clone)]
+struct Link {
+    peer: Arc<str>,
+    connection: Arc<Connection>,
+}
+
+type Coded = std::result::Result<(), xdr::Error>;
+
+impl Client {
+    /// How to call, and then where to.
+    pub fn options() -> ClientOptions {
+        ClientOptions::default()
+    }
+
+    fn connect(options: ClientOptions, target: Target) -> Result<Self> {
+        let (peer, socket) = target.connect(options.timeout)?;
+        let connection = options.connection(Box::new(socket));
+        Ok(Self::new(options, target, peer, connection))
+    }
+
+    fn over(options: ClientOptions, target: Target, transport: Box<dyn Transport>) -> Self {
+        let connection = options.connection(transport);
+        let peer = target.to_string();
+        Self::new(options, target, peer, connection)
+    }
+
+    fn new(options: ClientOptions, target: Target, peer: String, connection: Connection) -> Self {
+        let link = Link {
+            peer: peer.into(),
+            connection: Arc::new(connection),
+        };
+        let timeout = options.timeout;
+        let shared = Shared {
+            options,
+            target,
+            link: Mutex::new(link),
+            connecting: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            timeout,
+        }
+    }
+
+    /// The same client, whose calls may take so long in place of [`ClientOptions::timeout`].
+    pub fn within(&self, timeout: Duration) -> Self {
+        let shared = self.shared.clone();
+        Self { shared, timeout }
+    }
+
+    /// Calls a procedure: `arguments` writes its arguments, and `results` reads its results, all of
+    /// them.
+    ///
+    /// # Errors
+    /// Those in the table [above](self#errors).
+    pub fn call<R>(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+        results: impl FnOnce(&mut Reader<'_>) -> std::result::Result<R, xdr::Error>,
+    ) -> Result<R> {
+        let begun = self
+            .start(procedure, arguments)
+            .map_err(|failure| self.error(failure, procedure))?;
+        self.finish(procedure, begun, results)
+    }
+
+    /// Calls a procedure that is not answered, or whose answer nobody waits for: the call was sent,
+    /// and that is all that is known. Several at once: [`batch`](Self::batch).
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call), of what happens before the reply.
+    pub fn call_oneway(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> Result<()> {
+        self.batch(|batch| batch.call_oneway(procedure, arguments))
+    }
+
+    /// Calls procedure 0, which every program has: whether it is there.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub fn null(&self, program: u32, version: u32) -> Result<()> {
+        let procedure = Procedure {
+            program,
+            version,
+            number: NULL,
+        };
+        self.call(procedure, |_| Ok(()), |_| Ok(()))
+    }
+
+    /// Begins a call, and does not wait: many may be in flight from one thread.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call), of what happens before the reply.
+    pub fn begin<R>(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+        results: Decoder<R>,
+    ) -> Result<Pending<R>> {
+        let begun = self
+            .start(procedure, arguments)
+            .map_err(|failure| self.error(failure, procedure))?;
+        Ok(Pending::new(self.clone(), procedure, results, begun))
+    }
+
+    /// Gathers calls and sends them in one write, or in one each [`BATCH_MAX`] bytes (RFC 5531
+    /// section 8.4.1). Over UDP each is a datagram still.
+    ///
+    /// # Errors
+    /// Those of `gather`, after which what was gathered is sent nevertheless; or as for
+    /// [`call_oneway`](Self::call_oneway).
+    pub fn batch<T>(&self, gather: impl FnOnce(&mut Batch<'_>) -> Result<T>) -> Result<T> {
+        let connection = self.link().connection;
+        let out = connection.buffer();
+        let mut batch = Batch {
+            client: self,
+            connection,
+            out,
+            last: Procedure::default(),
+        };
+        let gathered = gather(&mut batch);
+        let sent = batch.flush();
+        batch.connection.reuse(std::mem::take(&mut batch.out));
+        let gathered = gathered?;
+        sent.map(|()| gathered)
+    }
+
+    /// Connects anew if the connection is gone or broken, for all clones; does nothing otherwise.
+    ///
+    /// It is never done unasked: a call whose reply did not come may have been carried out, and only
+    /// the caller knows whether it may be made again.
+    ///
+    /// # Errors
+    /// As for connecting; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a stream
+    /// that was given.
+    pub fn reconnect(&self) -> Result<()> {
+        // Of several who ask one connects, and the others find it done.
+        let connecting = self.shared.connecting.lock();
+        let _connecting = connecting.unwrap_or_else(PoisonError::into_inner);
+        if !self.link().connection.calls(|calls| calls.is_closed()) {
+            return Ok(());
+        }
+        let (peer, socket) = self.shared.target.connect(self.timeout)?;
+        *self.lock() = Link {
+            peer: peer.into(),
+            connection: Arc::new(self.shared.options.connection(Box::new(socket))),
+        };
+        Ok(())
+    }
+
+    /// What it is connected to.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        self.link().peer.to_string()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Link> {
+        let link = self.shared.link.lock();
+        link.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link(&self) -> Link {
+        self.lock().clone()
+    }
+
+    #[cold]
+    fn error(&self, failure: Failure, procedure: Procedure) -> Error {
+        failure.error(procedure, &self.link().peer)
+    }
+
+    /// Sends a call.
+    fn start(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<Begun, Failure> {
+        let connection = self.lock().connection.clone();
+        let mut out = connection.buffer();
+        let begun = self.launch(&connection, procedure, &mut out, arguments)?;
+        let sent = connection.send(&out, begun.until, Some(begun.xid));
+        connection.reuse(out);
+        match sent {
+            Ok(()) => Ok(begun),
+            Err(failure) => {
+                connection.forget(begun.xid);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Appends a call to `out` that is in flight with that.
+    fn launch(
+        &self,
+        connection: &Arc<Connection>,
+        procedure: Procedure,
+        out: &mut Vec<u8>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<Begun, Failure> {
+        let short = match self.shared.options.credential.flavor {
+            Flavor::SYS => connection.calls(|calls| calls.short()),
+            _ => None,
+        };
+        let draft = match &short {
+            Some(short) => {
+                let order = Order::new(procedure).credential(OpaqueAuth::short(&**short));
+                let drafted = connection.form().draft(&order, out, arguments);
+                drafted.map_err(Failure::Draft)
+            }
+            None => self.draft_long(connection, procedure, out, arguments),
+        }?;
+        let launched = connection.calls(|calls| calls.launch(&draft, out));
+        let xid = launched.inspect_err(|_| out.truncate(draft.start()))?;
+        Ok(Begun {
+            connection: connection.clone(),
+            xid,
+            until: Deadline::after(self.timeout),
+            within: self.timeout,
+            arguments: short.map(|_| out[draft.arguments()].to_vec()),
+        })
+    }
+
+    /// Appends a call with the credential that it is meant to have.
+    fn draft_long(
+        &self,
+        connection: &Connection,
+        procedure: Procedure,
+        out: &mut Vec<u8>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<Draft, Failure> {
+        let long = &self.shared.options.credential;
+        let order = Order::new(procedure).credential(OpaqueAuth {
+            flavor: long.flavor,
+            body: (&*long.body).into(),
+        });
+        let drafted = connection.form().draft(&order, out, arguments);
+        drafted.map_err(Failure::Draft)
+    }
+
+    /// Waits for the reply to a call, and decodes the results.
+    fn finish<R>(
+        &self,
+        procedure: Procedure,
+        begun: Begun,
+        results: impl FnOnce(&mut Reader<'_>) -> std::result::Result<R, xdr::Error>,
+    ) -> Result<R> {
+        let fail = |failure| self.error(failure, procedure);
+        let mut waited = begun.wait();
+        let mut connection = begun.connection.clone();
+        if let (Err(Failure::Refused(refused)), Some(arguments)) = (&waited, &begun.arguments)
+            && *refused == Refused::Denied(Denied::Auth(AuthStat::REJECTED_CREDENTIAL))
+        {
+            // RFC 5531 appendix A: the server has forgotten what it handed out.
+            connection.calls(|calls| calls.drop_short());
+            let again = self
+                .within(begun.until.left())
+                .start(procedure, |to| {
+                    to.opaque_fixed(arguments);
+                    Ok(())
+                })
+                .map_err(fail)?;
+            connection = again.connection.clone();
+            waited = again.wait();
+        }
+        let bytes = waited.map_err(fail)?;
+        let mut from = Reader::new(bytes.bytes());
+        let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
+        connection.give_back(bytes);
+        decoded.map_err(|error| fail(Failure::Results(error)))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("peer", &self.peer())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

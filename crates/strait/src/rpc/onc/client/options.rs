@@ -1,0 +1,321 @@
+//! How a client calls, and where to.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::net::sockopt::{set_tcp_nodelay, socket_type};
+use rustix::net::{SocketType, getpeername};
+use strait_sys::Errno;
+use strait_wire::onc::auth::{AuthSys, Gids, OpaqueAuth};
+use strait_wire::onc::client::Retry;
+use strait_wire::onc::client::{self as machine, Form, IN_FLIGHT_MAX, RETRY_FIRST, RETRY_MAX};
+use strait_wire::onc::message::Xid;
+use strait_wire::onc::record::RECORD_MAX;
+
+use super::Client;
+use super::calls::Calls;
+use super::connection::Connection;
+use super::transport::{Halves, Socket, Transport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::unix::socket::{Address, Datagram, Stream};
+
+/// How long a call may take unless [`ClientOptions::timeout`] says otherwise: as long as with
+/// libtirpc.
+pub const TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How a client calls. The last step says where to: [`tcp`](Self::tcp), [`udp`](Self::udp),
+/// [`local`](Self::local), [`stream`](Self::stream), [`halves`](Self::halves).
+#[derive(Clone, Debug)]
+#[must_use = "it is no client yet"]
+pub struct ClientOptions {
+    pub(super) timeout: Duration,
+    pub(super) credential: OpaqueAuth<'static>,
+    pub(super) record_max: usize,
+    in_flight_max: usize,
+    retry: Retry,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            timeout: TIMEOUT,
+            credential: OpaqueAuth::NONE,
+            record_max: RECORD_MAX,
+            in_flight_max: IN_FLIGHT_MAX,
+            retry: Retry {
+                first: RETRY_FIRST,
+                max: RETRY_MAX,
+            },
+        }
+    }
+}
+
+impl ClientOptions {
+    /// How long a call may take, in place of [`TIMEOUT`], and how long it may take to connect.
+    /// [`Duration::MAX`]: as long as it takes.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Who calls, in place of AUTH_NONE.
+    pub fn credential(self, credential: OpaqueAuth<'static>) -> Self {
+        Self { credential, ..self }
+    }
+
+    /// Calls as this process: AUTH_SYS with its effective user and group, the first 16 of its other
+    /// groups, and the name of the machine, as they are now.
+    pub fn sys(self) -> Self {
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        let groups: Vec<u32> = groups
+            .into_iter()
+            .map(rustix::process::Gid::as_raw)
+            .collect();
+        let machine = rustix::system::uname();
+        let sys = AuthSys {
+            stamp: random(),
+            machine_name: machine.nodename().to_bytes().into(),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            gids: Gids::first_of(&groups),
+        };
+        let credential = OpaqueAuth::sys(&sys);
+        self.credential(credential.expect("a machine's name has at most 64 bytes"))
+    }
+
+    /// Calls in flight at once, together with replies that were not collected, in place of 4096.
+    pub fn in_flight_max(self, max: usize) -> Self {
+        let in_flight_max = max;
+        Self {
+            in_flight_max,
+            ..self
+        }
+    }
+
+    /// The longest reply that is received from a stream, in bytes, in place of 4 MiB. A longer one
+    /// ends the connection.
+    pub fn record_max(self, max: usize) -> Self {
+        let record_max = max;
+        Self { record_max, ..self }
+    }
+
+    /// When a datagram without a reply is sent again: after `first`, in place of 0.5 s; the time
+    /// doubles with each sending up to `max`, in place of 8 s.
+    pub fn retry(self, first: Duration, max: Duration) -> Self {
+        let retry = Retry { first, max };
+        Self { retry, ..self }
+    }
+
+    /// Calls over TCP. Of several addresses the first that answers is taken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: nobody listens there; [`ErrorKind::TimedOut`];
+    /// [`ErrorKind::NotFound`]: the name has no address.
+    pub fn tcp(self, to: impl ToSocketAddrs) -> Result<Client> {
+        let to = resolve(to)?;
+        Client::connect(self, Target::Tcp(to))
+    }
+
+    /// Calls over UDP: each call and each reply is one datagram, of at most 65,507 bytes. Only what
+    /// comes from that address is received.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]: the name has no address.
+    pub fn udp(self, to: impl ToSocketAddrs) -> Result<Client> {
+        let to = resolve(to)?;
+        Client::connect(self, Target::Udp(to))
+    }
+
+    /// Calls over a local stream socket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Denied`]; [`ErrorKind::Refused`]: nobody listens there
+    /// any more; [`ErrorKind::TimedOut`].
+    pub fn local(self, path: impl AsRef<Path>) -> Result<Client> {
+        Client::connect(self, Target::Local(path.as_ref().to_owned()))
+    }
+
+    /// Calls over a connected stream socket that exists: inherited, passed, one end of a pair. Its
+    /// receive timeout is this client's from now on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongKind`] if it is no stream socket.
+    pub fn stream(self, socket: impl Into<OwnedFd>) -> Result<Client> {
+        let (peer, transport) = given(socket.into())?;
+        Ok(Client::over(self, Target::Given(peer), Box::new(transport)))
+    }
+
+    /// Calls over anything that can be read and written: two pipes, TLS, a serial line. Both must
+    /// block, as they alone can end a wait: a call that reads for all is not ended by its time
+    /// while `read` sleeps, and none while `write` does. With a read timeout of its own, `read` is
+    /// asked again until the time has run out.
+    pub fn halves(
+        self,
+        read: impl Read + Send + 'static,
+        write: impl Write + Send + 'static,
+    ) -> Client {
+        let transport = Halves {
+            read: Mutex::new(read),
+            write: Mutex::new(write),
+        };
+        let target = Target::Given("a stream".to_owned());
+        Client::over(self, target, Box::new(transport))
+    }
+
+    /// The book of calls of a new connection.
+    pub(super) fn calls(&self, form: Form) -> Calls {
+        // Random, so that nobody can guess the next number, and a server that remembers does not
+        // take this client for the last one with its address.
+        let first = Xid(random());
+        let machine = match form {
+            Form::DATAGRAM => machine::Client::datagrams(first, self.retry),
+            Form::RECORD => machine::Client::stream(first),
+            _ => machine::Client::messages(first),
+        };
+        Calls::new(machine, self.in_flight_max)
+    }
+
+    pub(super) fn connection(&self, transport: Box<dyn Transport>) -> Connection {
+        let calls = self.calls(transport.form());
+        Connection::new(transport, calls, self.record_max)
+    }
+}
+
+/// Where calls go.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Tcp(Vec<SocketAddr>),
+    Udp(Vec<SocketAddr>),
+    Local(PathBuf),
+    /// A stream that existed, and what it is called.
+    Given(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(to) | Self::Udp(to) => {
+                for (at, address) in to.iter().enumerate() {
+                    let comma = if at == 0 { "" } else { ", " };
+                    write!(f, "{comma}{address}")?;
+                }
+                Ok(())
+            }
+            Self::Local(path) => path.display().fmt(f),
+            Self::Given(what) => f.write_str(what),
+        }
+    }
+}
+
+impl Target {
+    /// Connects within that time, and says to what.
+    pub(super) fn connect(&self, timeout: Duration) -> Result<(String, Socket)> {
+        match self {
+            Self::Tcp(to) => first(to, |address| {
+                let fd = stream(&Address::Inet(address), timeout)?;
+                eager(&fd);
+                Ok((address.to_string(), Socket::new(fd, Form::RECORD)))
+            }),
+            Self::Udp(to) => first(to, |address| {
+                let socket = Datagram::connect(&Address::Inet(address));
+                let fd = OwnedFd::from(socket.map_err(|error| refused(error, address))?);
+                Ok((address.to_string(), Socket::new(fd, Form::DATAGRAM)))
+            }),
+            Self::Local(path) => {
+                let fd = stream(&Address::Path(path.clone()), timeout)?;
+                Ok((path.display().to_string(), Socket::new(fd, Form::RECORD)))
+            }
+            Self::Given(what) => Err(
+                Error::new(ErrorKind::Unsupported, "reconnect", what.clone())
+                    .because("a stream that was given cannot be opened anew from here"),
+            ),
+        }
+    }
+}
+
+/// A socket that was given, and what it leads to.
+pub(super) fn given(fd: OwnedFd) -> Result<(String, Socket)> {
+    if socket_type(&fd) != Ok(SocketType::STREAM) {
+        return Err(
+            Error::new(ErrorKind::WrongKind, "call over", "a descriptor")
+                .because("it is no stream socket; `halves` takes anything"),
+        );
+    }
+    eager(&fd);
+    let address = getpeername(&fd).ok().flatten();
+    let address = address.and_then(|any| SocketAddr::try_from(any).ok());
+    let peer = address.map_or_else(
+        || "a local socket".to_owned(),
+        |address| address.to_string(),
+    );
+    Ok((peer, Socket::new(fd, Form::RECORD)))
+}
+
+/// No call waits until the one before is acknowledged; not every stream has that question.
+pub(super) fn eager(fd: &OwnedFd) {
+    let _ = set_tcp_nodelay(fd, true);
+}
+
+fn stream(to: &Address, timeout: Duration) -> Result<OwnedFd> {
+    match Stream::connect_for(to, timeout) {
+        Ok(Some(socket)) => Ok(socket.into()),
+        Ok(None) => Err(late(to, timeout)),
+        Err(error) => Err(refused(error, to)),
+    }
+}
+
+pub(super) fn late(to: impl fmt::Display, timeout: Duration) -> Error {
+    Error::new(ErrorKind::TimedOut, "connect to", to.to_string())
+        .because(format!("nobody has answered within {timeout:?}"))
+}
+
+/// Nobody listens there: that is said, and not that somebody has gone.
+fn refused(error: Error, to: impl fmt::Display) -> Error {
+    let is_refused = error.errno() == Some(Errno::CONNREFUSED.raw_os_error());
+    let error = error.during("connect to", to.to_string());
+    if is_refused {
+        return error.with_kind(ErrorKind::Refused);
+    }
+    error
+}
+
+/// The first address that works, or the last error.
+fn first<T>(to: &[SocketAddr], attempt: impl Fn(SocketAddr) -> Result<T>) -> Result<T> {
+    let nowhere = Error::new(ErrorKind::NotFound, "connect to", "no address");
+    let mut outcome = Err(nowhere);
+    for address in to {
+        outcome = attempt(*address);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+pub(super) fn resolve(to: impl ToSocketAddrs) -> Result<Vec<SocketAddr>> {
+    let failed = |why: String| Error::new(ErrorKind::NotFound, "look up", "address").because(why);
+    let addresses: Vec<SocketAddr> = to
+        .to_socket_addrs()
+        .map_err(|error| failed(error.to_string()))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(failed("the name has no address".to_owned()));
+    }
+    Ok(addresses)
+}
+
+/// A random word; without the kernel's randomness, the clock's.
+fn random() -> u32 {
+    let mut bytes = [0; 4];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
+        Ok(4) => u32::from_ne_bytes(bytes),
+        _ => {
+            let ns = strait_sys::time::monotonic_ns().to_ne_bytes();
+            u32::from_ne_bytes([ns[0], ns[1], ns[2], ns[3]])
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What carries messages: sockets, and whatever can be read and written.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use strait_sys::Errno;
+use strait_sys::time::Deadline;
+use strait_wire::onc::client::Form;
+
+/// One connection, of whatever kind. A channel fits too: messages without marks, none lost.
+pub(super) trait Transport: Send + Sync {
+    /// What calls look like on it.
+    fn form(&self) -> Form;
+
+    /// Sends some of a record, or a whole message. `AGAIN`: none, as there is no room.
+    fn try_send(&self, bytes: &[u8]) -> Result<usize, Errno>;
+
+    /// Receives some bytes, or a whole message, until then; `None`: nothing has come. 0 bytes are
+    /// the end of a stream.
+    fn receive(&self, room: &mut [u8], until: Deadline) -> Result<Option<usize>, Errno>;
+
+    /// Waits until there is something to receive (if `receiving`) or room to send, or until then.
+    fn wait_for_room(&self, receiving: bool, until: Deadline) -> Result<(), Errno>;
+
+    /// Receives what is there.
+    fn try_receive(&self, room: &mut [u8]) -> Result<Option<usize>, Errno> {
+        self.receive(room, Deadline::from_ns(0))
+    }
+}
+
+/// Waits shorter than this are not entrusted to the socket's own timeout, which the kernel keeps
+/// in ticks of up to 10 ms.
+const TICKS: Duration = Duration::from_millis(50);
+
+/// A connected socket. It may be non-blocking, and stays what it is.
+#[derive(Debug)]
+pub(super) struct Socket {
+    fd: OwnedFd,
+    form: Form,
+    /// SO_RCVTIMEO, in nanoseconds; 0 if none is set. Only who reads changes it.
+    timeout: AtomicU64,
+}
+
+impl Socket {
+    pub(super) fn new(fd: OwnedFd, form: Form) -> Self {
+        let timeout = AtomicU64::new(0);
+        Self { fd, form, timeout }
+    }
+
+    /// Makes the socket's own timeout end the next call in time, though perhaps too early: that
+    /// costs a poll, while setting it anew for each call would cost every call.
+    fn limit(&self, left: Duration) -> Result<(), Errno> {
+        let set = Duration::from_nanos(self.timeout.load(Relaxed));
+        if !set.is_zero() && set <= left && left / 4 <= set {
+            return Ok(());
+        }
+        // Less than what is left: the next call with the same limit has about as much.
+        let new = left.min(LONG) / 8 * 7;
+        set_socket_timeout(&self.fd, Timeout::Recv, Some(new))?;
+        let nanos = u64::try_from(new.as_nanos()).unwrap_or(u64::MAX);
+        self.timeout.store(nanos, Relaxed);
+        Ok(())
+    }
+}
+
+/// The longest timeout that is set on a socket.
+const LONG: Duration = Duration::from_secs(100 * 24 * 3600);
+
+impl Transport for Socket {
+    fn form(&self) -> Form {
+        self.form
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    fn receive(&self, room: &mut [u8], until: Deadline) -> Result<Option<usize>, Errno> {
+        let mut left = until.left();
+        let mut flags = RecvFlags::DONTWAIT;
+        if left >= TICKS {
+            self.limit(left)?;
+            flags = RecvFlags::empty();
+        }
+        loop {
+            match recv(&self.fd, &mut *room, flags) {
+                Ok((len, _)) => return Ok(Some(len)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    flags = RecvFlags::DONTWAIT;
+                    left = until.left();
+                    if left.is_zero() {
+                        return Ok(None);
+                    }
+                    wait(self.fd.as_fd(), PollFlags::IN, left)?;
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn wait_for_room(&self, receiving: bool, until: Deadline) -> Result<(), Errno> {
+        let both = PollFlags::IN | PollFlags::OUT;
+        let flags = if receiving { both } else { PollFlags::OUT };
+        wait(self.fd.as_fd(), flags, until.left())
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Waits at most so long; a signal ends the wait early.
+fn wait(fd: BorrowedFd<'_>, flags: PollFlags, left: Duration) -> Result<(), Errno> {
+    let timeout = Timespec::try_from(left.min(LONG)).ok();
+    match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Two halves of something else, which block as they like.
+pub(super) struct Halves<R, W> {
+    pub(super) read: Mutex<R>,
+    pub(super) write: Mutex<W>,
+}
+
+impl<R: Read + Send, W: Write + Send> Transport for Halves<R, W> {
+    fn form(&self) -> Form {
+        Form::RECORD
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut write = self.write.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = write.write_all(bytes).and_then(|()| write.flush());
+        // How much has gone is not known, so that nothing can follow: never `AGAIN`.
+        written.map_err(|error| match code(&error) {
+            Errno::AGAIN | Errno::INTR => Errno::IO,
+            errno => errno,
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn receive(&self, room: &mut [u8], until: Deadline) -> Result<Option<usize>, Errno> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if until.passed() {
+                return Ok(None);
+            }
+            match read.read(room).map_err(|error| code(&error)) {
+                Ok(len) => return Ok(Some(len)),
+                // They have a timeout of their own.
+                Err(Errno::INTR | Errno::AGAIN | Errno::TIMEDOUT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn wait_for_room(&self, _: bool, _: Deadline) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+fn code(error: &std::io::Error) -> Errno {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::WouldBlock => Errno::AGAIN,
+        ErrorKind::TimedOut => Errno::TIMEDOUT,
+        ErrorKind::Interrupted => Errno::INTR,
+        ErrorKind::BrokenPipe | ErrorKind::WriteZero => Errno::PIPE,
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Errno::CONNRESET,
+        _ => Errno::from_io_error(error).unwrap_or(Errno::IO),
+    }
+}

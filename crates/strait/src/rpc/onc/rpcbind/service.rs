@@ -1,0 +1,519 @@
+//! The three versions of the registry's program, over one registry.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use strait_sys::sockaddr::{self, Name};
+use strait_sys::time::Deadline;
+use strait_wire::onc::rpcbind::{
+    EntryV4, Mapping, Netbuf, Netid, PROGRAM, Registration, UADDR_MAX, Uaddr, encode_list, v2, v3,
+    v4,
+};
+use strait_wire::time::Time;
+use strait_wire::xdr::{Encode as _, Error, Writer};
+
+use super::super::{Answer, Caller, Context, Program, Refusal};
+use super::registry::{Entry, Limits, Match, Owner, Registry, Rejected};
+use super::request::Request;
+use super::sight::Sight;
+use super::statistics::Counts;
+
+/// A stranger's datagram is answered by one that is at most so many times as long, so that a forged
+/// sender gains little. What is longer is refused, in 24 bytes: TCP gives the whole.
+pub const REPLY_FACTOR_MAX: usize = 3;
+
+/// A registry of programs, to be served: [`programs`](Self::programs) are its three versions.
+///
+/// A clone is the same registry.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    keeps_dead: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    registry: Registry,
+    /// Of versions 2, 3 and 4.
+    counts: [Counts; 3],
+}
+
+/// What a registry is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceOptions {
+    limits: Limits,
+    keeps_dead: bool,
+}
+
+impl ServiceOptions {
+    /// How much it holds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Registrations stay until they are unset, also where nobody listens any more: for servers in
+    /// another network namespace, whose sockets cannot be seen from here.
+    #[must_use]
+    pub fn keep_dead(mut self) -> Self {
+        self.keeps_dead = true;
+        self
+    }
+
+    /// An empty registry.
+    #[must_use]
+    pub fn create(&self) -> Service {
+        let state = State {
+            registry: Registry::new(self.limits),
+            counts: Default::default(),
+        };
+        Service(Arc::new(Shared {
+            state: Mutex::new(state),
+            keeps_dead: self.keeps_dead,
+        }))
+    }
+}
+
+impl Service {
+    /// An empty registry with the usual limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::options().create()
+    }
+
+    /// One that differs.
+    #[must_use]
+    pub fn options() -> ServiceOptions {
+        ServiceOptions::default()
+    }
+
+    /// Versions 2, 3 and 4.
+    #[must_use]
+    pub fn programs(&self) -> [impl Program + use<>; 3] {
+        [v2::VERSION, v3::VERSION, v4::VERSION].map(|version| Version {
+            shared: Arc::clone(&self.0),
+            version,
+        })
+    }
+
+    /// Says in the registry where it is itself served.
+    ///
+    /// # Errors
+    /// [`Rejected`]: port 0 and the like.
+    pub fn announce(&self, netid: Netid, address: &Uaddr) -> Result<(), Rejected> {
+        for version in [v2::VERSION, v3::VERSION, v4::VERSION] {
+            self.register((PROGRAM, version), netid, address)?;
+        }
+        Ok(())
+    }
+
+    /// Registers a program of this process, in the registry's own name: nobody else unsets it, and
+    /// nobody looks whether it listens.
+    ///
+    /// # Errors
+    /// [`Rejected`].
+    pub fn register(
+        &self,
+        (program, version): (u32, u32),
+        netid: Netid,
+        address: &Uaddr,
+    ) -> Result<(), Rejected> {
+        let entry = Entry {
+            program,
+            version,
+            netid,
+            address: address.clone(),
+            owner: Owner::Registry,
+        };
+        self.0.state().registry.set(now(), entry)
+    }
+
+    /// What is registered, by program, version and transport.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0.state().registry.iter().collect()
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn now() -> Time {
+    Time::from_nanos(Deadline::now().ns())
+}
+
+impl Shared {
+    /// Whole also after a panic: each change of it is one step.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets who does not listen any more. A look may take as long as the machine has sockets, so
+    /// it is not for the runtime's threads.
+    async fn look(&self) {
+        let then = now();
+        if let Ok(sight) = tokio::task::spawn_blocking(Sight::read).await {
+            let listens = |netid, address: &Uaddr| sight.listens(netid, address);
+            self.state().registry.look(then, listens);
+        }
+    }
+
+    async fn look_if_due(&self) {
+        if !self.keeps_dead && self.state().registry.is_look_due(now()) {
+            self.look().await;
+        }
+    }
+
+    /// SET. What is taken may be a dead server's, whose successor registers.
+    async fn set(&self, entry: Entry) -> bool {
+        let set = |entry| self.state().registry.set(now(), entry);
+        match set(entry.clone()) {
+            Err(Rejected::Taken | Rejected::Full) if !self.keeps_dead => {
+                self.look().await;
+                set(entry).is_ok()
+            }
+            other => other.is_ok(),
+        }
+    }
+}
+
+// ---- who asks ------------------------------------------------------------------------------
+
+/// What matters of a caller.
+#[derive(Debug)]
+struct Asker {
+    /// The transport that the request came by.
+    netid: Netid,
+    /// As whom it may change something: nobody who is not on this machine.
+    owner: Option<Owner>,
+    /// At which address it has reached the registry.
+    reached: Option<IpAddr>,
+    /// How long the reply may be, with what leads it.
+    reply_max: usize,
+}
+
+impl Asker {
+    fn of(context: &Context, args: &[u8]) -> Self {
+        let (netid, ip) = match context.caller {
+            Caller::Local { uid, .. } => {
+                return Self {
+                    netid: Netid::Local,
+                    owner: Some(Owner::User(uid)),
+                    reached: None,
+                    reply_max: usize::MAX,
+                };
+            }
+            // A socket of both families says IPv4 in IPv6's words.
+            Caller::Tcp(from) if from.ip().to_canonical().is_ipv4() => (Netid::Tcp, from.ip()),
+            Caller::Udp(from) if from.ip().to_canonical().is_ipv4() => (Netid::Udp, from.ip()),
+            Caller::Tcp(from) => (Netid::Tcp6, from.ip()),
+            Caller::Udp(from) => (Netid::Udp6, from.ip()),
+        };
+        // The kernel drops what comes from outside and says it came from there.
+        let is_here = ip.to_canonical().is_loopback();
+        let reply_max = match context.caller {
+            // The header without a verifier's body: the least it can have been.
+            Caller::Udp(_) if !is_here => {
+                REPLY_FACTOR_MAX * (32 + context.credential.encoded_len() + args.len())
+            }
+            _ => usize::MAX,
+        };
+        Self {
+            netid,
+            owner: is_here.then_some(Owner::Unknown),
+            reached: context.reached.map(|address| address.ip().to_canonical()),
+            reply_max,
+        }
+    }
+
+    /// The address for this caller: in place of "any", where it has reached the registry, or on the
+    /// local socket the loopback.
+    fn sees(&self, address: &Uaddr) -> Uaddr {
+        let loopback = match address {
+            Uaddr::Inet(address) if address.is_ipv6() => Ipv6Addr::LOCALHOST.into(),
+            _ => Ipv4Addr::LOCALHOST.into(),
+        };
+        let reached = match self.netid {
+            Netid::Local => Some(loopback),
+            _ => self.reached,
+        };
+        match reached {
+            Some(reached) => address.clone().seen_from(reached),
+            None => address.clone(),
+        }
+    }
+}
+
+// ---- the program ---------------------------------------------------------------------------
+
+/// One version of the program.
+#[derive(Clone, Debug)]
+struct Version {
+    shared: Arc<Shared>,
+    version: u32,
+}
+
+impl Program for Version {
+    fn program(&self) -> u32 {
+        PROGRAM
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
+    fn dispatch(
+        self: Arc<Self>,
+        context: Context,
+        procedure: u32,
+        args: &[u8],
+        mut reply: Vec<u8>,
+    ) -> Result<Answer, Refusal> {
+        self.count(|counts| counts.call(procedure));
+        let request = Request::decode(self.version, procedure, args)?;
+        let asker = Asker::of(&context, args);
+        if let Request::Remote(of) = request {
+            self.count(|counts| counts.remote(of, asker.netid, procedure));
+            return Err(remote(procedure, &asker));
+        }
+        Ok(Box::pin(async move {
+            self.shared.look_if_due().await;
+            let mut to = Writer::new(&mut reply);
+            let written = self.answer(request, &asker, &mut to).await;
+            written.map_err(|_| Refusal::SystemError)?;
+            if reply.len() > asker.reply_max {
+                return Err(Refusal::SystemError);
+            }
+            Ok(reply)
+        }))
+    }
+}
+
+/// Remote calls are not made: they would reach programs of this machine from an address of its own,
+/// and their replies may be of any length. CALLIT and BCAST are silent then, as they are about every
+/// failure (RFC 1833 section 2.2.1), where many may have been asked at once; INDIRECT says it.
+fn remote(procedure: u32, asker: &Asker) -> Refusal {
+    let is_datagram = matches!(asker.netid, Netid::Udp | Netid::Udp6);
+    if is_datagram && procedure == v3::CALLIT {
+        return Refusal::Silence;
+    }
+    Refusal::ProcedureUnavailable
+}
+
+impl Version {
+    fn count(&self, count: impl FnOnce(&mut Counts)) {
+        let at = self.version - v2::VERSION;
+        count(&mut self.shared.state().counts[at as usize]);
+    }
+
+    async fn answer(
+        &self,
+        request: Request,
+        asker: &Asker,
+        to: &mut Writer<'_>,
+    ) -> Result<(), Error> {
+        match request {
+            Request::Map(mapping) => to.boolean(self.set(entry_of_mapping(mapping), asker).await),
+            Request::Set(set) => to.boolean(self.set(entry_of(&set), asker).await),
+            Request::Unmap(Mapping {
+                program, version, ..
+            }) => {
+                let unset = [Netid::Tcp, Netid::Udp]
+                    .map(|netid| self.unset((program, version), Some(netid), asker));
+                to.boolean(unset.contains(&true));
+            }
+            Request::Unset(unset) => {
+                let netid = Netid::of_name(&unset.netid);
+                let of = (unset.program, unset.version);
+                let is_junk = netid.is_none() && !unset.netid.is_empty();
+                to.boolean(!is_junk && self.unset(of, netid, asker));
+            }
+            Request::Port(Mapping {
+                program,
+                version,
+                protocol,
+                ..
+            }) => {
+                let netid = Netid::of_protocol(protocol);
+                let found =
+                    netid.and_then(|netid| self.find((program, version), netid, Match::Nearest));
+                to.unsigned(found.and_then(|found| found.port()).unwrap_or(0).into());
+            }
+            Request::Address(of) => self.address(&of, Match::Nearest, asker, to)?,
+            Request::VersionAddress(of) => self.address(&of, Match::Exact, asker, to)?,
+            Request::Addresses(of) => self.addresses(&of, asker, to)?,
+            Request::Dump if self.version == v2::VERSION => self.mappings(to)?,
+            Request::Dump => self.registrations(to)?,
+            Request::Time => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH);
+                // 32 bits, which go round in 2106.
+                let seconds = since.map_or(0, |since| since.as_secs()) % (1 << 32);
+                to.unsigned(u32::try_from(seconds).unwrap_or(0));
+            }
+            Request::ToTransport(text) => to_transport(&text, asker.netid).encode(to)?,
+            Request::ToUniversal(netbuf) => {
+                let text = to_universal(&netbuf.address, asker.netid);
+                to.string(&text.unwrap_or_default(), UADDR_MAX)?;
+            }
+            Request::Statistics => {
+                let all = self.shared.state().counts.each_ref().map(Counts::tell);
+                all.iter().try_for_each(|each| each.encode(to))?;
+            }
+            // Answered before.
+            Request::Remote(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn set(&self, entry: Option<Entry>, asker: &Asker) -> bool {
+        let Some((mut entry, owner)) = entry.zip(asker.owner) else {
+            return false;
+        };
+        entry.owner = owner;
+        let done = self.shared.set(entry).await;
+        if done {
+            self.count(Counts::set);
+        }
+        done
+    }
+
+    fn unset(&self, of: (u32, u32), netid: Option<Netid>, asker: &Asker) -> bool {
+        let unset = |owner| self.shared.state().registry.unset(of, netid, owner);
+        let done = asker.owner.is_some_and(unset);
+        if done {
+            self.count(Counts::unset);
+        }
+        done
+    }
+
+    fn find(&self, of: (u32, u32), netid: Netid, which: Match) -> Option<Uaddr> {
+        let found = self.shared.state().registry.find(of, netid, which).cloned();
+        self.count(|counts| counts.address(of, netid, found.is_some()));
+        found
+    }
+
+    /// The transport is the one that the request came by, whatever `r_netid` says.
+    fn address(
+        &self,
+        of: &Registration<'_>,
+        which: Match,
+        asker: &Asker,
+        to: &mut Writer<'_>,
+    ) -> Result<(), Error> {
+        let found = self.find((of.program, of.version), asker.netid, which);
+        let text = found.map(|found| asker.sees(&found).to_string());
+        to.string(&text.unwrap_or_default(), UADDR_MAX)
+    }
+
+    fn addresses(
+        &self,
+        of: &Registration<'_>,
+        asker: &Asker,
+        to: &mut Writer<'_>,
+    ) -> Result<(), Error> {
+        let entries: Vec<EntryV4<'_>> = {
+            let state = self.shared.state();
+            let on = |netid| {
+                let of = (of.program, of.version);
+                Some((netid, state.registry.find(of, netid, Match::Exact)?))
+            };
+            let found = Netid::ALL.into_iter().filter_map(on);
+            let entry = |(netid, address): (Netid, &Uaddr)| EntryV4 {
+                address: asker.sees(address).to_string().into(),
+                netid: netid.name().into(),
+                semantics: netid.semantics(),
+                family: netid.family_name().into(),
+                protocol: netid.protocol_name().into(),
+            };
+            found.map(entry).collect()
+        };
+        encode_list(&entries, to)
+    }
+
+    fn mappings(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let entries: Vec<Entry> = self.shared.state().registry.iter().collect();
+        let mapping = |entry: &Entry| {
+            let is_inet = matches!(entry.netid, Netid::Tcp | Netid::Udp);
+            Some(Mapping {
+                program: entry.program,
+                version: entry.version,
+                protocol: entry.netid.protocol().filter(|_| is_inet)?,
+                port: entry.address.port()?.into(),
+            })
+        };
+        let mappings: Vec<Mapping> = entries.iter().filter_map(mapping).collect();
+        encode_list(&mappings, to)
+    }
+
+    fn registrations(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let entries: Vec<Entry> = self.shared.state().registry.iter().collect();
+        let registration = |entry: &Entry| Registration {
+            program: entry.program,
+            version: entry.version,
+            netid: entry.netid.name().into(),
+            address: entry.address.to_string().into(),
+            owner: entry.owner.to_string().into(),
+        };
+        let all: Vec<Registration<'_>> = entries.iter().map(registration).collect();
+        encode_list(&all, to)
+    }
+}
+
+/// `None`: another protocol than TCP and UDP, or no port.
+fn entry_of_mapping(mapping: Mapping) -> Option<Entry> {
+    let port = u16::try_from(mapping.port).ok()?;
+    Some(Entry {
+        program: mapping.program,
+        version: mapping.version,
+        netid: Netid::of_protocol(mapping.protocol)?,
+        address: Uaddr::Inet((Ipv4Addr::UNSPECIFIED, port).into()),
+        owner: Owner::Unknown,
+    })
+}
+
+/// `None`: a transport or an address that is junk. Who owns it is not the caller's to say.
+fn entry_of(registration: &Registration<'_>) -> Option<Entry> {
+    let netid = Netid::of_name(&registration.netid)?;
+    Some(Entry {
+        program: registration.program,
+        version: registration.version,
+        netid,
+        address: Uaddr::parse(netid, &registration.address).ok()?,
+        owner: Owner::Unknown,
+    })
+}
+
+/// The address as the kernel has it; empty for what is no address of that transport.
+fn to_transport(text: &str, netid: Netid) -> Netbuf<'static> {
+    let encoded = match Uaddr::parse(netid, text) {
+        Ok(Uaddr::Inet(address)) => Name::Inet(address).encode().ok(),
+        Ok(Uaddr::Local(path)) => Name::Path(path.as_bytes()).encode().ok(),
+        Err(_) => None,
+    };
+    let bytes = encoded.map_or_else(Vec::new, |address| sockaddr::bytes(&address).to_vec());
+    Netbuf {
+        len_max: u32::try_from(bytes.len()).unwrap_or(0),
+        address: bytes.into(),
+    }
+}
+
+fn to_universal(bytes: &[u8], netid: Netid) -> Option<String> {
+    let address = sockaddr::of_bytes(bytes);
+    let universal = match sockaddr::decode(&address) {
+        Name::Inet(address) => Uaddr::Inet(address).to_string(),
+        Name::Path(path) => std::str::from_utf8(path).ok()?.to_owned(),
+        _ => return None,
+    };
+    // Of the asked transport, and without what cannot be written so.
+    Uaddr::parse(netid, &universal)
+        .ok()
+        .map(|parsed| parsed.to_string())
+}

@@ -1,0 +1,155 @@
+//! What a server takes, and how much of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strait_wire::onc::auth::Flavor;
+use strait_wire::onc::{record, server};
+
+use super::Event;
+
+/// How much a server takes from its clients. Each bound is there because somebody will try.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// The longest call, in bytes; 4 MiB. The connection of a longer one is closed.
+    pub record_max: usize,
+    /// Small fragments (below 4,000 bytes) of a call; 64.
+    pub fragments_max: u32,
+    /// Connections; 4,096. A further one takes the place of the idlest.
+    pub connections_max: usize,
+    /// Without a call for so long, a connection is closed; 5 minutes.
+    pub idle: Duration,
+    /// A call that has begun is whole within this time, or its connection is closed; 30 s.
+    pub record_time: Duration,
+    /// A client takes some of its replies within this time, or its connection is closed; 30 s.
+    pub write_time: Duration,
+    /// Calls of one connection that are being done; 256. Then it is not read from.
+    pub calls_per_connection: usize,
+    /// Calls that are being done in all; 8,192. Then nothing is read from anybody, and of those
+    /// that came by datagrams, which have half of it, none is taken.
+    pub calls_max: usize,
+    /// Memory of all calls that have begun to come, in bytes; 48 MiB. When it runs out, those of
+    /// more than 8 KiB wait for others, and connections are closed that have begun a call and send
+    /// nothing more for a second. An eighth is kept for one call at a time, so that all waiting
+    /// for each other cannot happen.
+    pub records_memory: usize,
+    /// Replies that a connection has not taken yet, in bytes; 1 MiB. Then it is not read from.
+    pub replies_per_connection: usize,
+    /// Replies that all connections have not taken yet, in bytes; 64 MiB. Then those are closed
+    /// that have taken nothing for a second.
+    pub replies_memory: usize,
+    /// Calls by datagrams that are remembered with their replies, for each socket, so that a
+    /// repeated one is not done again; 4,096, 8 MiB, 2 minutes.
+    pub duplicates: server::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            record_max: record::RECORD_MAX,
+            fragments_max: record::FRAGMENTS_MAX,
+            connections_max: 4096,
+            idle: Duration::from_secs(300),
+            record_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(30),
+            calls_per_connection: 256,
+            calls_max: 8192,
+            records_memory: 48 << 20,
+            replies_per_connection: 1 << 20,
+            replies_memory: 64 << 20,
+            duplicates: server::Limits::default(),
+        }
+    }
+}
+
+/// Whose datagrams a bound concerns.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Whom {
+    /// Everybody but those who call over the loopback interface.
+    Strangers,
+    /// Everybody.
+    Everybody,
+}
+
+/// What a server is told before it serves.
+#[derive(Clone)]
+#[must_use]
+pub struct ServerOptions {
+    pub(super) limits: Limits,
+    pub(super) flavors: &'static [Flavor],
+    pub(super) required: Option<Flavor>,
+    pub(super) reply_factor: Option<(usize, Whom)>,
+    pub(super) duplicates_on_streams: bool,
+    pub(super) on_event: Option<Arc<dyn Fn(Event) + Send + Sync>>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            flavors: server::Caps::default().flavors,
+            required: None,
+            reply_factor: None,
+            duplicates_on_streams: false,
+            on_event: None,
+        }
+    }
+}
+
+impl ServerOptions {
+    /// How much is taken.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Credentials of these kinds are taken; AUTH_NONE and AUTH_SYS unless said. Others are
+    /// AUTH_REJECTEDCRED.
+    pub fn flavors(mut self, flavors: &'static [Flavor]) -> Self {
+        self.flavors = flavors;
+        self
+    }
+
+    /// Calls with other credentials than these are AUTH_TOOWEAK, but for procedure 0, which never
+    /// needs any (RFC 5531 section 12).
+    pub fn require(mut self, flavor: Flavor) -> Self {
+        self.required = Some(flavor);
+        self
+    }
+
+    /// A reply by datagram is at most `factor` times as long as its call; a longer one is
+    /// SYSTEM_ERR instead. Whoever forges the address of a call has the reply sent to somebody
+    /// else: without this bound that is worth the effort where replies are long.
+    pub fn reply_factor_max(mut self, factor: usize, whom: Whom) -> Self {
+        self.reply_factor = Some((factor, whom));
+        self
+    }
+
+    /// Remembers what came over TCP too, for clients that connect anew and send the same call with
+    /// the same XID: by address without port. A repeated call whose first is still being done is
+    /// dropped. Off unless asked for: clients of different programs behind one address may meet.
+    pub fn duplicates_on_streams(mut self) -> Self {
+        self.duplicates_on_streams = true;
+        self
+    }
+
+    /// Is told of what an operator may want to know. Called from the tasks that serve: it must not
+    /// block.
+    pub fn on_event(mut self, hook: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(hook));
+        self
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("limits", &self.limits)
+            .field("flavors", &self.flavors)
+            .field("required", &self.required)
+            .field("reply_factor", &self.reply_factor)
+            .field("duplicates_on_streams", &self.duplicates_on_streams)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,191 @@
+//! What all tasks of a server share.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use strait_wire::onc::server::{Caps, Duplicates, Programs};
+use strait_wire::time::Time;
+use strait_wire::xdr::Padding;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::event::{Dropped, Event};
+use super::gate::{Gate, Memory};
+use super::lock;
+use super::options::ServerOptions;
+use super::peer::Peer;
+use crate::rpc::onc::Program;
+
+/// What was answered by one socket, or over all streams.
+pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
+
+pub(super) struct Shared {
+    pub(super) options: ServerOptions,
+    pub(super) programs: Programs<Arc<dyn Program>>,
+    pub(super) caps: Caps,
+    pub(super) calls: Gate,
+    pub(super) memory: Memory,
+    /// Bytes of replies that no connection has taken yet.
+    pub(super) queued: AtomicUsize,
+    pub(super) counts: Counts,
+    /// Of streams, where that is asked for.
+    pub(super) cache: Option<Arc<Cache>>,
+    peers: Mutex<HashMap<u64, Arc<Peer>>>,
+    next: AtomicU64,
+    /// Listeners, receivers of datagrams, and who looks after the connections.
+    pub(super) services: Mutex<JoinSet<()>>,
+    /// Connections and calls.
+    tasks: Mutex<JoinSet<()>>,
+    pub(super) is_stopping: AtomicBool,
+    /// Something has ended while the server stops.
+    pub(super) end: Notify,
+    /// A connection has ended.
+    pub(super) room: Notify,
+    /// There is something to look after.
+    pub(super) care: Notify,
+    started: Instant,
+}
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) accepted: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) calls: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) panicked: AtomicU64,
+    pub(super) repeated: AtomicU64,
+    pub(super) ignored: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn add(count: &AtomicU64) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(options: ServerOptions, programs: Programs<Arc<dyn Program>>) -> Self {
+        let limits = &options.limits;
+        let cache = || Arc::new(Mutex::new(Duplicates::new(limits.duplicates)));
+        Self {
+            caps: Caps {
+                flavors: options.flavors,
+                padding: Padding::Strict,
+            },
+            calls: Gate::new(limits.calls_max),
+            memory: Memory::new(limits.records_memory),
+            queued: AtomicUsize::new(0),
+            counts: Counts::default(),
+            cache: options.duplicates_on_streams.then(cache),
+            programs,
+            options,
+            peers: Mutex::default(),
+            next: AtomicU64::new(0),
+            services: Mutex::default(),
+            tasks: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+            end: Notify::new(),
+            room: Notify::new(),
+            care: Notify::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Milliseconds on the server's clock; never 0.
+    pub(super) fn now(&self) -> u64 {
+        1 + millis(self.started.elapsed())
+    }
+
+    pub(super) fn time(&self) -> Time {
+        Time::default().after(self.started.elapsed())
+    }
+
+    pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(hook) = &self.options.on_event {
+            hook(event());
+        }
+    }
+
+    /// Runs a connection or a call to its end, or to the end of the server's patience.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        tasks.spawn(task);
+        // Two for each that begins: what has ended does not pile up.
+        for _ in 0..2 {
+            if tasks.try_join_next().is_none() {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn reap(&self) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+    }
+
+    /// Ends everything at once.
+    pub(super) fn abort(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        lock(&self.services).abort_all();
+        lock(&self.tasks).abort_all();
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn enter(&self, peer: &Arc<Peer>) {
+        let mut peers = lock(&self.peers);
+        peers.insert(peer.id, Arc::clone(peer));
+        let is_first = peers.len() == 1;
+        drop(peers);
+        Counts::add(&self.counts.accepted);
+        if is_first {
+            self.care.notify_one();
+        }
+    }
+
+    pub(super) fn leave(&self, id: u64) {
+        lock(&self.peers).remove(&id);
+        self.room.notify_waiters();
+        self.ended();
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        lock(&self.peers).len()
+    }
+
+    pub(super) fn peers(&self) -> Vec<Arc<Peer>> {
+        lock(&self.peers).values().map(Arc::clone).collect()
+    }
+
+    /// Closes the connection that has done nothing for the longest time; one with calls in
+    /// progress only if there is no other. False: there is none that is not closing already.
+    pub(super) fn make_way(&self) -> bool {
+        let peers = lock(&self.peers);
+        let open = peers.values().filter(|peer| !peer.is_doomed());
+        let idlest = open.min_by_key(|peer| (peer.is_busy(), peer.used.get()));
+        idlest.is_some_and(|peer| peer.doom(Dropped::MadeWay))
+    }
+
+    /// A connection or a call has ended.
+    pub(super) fn ended(&self) {
+        if self.is_stopping.load(Ordering::SeqCst) {
+            self.end.notify_one();
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX - 1)
+}
