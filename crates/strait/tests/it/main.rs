@@ -12,6 +12,7 @@ mod death;
 mod names;
 mod nt;
 mod peer;
+mod rpc;
 mod smoke;
 mod transfer;
 mod trust;
@@ -37,6 +38,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::quick::ROLES,
     nt::lpc::ROLES,
     nt::pipe::ROLES,
+    rpc::onc::client::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,

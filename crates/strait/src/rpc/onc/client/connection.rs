@@ -326,8 +326,8 @@ impl State {
 
     /// Takes the turn to read, if nobody has it.
     fn read<'a>(&mut self, connection: &'a Connection) -> Option<Reading<'a>> {
-        let inbox = self.inbox.take();
-        inbox.is_some().then_some(Reading { connection, inbox })
+        let inbox = Some(self.inbox.take()?);
+        Some(Reading { connection, inbox })
     }
 
     /// One who was woken may have been given the turn without taking it.

@@ -128,26 +128,23 @@ impl Failure {
                     }
                     None => new(end.kind),
                 };
-                error.because(end.why).of_peer()
+                error.because(end.why)
             }
-            Self::Refused(refused) => new(kind(refused)).caused(refused).of_peer(),
+            Self::Refused(refused) => new(kind(refused)).caused(refused),
             Self::Malformed(error) => new(ErrorKind::Broken)
                 .because(format!(
                     "the server's fault: the reply is not well formed {error}"
                 ))
-                .caused(error)
-                .of_peer(),
+                .caused(error),
             Self::Results(error) => new(ErrorKind::Broken)
                 .because(format!(
                     "the results are not of their type {error}: the server's fault, or it has \
                      another idea of the interface"
                 ))
-                .caused(error)
-                .of_peer(),
+                .caused(error),
             Self::Unreachable => Error::kernel(Errno::CONNREFUSED, "call", subject)
                 .with_kind(ErrorKind::Refused)
-                .because("nobody receives datagrams there")
-                .of_peer(),
+                .because("nobody receives datagrams there"),
             Self::Unsent(errno) => {
                 Error::kernel(errno, "call", subject).because("it cannot be sent")
             }

@@ -3,9 +3,11 @@
 mod calls;
 mod connection;
 mod failure;
+mod generated;
 mod inbox;
 mod options;
 mod pending;
+mod task;
 mod transport;
 
 use std::fmt;
@@ -27,6 +29,7 @@ use crate::error::{Error, Result};
 
 pub use self::options::{ClientOptions, TIMEOUT};
 pub use self::pending::{BATCH_MAX, Batch, Decoder, Pending};
+pub use self::task::AsyncClient;
 
 /// A client: one connection, over which any number of threads call at once. A clone has the same
 /// connection.
@@ -297,8 +300,8 @@ impl Client {
         let fail = |failure| self.error(failure, procedure);
         let mut waited = begun.wait();
         let mut connection = begun.connection.clone();
-        if let (Err(Failure::Refused(refused)), Some(arguments)) = (&waited, &begun.arguments)
-            && *refused == Refused::Denied(Denied::Auth(AuthStat::REJECTED_CREDENTIAL))
+        if let Some(arguments) = &begun.arguments
+            && is_forgotten(&waited)
         {
             // RFC 5531 appendix A: the server has forgotten what it handed out.
             connection.calls(|calls| calls.drop_short());
@@ -318,6 +321,12 @@ impl Client {
         connection.give_back(bytes);
         decoded.map_err(|error| fail(Failure::Results(error)))
     }
+}
+
+/// Whether the server has turned away the credential.
+fn is_forgotten<T>(outcome: &std::result::Result<T, Failure>) -> bool {
+    let rejected = Refused::Denied(Denied::Auth(AuthStat::REJECTED_CREDENTIAL));
+    matches!(outcome, Err(Failure::Refused(refused)) if *refused == rejected)
 }
 
 impl fmt::Debug for Client {

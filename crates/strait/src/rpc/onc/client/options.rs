@@ -283,6 +283,13 @@ fn refused(error: Error, to: impl fmt::Display) -> Error {
     error
 }
 
+/// What tokio says of a connection.
+pub(super) fn connected(error: &std::io::Error, to: impl fmt::Display) -> Error {
+    let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+    let error = Error::kernel(errno, "connect to", to.to_string());
+    refused(error.because("nobody answers there"), to)
+}
+
 /// The first address that works, or the last error.
 fn first<T>(to: &[SocketAddr], attempt: impl Fn(SocketAddr) -> Result<T>) -> Result<T> {
     let nowhere = Error::new(ErrorKind::NotFound, "connect to", "no address");

@@ -1,0 +1,539 @@
+//! The client for async tasks, on tokio.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use strait_sys::Errno;
+use strait_sys::time::Deadline;
+use strait_wire::onc::auth::{Flavor, OpaqueAuth};
+use strait_wire::onc::client::{Draft, Form, Order};
+use strait_wire::onc::message::{NULL, Procedure, Xid};
+use strait_wire::xdr::{self, Reader, Writer};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
+use tokio::sync::Notify;
+
+use super::calls::{Calls, Outcome, Waiter};
+use super::failure::{End, Failure};
+use super::inbox::Inbox;
+use super::options::{ClientOptions, Target, connected, eager, given, late};
+use super::transport::{Socket, Transport};
+use super::{Coded, is_forgotten};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes of calls that wait to be sent; who calls beyond them waits. One call may be longer.
+const QUEUE_MAX: usize = 1 << 20;
+/// Short calls that wait are joined up to this many bytes, and leave in one write.
+const JOIN_MAX: usize = 64 << 10;
+/// Reads before other tasks have their turn.
+const READS: u32 = 16;
+
+/// A client for async tasks: one connection, over which any number of tasks call at once. A clone
+/// has the same connection.
+///
+/// Dropping the future of a call forgets the call: the server may carry it out, and its reply is
+/// dropped. One task reads for all; it ends with the connection, or when the last clone is dropped
+/// and what was called before has been sent. Connecting anew is making a new client.
+#[derive(Clone)]
+pub struct AsyncClient {
+    handle: Arc<Handle>,
+    timeout: Duration,
+}
+
+/// What all clones have.
+struct Handle {
+    link: Arc<Link>,
+    credential: OpaqueAuth<'static>,
+    peer: String,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.link.state().is_closing = true;
+        self.link.wake.notify_one();
+    }
+}
+
+/// What callers share with the task.
+struct Link {
+    socket: Socket,
+    state: Mutex<State>,
+    /// The task has something to do.
+    wake: Notify,
+    /// There is room in the queue.
+    room: Notify,
+}
+
+struct State {
+    calls: Calls,
+    queue: VecDeque<Vec<u8>>,
+    /// Bytes in it, of which `sent` of the first have gone.
+    queued: usize,
+    sent: usize,
+    is_closing: bool,
+}
+
+impl ClientOptions {
+    /// Calls over TCP, from async tasks. As [`tcp`](Self::tcp).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As all of these, outside a tokio runtime with its I/O and time drivers enabled.
+    pub async fn tcp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
+        let mut failure = None;
+        for address in lookup(to).await? {
+            let stream = tokio::time::timeout(self.timeout, TcpStream::connect(address)).await;
+            let failed = match stream {
+                Ok(Ok(stream)) => {
+                    let fd = stream.into_std().map(OwnedFd::from);
+                    let fd = fd.map_err(|error| connected(&error, address))?;
+                    eager(&fd);
+                    let socket = Socket::new(fd, Form::RECORD);
+                    return AsyncClient::new(self, socket, address.to_string());
+                }
+                Ok(Err(error)) => connected(&error, address),
+                Err(_) => late(address, self.timeout),
+            };
+            failure = Some(failed);
+        }
+        Err(failure.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "connect to", "no address")))
+    }
+
+    /// Calls over UDP, from async tasks. As [`udp`](Self::udp).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn udp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
+        // Nothing is sent by connecting: it does not wait.
+        let (peer, socket) = Target::Udp(lookup(to).await?).connect(self.timeout)?;
+        AsyncClient::new(self, socket, peer)
+    }
+
+    /// Calls over a local stream socket, from async tasks. As [`local`](Self::local).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn local_async(self, path: impl AsRef<Path>) -> Result<AsyncClient> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let stream = tokio::time::timeout(self.timeout, UnixStream::connect(path)).await;
+        let stream = stream.map_err(|_| late(&shown, self.timeout))?;
+        let fd = stream.and_then(|stream| stream.into_std().map(OwnedFd::from));
+        let fd = fd.map_err(|error| connected(&error, &shown))?;
+        AsyncClient::new(self, Socket::new(fd, Form::RECORD), shown)
+    }
+
+    /// Calls over a connected stream socket that exists, from async tasks. As
+    /// [`stream`](Self::stream).
+    ///
+    /// # Errors
+    /// As there.
+    #[expect(clippy::unused_async, reason = "as the others of its kind")]
+    pub async fn stream_async(self, socket: impl Into<OwnedFd>) -> Result<AsyncClient> {
+        let (peer, socket) = given(socket.into())?;
+        AsyncClient::new(self, socket, peer)
+    }
+}
+
+async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
+    let found = tokio::net::lookup_host(to).await.map_err(|error| {
+        Error::new(ErrorKind::NotFound, "look up", "address").because(error.to_string())
+    })?;
+    Ok(found.collect())
+}
+
+impl AsyncClient {
+    fn new(options: ClientOptions, socket: Socket, peer: String) -> Result<Self> {
+        let state = State {
+            calls: options.calls(socket.form()),
+            queue: VecDeque::new(),
+            queued: 0,
+            sent: 0,
+            is_closing: false,
+        };
+        let link = Arc::new(Link {
+            socket,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            room: Notify::new(),
+        });
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for the sake of types that lie about their \
+                      descriptor; a link owns the one that it names"
+        )]
+        let fd = AsyncFd::with_interest(Polled(link.clone()), interest)
+            .map_err(|error| connected(&error, &peer))?;
+        let inbox = Inbox::new(link.socket.form(), options.record_max);
+        tokio::spawn(run(fd, inbox, options.timeout));
+        let handle = Handle {
+            link,
+            credential: options.credential,
+            peer,
+        };
+        Ok(Self {
+            handle: Arc::new(handle),
+            timeout: options.timeout,
+        })
+    }
+
+    /// The same client, whose calls may take so long in place of [`ClientOptions::timeout`].
+    pub fn within(&self, timeout: Duration) -> Self {
+        let handle = self.handle.clone();
+        Self { handle, timeout }
+    }
+
+    /// What it is connected to.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        self.handle.peer.clone()
+    }
+
+    /// Calls a procedure: `arguments` writes its arguments, and `results` reads its results, all of
+    /// them. `arguments` runs at the first poll.
+    ///
+    /// # Errors
+    /// As for [`Client::call`](super::Client::call).
+    pub async fn call<R>(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+        results: impl FnOnce(&mut Reader<'_>) -> std::result::Result<R, xdr::Error>,
+    ) -> Result<R> {
+        let fail = |failure: Failure| failure.error(procedure, &self.handle.peer);
+        let until = self.timed(self.exchange(procedure, arguments));
+        let bytes = until.await.map_err(fail)?;
+        let mut from = Reader::new(&bytes);
+        let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
+        decoded.map_err(|error| fail(Failure::Results(error)))
+    }
+
+    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when the
+    /// call is sent, or waits to be, after others.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call), of what happens before the reply.
+    pub async fn call_oneway(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> Result<()> {
+        let post = async {
+            let (draft, out, _) = self.draft(procedure, None, arguments)?;
+            self.handle
+                .link
+                .post(out, |calls, out| calls.launch_oneway(&draft, out))
+                .await
+        };
+        let posted = self.timed(post).await;
+        posted.map_err(|failure| failure.error(procedure, &self.handle.peer))
+    }
+
+    /// Calls procedure 0, which every program has: whether it is there.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub async fn null(&self, program: u32, version: u32) -> Result<()> {
+        let procedure = Procedure {
+            program,
+            version,
+            number: NULL,
+        };
+        self.call(procedure, |_| Ok(()), |_| Ok(())).await
+    }
+
+    /// Within this client's time.
+    async fn timed<T>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, Failure>>,
+    ) -> std::result::Result<T, Failure> {
+        let within = self.timeout;
+        let timed = tokio::time::timeout(within, work).await;
+        timed.unwrap_or_else(|_| {
+            let strays = self.handle.link.state().calls.strays.clone();
+            Err(Failure::TimedOut { within, strays })
+        })
+    }
+
+    /// Sends a call and waits for its results.
+    async fn exchange(
+        &self,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<Vec<u8>, Failure> {
+        let link = &self.handle.link;
+        let short = match self.handle.credential.flavor {
+            Flavor::SYS => link.state().calls.short(),
+            _ => None,
+        };
+        let (draft, out, again) = self.draft(procedure, short.as_deref(), arguments)?;
+        let outcome = link.answer(&draft, out).await;
+        let Some(again) = again.filter(|_| is_forgotten(&outcome)) else {
+            return outcome;
+        };
+        link.state().calls.drop_short();
+        let (draft, out, _) = self.draft(procedure, None, |to| {
+            to.opaque_fixed(&again);
+            Ok(())
+        })?;
+        link.answer(&draft, out).await
+    }
+
+    /// Encodes a call; with `short` in place of the credential the arguments are kept.
+    fn draft(
+        &self,
+        procedure: Procedure,
+        short: Option<&[u8]>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<(Draft, Vec<u8>, Option<Vec<u8>>), Failure> {
+        let long = &self.handle.credential;
+        let credential = match short {
+            Some(short) => OpaqueAuth::short(short),
+            None => OpaqueAuth {
+                flavor: long.flavor,
+                body: (&*long.body).into(),
+            },
+        };
+        let order = Order::new(procedure).credential(credential);
+        let mut out = Vec::new();
+        let form = self.handle.link.socket.form();
+        let draft = form.draft(&order, &mut out, arguments);
+        let draft = draft.map_err(Failure::Draft)?;
+        let again = short.map(|_| out[draft.arguments()].to_vec());
+        Ok((draft, out, again))
+    }
+}
+
+impl fmt::Debug for AsyncClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncClient")
+            .field("peer", &self.handle.peer)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a call that `launch` gives its number, once there is room, and sends what can be sent.
+    async fn post<T>(
+        &self,
+        mut out: Vec<u8>,
+        launch: impl FnOnce(&mut Calls, &mut [u8]) -> std::result::Result<T, Failure>,
+    ) -> std::result::Result<T, Failure> {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            // Before the look, so that room made after it is heard of.
+            room.as_mut().enable();
+            {
+                let mut state = self.state();
+                state.calls.check_open()?;
+                if state.queued == 0 || state.queued + out.len() <= QUEUE_MAX {
+                    let launched = launch(&mut state.calls, &mut out)?;
+                    let is_datagram = self.socket.form() == Form::DATAGRAM;
+                    state.push(out, !is_datagram);
+                    state.send(&self.socket);
+                    // Of datagrams the task has to know when they are due again.
+                    if is_datagram || state.queued > 0 {
+                        self.wake.notify_one();
+                    }
+                    return Ok(launched);
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Posts a call and waits for its results.
+    async fn answer(&self, draft: &Draft, out: Vec<u8>) -> std::result::Result<Vec<u8>, Failure> {
+        let xid = self
+            .post(out, |calls, out| calls.launch(draft, out))
+            .await?;
+        let call = InFlight { link: self, xid };
+        let outcome = poll_fn(|context| {
+            let mut state = self.state();
+            if let Some(outcome) = state.calls.collect(call.xid) {
+                return Poll::Ready(outcome);
+            }
+            let waiter = Waiter::Task(context.waker().clone());
+            state.calls.wait(call.xid, waiter);
+            Poll::Pending
+        });
+        match outcome.await? {
+            Outcome::Results(bytes) => Ok(bytes),
+            Outcome::Refused(refused) => Err(Failure::Refused(refused)),
+            Outcome::Malformed(error) => Err(Failure::Malformed(error)),
+            Outcome::Unreachable => Err(Failure::Unreachable),
+        }
+    }
+
+    /// Takes what has come; true: perhaps there is more.
+    fn receive(&self, inbox: &mut Inbox) -> bool {
+        let form = self.socket.form();
+        let read = self.socket.try_receive(inbox.room());
+        let mut state = self.state();
+        match read {
+            Ok(Some(0)) if form == Form::RECORD => {
+                let end = End::closed(!inbox.is_drained());
+                state.calls.end(&end);
+            }
+            Ok(Some(len)) => inbox.filled(len),
+            Ok(None) => return false,
+            Err(Errno::CONNREFUSED) if form == Form::DATAGRAM => state.calls.unreachable(None),
+            Err(errno) => state.calls.end(&End::kernel(errno)),
+        }
+        loop {
+            match inbox.next() {
+                Ok(true) => drop(state.calls.take_in(inbox.message(), None)),
+                Ok(false) => return state.calls.ended().is_none(),
+                Err(error) => {
+                    state.calls.end(&End::record(error));
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, out: Vec<u8>, can_join: bool) {
+        self.queued += out.len();
+        match self.queue.back_mut() {
+            Some(last) if can_join && last.len() + out.len() <= JOIN_MAX => last.extend(out),
+            _ => self.queue.push_back(out),
+        }
+    }
+
+    /// Sends what can be sent now.
+    fn send(&mut self, socket: &Socket) {
+        let is_datagram = socket.form() == Form::DATAGRAM;
+        while let Some(first) = self.queue.front() {
+            match socket.try_send(&first[self.sent..]) {
+                Ok(len) => self.gone(len),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(errno) if is_datagram => {
+                    if errno == Errno::CONNREFUSED {
+                        self.calls.unreachable(None);
+                    }
+                    // Like one that is lost: if its call waits still, it is sent again.
+                    self.gone(first_len(&self.queue));
+                }
+                Err(errno) => {
+                    self.calls.close(End::kernel(errno));
+                    self.queue.clear();
+                    (self.queued, self.sent) = (0, 0);
+                }
+            }
+        }
+    }
+
+    /// So much of the first has gone.
+    fn gone(&mut self, len: usize) {
+        self.sent += len;
+        self.queued -= len;
+        if self.sent == first_len(&self.queue) {
+            self.queue.pop_front();
+            self.sent = 0;
+        }
+    }
+}
+
+fn first_len(queue: &VecDeque<Vec<u8>>) -> usize {
+    queue.front().map_or(0, Vec::len)
+}
+
+/// A call whose future lives.
+struct InFlight<'a> {
+    link: &'a Link,
+    xid: Xid,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.link.state().calls.forget(self.xid);
+    }
+}
+
+/// A link as tokio wants its descriptor.
+struct Polled(Arc<Link>);
+
+impl AsRawFd for Polled {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.socket.as_raw_fd()
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        let why = "the runtime that its task ran on has ended";
+        let end = End::new(ErrorKind::Cancelled, why);
+        // Nothing, if it has ended in another way.
+        self.0.state().calls.end(&end);
+        self.0.room.notify_waiters();
+    }
+}
+
+/// Reads and writes for all who call.
+async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
+    let link = &fd.get_ref().0;
+    let mut closing = None;
+    loop {
+        let (is_full, tick) = {
+            let mut state = link.state();
+            state.calls.tick(|datagram| {
+                // One that cannot be sent now is like one that is lost.
+                let _ = link.socket.try_send(datagram);
+            });
+            if state.is_closing {
+                closing.get_or_insert_with(|| tokio::time::Instant::now() + grace.min(YEAR));
+            }
+            let is_idle = state.is_closing && state.queued == 0;
+            if is_idle || state.calls.ended().is_some() {
+                return;
+            }
+            (state.queued > 0, state.calls.next_tick())
+        };
+        let rest = tick.map_or(YEAR, Deadline::left);
+        tokio::select! {
+            ready = fd.readable() => {
+                let Ok(mut ready) = ready else { return };
+                let has_more = (0..READS).all(|_| link.receive(&mut inbox));
+                if !has_more {
+                    ready.clear_ready();
+                }
+                link.room.notify_waiters();
+            }
+            ready = fd.writable(), if is_full => {
+                let Ok(mut ready) = ready else { return };
+                let mut state = link.state();
+                state.send(&link.socket);
+                if state.queued > 0 {
+                    ready.clear_ready();
+                }
+                drop(state);
+                link.room.notify_waiters();
+            }
+            () = link.wake.notified() => {}
+            () = tokio::time::sleep(rest), if tick.is_some() => {}
+            () = tokio::time::sleep_until(closing.unwrap_or_else(tokio::time::Instant::now)),
+                if closing.is_some() => return,
+        }
+    }
+}
+
+/// Longer than anybody waits.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

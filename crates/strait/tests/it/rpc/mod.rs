@@ -1,0 +1,3 @@
+//! Remote procedure calls.
+
+pub(crate) mod onc;

@@ -1,0 +1,3 @@
+//! ONC RPC.
+
+pub(crate) mod client;
