@@ -39,6 +39,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::lpc::ROLES,
     nt::pipe::ROLES,
     rpc::onc::client::ROLES,
+    rpc::onc::server::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,

@@ -1,3 +1,3 @@
-//! Remote procedure calls.
+//! Remote procedure calls, between real processes.
 
 pub(crate) mod onc;

@@ -1,3 +1,4 @@
 //! ONC RPC.
 
 pub(crate) mod client;
+pub(crate) mod server;

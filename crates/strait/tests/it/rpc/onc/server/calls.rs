@@ -1,0 +1,158 @@
+//! What calls are answered, and in which order.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use super::{Client, PROGRAM, Served, call, procedure, record, results, words};
+use crate::world::{GUARD, until};
+
+/// RFC 5531 section 9, as bytes.
+#[test]
+fn every_kind_of_answer() {
+    let served = Served::start(&[]);
+    let mut client = served.client();
+    let long = [&words(&[0, 404])[..], &[0; 404]].concat();
+    let gids = |count: u32| {
+        let body = [vec![0, 0, 7, 7, count], vec![1; count as usize]].concat();
+        let body = words(&body);
+        [&words(&[1, body.len() as u32])[..], &body].concat()
+    };
+    let none = words(&[0, 0]);
+    let head = |rpc, program, version, procedure| words(&[7, 0, rpc, program, version, procedure]);
+    let with = |credential: &[u8]| [&head(2, PROGRAM, 1, 0)[..], credential, &none].concat();
+    let plain = |program, version, procedure| {
+        [&head(2, program, version, procedure)[..], &none, &none].concat()
+    };
+    let accepted = |status: &[u32]| [&[7, 1, 0, 0, 0], status].concat();
+    let cases: &[(&str, Vec<u8>, Vec<u32>)] = &[
+        ("procedure 0", plain(PROGRAM, 1, 0), accepted(&[0])),
+        ("program", plain(PROGRAM + 1, 1, 0), accepted(&[1])),
+        (
+            "version in the hole",
+            plain(PROGRAM, 2, 0),
+            accepted(&[2, 1, 3]),
+        ),
+        ("version above", plain(PROGRAM, 4, 1), accepted(&[2, 1, 3])),
+        ("procedure", plain(PROGRAM, 3, 99), accepted(&[3])),
+        (
+            "arguments",
+            plain(PROGRAM, 1, procedure::OPEN),
+            accepted(&[4]),
+        ),
+        ("system", plain(PROGRAM, 1, procedure::FAIL), accepted(&[5])),
+        (
+            "version of RPC",
+            [head(3, PROGRAM, 1, 0), words(&[0; 4])].concat(),
+            vec![7, 1, 1, 0, 2, 2],
+        ),
+        ("long credential", with(&long), vec![7, 1, 1, 1, 1]),
+        ("17 groups", with(&gids(17)), vec![7, 1, 1, 1, 1]),
+        ("16 groups", with(&gids(16)), accepted(&[0])),
+        (
+            "unknown flavor",
+            with(&words(&[390_000, 0])),
+            vec![7, 1, 1, 1, 2],
+        ),
+    ];
+    for (what, message, expected) in cases {
+        use std::io::Write;
+        client.stream.write_all(&record(message)).unwrap();
+        assert_eq!(client.reply(), words(expected), "{what}");
+    }
+}
+
+#[test]
+fn a_weak_credential_is_refused_but_for_procedure_0() {
+    let served = Served::start(&["require=1"]);
+    let mut client = served.client();
+    assert!(client.call(0, &[]).is_empty());
+    let xid = client.send(procedure::COUNT, &[]);
+    assert_eq!(client.reply(), words(&[xid, 1, 1, 1, 5]));
+}
+
+#[test]
+fn replies_go_when_they_are_ready() {
+    let served = Served::start(&[]);
+    let mut client = served.client();
+    let waiting = client.send(procedure::WAIT, &words(&[1]));
+    assert_eq!(
+        client.call(procedure::ECHO, b"meanwhile---"),
+        b"meanwhile---"
+    );
+    let opening = client.send(procedure::OPEN, &words(&[1]));
+    let mut replies = [client.reply(), client.reply()];
+    replies.sort();
+    results(&replies[0], waiting);
+    results(&replies[1], opening);
+}
+
+#[test]
+fn no_more_calls_of_one_client_are_begun_than_allowed() {
+    let mut served = Served::start(&[]);
+    let mut client = served.client();
+    let calls: Vec<u8> = (1..=300)
+        .flat_map(|xid| record(&call(xid, procedure::WAIT, &words(&[2]))))
+        .collect();
+    std::io::Write::write_all(&mut client.stream, &calls).unwrap();
+    until("256 are begun", || served.count("in-flight") == 256);
+    // Beyond the bound nothing is read: also this would be answered at once.
+    let mut other = served.client();
+    assert_eq!(other.number(procedure::COUNT, 0), 1);
+    assert_eq!(served.count("in-flight"), 256);
+    other.call(procedure::OPEN, &words(&[2]));
+    let mut xids: Vec<_> = (0..300).map(|_| client.reply()[..4].to_vec()).collect();
+    xids.sort();
+    assert_eq!(xids.concat(), words(&(1..=300).collect::<Vec<_>>()));
+}
+
+#[test]
+fn a_handler_that_panics_harms_nobody() {
+    let mut served = Served::start(&[]);
+    let mut client = served.client();
+    for procedure in [procedure::PANIC, procedure::PANIC_LATER] {
+        let xid = client.send(procedure, &[]);
+        assert_eq!(client.reply(), words(&[xid, 1, 0, 0, 0, 5]));
+        assert_eq!(client.call(procedure::ECHO, b"next"), b"next");
+    }
+    assert_eq!(served.count("events panicked"), 2);
+}
+
+#[test]
+fn large_calls_and_replies_are_whole() {
+    let served = Served::start(&[]);
+    let mut client = served.client();
+    let large: Vec<u8> = (0..1 << 20)
+        .map(|at: u32| at.wrapping_mul(31) as u8)
+        .collect();
+    let xid = 1;
+    // The client reads while it writes, or both sides would wait.
+    let mut writer = client.stream.try_clone().unwrap();
+    let calls = record(&call(xid, procedure::ECHO, &large)).repeat(4);
+    let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &calls));
+    for _ in 0..4 {
+        assert!(results(&client.reply(), xid) == large);
+    }
+    writing.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_local_caller_is_known_by_the_kernel() {
+    let mut served = Served::start(&[]);
+    let mode = std::fs::metadata(&served.path)
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o666);
+    let stream = UnixStream::connect(&served.path).unwrap();
+    stream.set_read_timeout(Some(GUARD)).unwrap();
+    let mut client = Client::over(stream);
+    let uid = rustix::process::getuid().as_raw();
+    assert_eq!(client.call(procedure::WHO, &[]), words(&[2, uid, 0]));
+    let port = served.tcp.port().into();
+    assert_eq!(
+        served.client().call(procedure::WHO, &[]),
+        words(&[0, 0, port])
+    );
+    assert_eq!(served.peer.ask("stop 10000"), "cut 0");
+    assert!(!served.path.exists(), "the file goes with the server");
+}

@@ -1,0 +1,181 @@
+//! A server in a process of its own, and clients that write their bytes themselves.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+
+use crate::peer::{self, Peer};
+use crate::world::GUARD;
+
+mod calls;
+mod datagrams;
+mod hostile;
+mod program;
+mod room;
+mod stop;
+
+pub(crate) const ROLES: &[(&str, peer::Role)] = &[
+    ("rpc.onc.server", program::serve),
+    ("rpc.onc.server.hostile", hostile::attack),
+    ("rpc.onc.server.half", hostile::half),
+];
+
+/// The program that is served, in versions 1 and 3.
+pub(super) const PROGRAM: u32 = 0x2000_0099;
+
+/// Its procedures.
+pub(super) mod procedure {
+    /// Returns its arguments.
+    pub(crate) const ECHO: u32 = 1;
+    /// Answers once that gate is open.
+    pub(crate) const WAIT: u32 = 2;
+    /// Opens a gate.
+    pub(crate) const OPEN: u32 = 3;
+    /// Counts, and returns the count.
+    pub(crate) const COUNT: u32 = 4;
+    /// Panics at once.
+    pub(crate) const PANIC: u32 = 5;
+    /// Panics after it has waited.
+    pub(crate) const PANIC_LATER: u32 = 6;
+    /// Returns so many bytes.
+    pub(crate) const BYTES: u32 = 7;
+    /// Says who calls: 0 TCP, 1 UDP, 2 local and its user; and the port that was reached.
+    pub(crate) const WHO: u32 = 8;
+    /// Refuses with SYSTEM_ERR.
+    pub(crate) const FAIL: u32 = 9;
+    /// Counts, then answers once gate 0 is open.
+    pub(crate) const COUNT_AND_WAIT: u32 = 10;
+}
+
+/// A server in another process.
+pub(super) struct Served {
+    pub(super) peer: Peer,
+    pub(super) tcp: SocketAddr,
+    pub(super) udp: SocketAddr,
+    pub(super) path: std::path::PathBuf,
+}
+
+impl Served {
+    /// With these settings, such as `idle=100`.
+    pub(super) fn start(settings: &[&str]) -> Self {
+        Self::of(&mut peer::command("rpc.onc.server", settings))
+    }
+
+    pub(super) fn of(command: &mut Command) -> Self {
+        let mut peer = Peer::of(command);
+        let tcp = peer.hear().unwrap().parse().unwrap();
+        let udp = peer.hear().unwrap().parse().unwrap();
+        let path = peer.hear().unwrap().into();
+        Self {
+            peer,
+            tcp,
+            udp,
+            path,
+        }
+    }
+
+    pub(super) fn client(&self) -> Client<TcpStream> {
+        Client::tcp(self.tcp)
+    }
+
+    /// One of the server's counts.
+    pub(super) fn count(&mut self, what: &str) -> u64 {
+        self.peer.ask(what).parse().unwrap()
+    }
+
+    /// Whether an event has been told whose text has this in it.
+    pub(super) fn has_told(&mut self, text: &str) -> bool {
+        self.count(&format!("events {text}")) > 0
+    }
+}
+
+/// A client of a stream.
+pub(super) struct Client<S> {
+    pub(super) stream: S,
+    xid: u32,
+}
+
+impl Client<TcpStream> {
+    pub(super) fn tcp(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(GUARD)).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(super) fn over(stream: S) -> Self {
+        Self { stream, xid: 0 }
+    }
+
+    /// Sends a call, and says its number.
+    pub(super) fn send(&mut self, procedure: u32, arguments: &[u8]) -> u32 {
+        self.xid += 1;
+        let call = call(self.xid, procedure, arguments);
+        self.stream.write_all(&record(&call)).unwrap();
+        self.xid
+    }
+
+    /// The next reply.
+    pub(super) fn reply(&mut self) -> Vec<u8> {
+        let mut mark = [0; 4];
+        self.stream.read_exact(&mut mark).unwrap();
+        let len = u32::from_be_bytes(mark);
+        assert!(len >> 31 == 1, "one fragment");
+        let mut reply = vec![0; (len & 0x7fff_ffff) as usize];
+        self.stream.read_exact(&mut reply).unwrap();
+        reply
+    }
+
+    /// The results of a call that succeeds.
+    pub(super) fn call(&mut self, procedure: u32, arguments: &[u8]) -> Vec<u8> {
+        let xid = self.send(procedure, arguments);
+        results(&self.reply(), xid)
+    }
+
+    pub(super) fn number(&mut self, procedure: u32, argument: u32) -> u32 {
+        let results = self.call(procedure, &argument.to_be_bytes());
+        u32::from_be_bytes(results.try_into().unwrap())
+    }
+
+    /// Whether the server closes the connection, after whatever replies.
+    pub(super) fn is_closed(&mut self) -> bool {
+        let mut rest = [0; 4096];
+        loop {
+            match self.stream.read(&mut rest) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+}
+
+/// Words as they are sent.
+pub(super) fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// A call without credentials to version 1.
+pub(super) fn call(xid: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
+    let header = words(&[xid, 0, 2, PROGRAM, 1, procedure, 0, 0, 0, 0]);
+    [&header, arguments].concat()
+}
+
+/// A message with its mark.
+pub(super) fn record(message: &[u8]) -> Vec<u8> {
+    let mark = 0x8000_0000 | u32::try_from(message.len()).unwrap();
+    [&mark.to_be_bytes(), message].concat()
+}
+
+/// The results in a reply that must be a success.
+#[track_caller]
+pub(super) fn results(reply: &[u8], xid: u32) -> Vec<u8> {
+    assert_eq!(
+        reply[..24],
+        words(&[xid, 1, 0, 0, 0, 0]),
+        "success of {xid}"
+    );
+    reply[24..].to_vec()
+}

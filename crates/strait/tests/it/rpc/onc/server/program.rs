@@ -1,0 +1,207 @@
+//! The server's process.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use strait::rpc::onc::auth::Flavor;
+use strait::rpc::onc::server::Whom;
+use strait::rpc::onc::xdr::{Reader, Writer};
+use strait::rpc::onc::{Answer, Caller, Context, Limits, Program, Refusal, Server};
+use tokio::sync::watch;
+
+use super::{PROGRAM, procedure};
+use crate::peer::{say, told};
+
+#[derive(Default)]
+struct Shared {
+    count: AtomicU32,
+    gates: Mutex<HashMap<u32, watch::Sender<bool>>>,
+}
+
+impl Shared {
+    fn gate(&self, gate: u32) -> watch::Sender<bool> {
+        let mut gates = self.gates.lock().unwrap();
+        gates
+            .entry(gate)
+            .or_insert_with(|| watch::Sender::new(false))
+            .clone()
+    }
+}
+
+struct Tested {
+    version: u32,
+    shared: Arc<Shared>,
+}
+
+impl Program for Tested {
+    fn program(&self) -> u32 {
+        PROGRAM
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
+    fn dispatch(
+        self: Arc<Self>,
+        context: Context,
+        procedure: u32,
+        args: &[u8],
+        mut reply: Vec<u8>,
+    ) -> Result<Answer, Refusal> {
+        let number = || {
+            Reader::new(args)
+                .unsigned()
+                .map_err(|_| Refusal::GarbageArguments)
+        };
+        let shared = Arc::clone(&self.shared);
+        let count = |reply: &mut Vec<u8>| {
+            Writer::new(reply).unsigned(shared.count.fetch_add(1, SeqCst) + 1);
+        };
+        match procedure {
+            procedure::ECHO => reply.extend_from_slice(args),
+            procedure::COUNT => count(&mut reply),
+            procedure::PANIC => panic!("asked to"),
+            procedure::BYTES => reply.resize(reply.len() + number()? as usize, 7),
+            procedure::FAIL => return Err(Refusal::SystemError),
+            procedure::WHO => {
+                let (kind, uid) = match context.caller {
+                    Caller::Tcp(_) => (0, 0),
+                    Caller::Udp(_) => (1, 0),
+                    Caller::Local { uid, .. } => (2, uid),
+                    _ => return Err(Refusal::SystemError),
+                };
+                let port = context.reached.map_or(0, |reached| reached.port());
+                for word in [kind, uid, port.into()] {
+                    Writer::new(&mut reply).unsigned(word);
+                }
+            }
+            procedure::OPEN => {
+                self.shared.gate(number()?).send_replace(true);
+            }
+            procedure::WAIT | procedure::COUNT_AND_WAIT => {
+                let mut gate = 0;
+                if procedure == procedure::COUNT_AND_WAIT {
+                    count(&mut reply);
+                } else {
+                    gate = number()?;
+                }
+                let mut open = self.shared.gate(gate).subscribe();
+                return Ok(Box::pin(async move {
+                    let _ = open.wait_for(|open| *open).await;
+                    Ok(reply)
+                }));
+            }
+            procedure::PANIC_LATER => {
+                return Ok(Box::pin(async {
+                    tokio::task::yield_now().await;
+                    panic!("asked to, later")
+                }));
+            }
+            _ => return Err(Refusal::ProcedureUnavailable),
+        }
+        Ok(Box::pin(ready(Ok(reply))))
+    }
+}
+
+/// Serves until its input ends, and answers questions.
+pub(crate) fn serve(settings: &[String]) {
+    let runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let directory = tempfile();
+    let path = directory.join("socket");
+    let told_events = Arc::clone(&events);
+    let shared = Arc::new(Shared::default());
+    let running = runtime.block_on(async {
+        let options = options(settings).on_event(move |event| {
+            told_events.lock().unwrap().push(event.to_string());
+        });
+        let mut server = Server::with(options);
+        for version in [1, 3] {
+            let shared = Arc::clone(&shared);
+            server.add(Tested { version, shared });
+        }
+        let any = "0.0.0.0:0".parse().unwrap();
+        let tcp = server.tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let udp = server.udp(any).await.unwrap();
+        server.local(&path, 0o666).await.unwrap();
+        say(tcp);
+        say(format!("127.0.0.1:{}", udp.port()));
+        say(path.display());
+        server.start()
+    });
+    while let Some(line) = told() {
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let stats = running.stats();
+        match word {
+            "connections" => say(stats.connections),
+            "in-flight" => say(stats.calls_in_flight),
+            "repeated" => say(stats.repeated),
+            "records" => say(stats.records_memory),
+            "replies" => say(stats.replies_memory),
+            "dropped" => say(stats.dropped),
+            "events" => {
+                let events = events.lock().unwrap();
+                say(events.iter().filter(|event| event.contains(rest)).count());
+            }
+            // Kilobytes, now and at most.
+            "VmRSS:" | "VmHWM:" => say(status(word)),
+            "stop" => {
+                // While it stops, gate 1 is opened by a line.
+                std::thread::spawn(move || told().map(|_| shared.gate(1).send_replace(true)));
+                let grace = Duration::from_millis(rest.parse().unwrap());
+                say(format!("cut {}", runtime.block_on(running.stop(grace))));
+                break;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
+    let mut limits = Limits::default();
+    let mut options = Server::options();
+    for setting in settings.iter().filter(|setting| !setting.is_empty()) {
+        let (name, value) = setting.split_once('=').unwrap();
+        let value: u64 = value.parse().unwrap();
+        let time = Duration::from_millis(value);
+        match name {
+            "idle" => limits.idle = time,
+            "record_time" => limits.record_time = time,
+            "write_time" => limits.write_time = time,
+            "connections" => limits.connections_max = value as usize,
+            "require" => options = options.require(Flavor(value as u32)),
+            "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),
+            "descriptors" => {
+                let maximum = getrlimit(Resource::Nofile).maximum;
+                let current = Some(value);
+                setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+            }
+            other => panic!("{other}"),
+        }
+    }
+    options.limits(limits)
+}
+
+fn tempfile() -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("strait-onc-{}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A line of this process's status, in kilobytes.
+fn status(line: &str) -> u64 {
+    let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|found| found.strip_prefix(line))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

@@ -1,0 +1,87 @@
+//! Room for connections: descriptors, places, memory.
+
+use std::net::TcpStream;
+
+use super::{Client, Served, procedure};
+use crate::world::until;
+
+#[test]
+fn without_descriptors_the_idlest_makes_way() {
+    let mut served = Served::start(&["descriptors=48"]);
+    // They are accepted as far as descriptors go; the others wait in the kernel.
+    let mut crowd: Vec<_> = (0..150).map(|_| served.client()).collect();
+    for (at, client) in crowd.iter_mut().enumerate() {
+        // Whoever calls has just not been the idlest, until the next ones are.
+        client.send(procedure::ECHO, &(at as u32).to_be_bytes());
+    }
+    let mut late = served.client();
+    assert_eq!(late.call(procedure::ECHO, b"late"), b"late");
+    assert!(served.has_told("no connection can be accepted"));
+    assert!(served.has_told("it was the idlest"));
+    // One pause for each that made way, and few more: it does not spin.
+    let failures = served.count("events no connection can be accepted");
+    assert!(failures < 1000, "{failures}");
+    drop(crowd);
+    until("they are gone", || served.count("connections") == 1);
+    for _ in 0..10 {
+        assert_eq!(served.client().call(procedure::ECHO, b"well"), b"well");
+    }
+    assert_eq!(late.call(procedure::ECHO, b"still"), b"still");
+}
+
+#[test]
+fn beyond_the_limit_of_connections_the_idlest_makes_way() {
+    let mut served = Served::start(&["connections=3"]);
+    let mut clients: Vec<Client<TcpStream>> = (0..3).map(|_| served.client()).collect();
+    let wait_a_moment = || std::thread::sleep(std::time::Duration::from_millis(3));
+    for at in [1, 0, 2] {
+        // sleep: the server counts in milliseconds who was last.
+        wait_a_moment();
+        clients[at].call(0, &[]);
+    }
+    let mut fourth = served.client();
+    assert_eq!(fourth.call(procedure::ECHO, b"here"), b"here");
+    assert!(clients[1].is_closed());
+    for at in [0, 2] {
+        assert!(clients[at].call(0, &[]).is_empty());
+    }
+    assert_eq!(served.count("connections"), 3);
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let mut served = Served::start(&["idle=200"]);
+    let mut client = served.client();
+    client.call(0, &[]);
+    let waiting = {
+        let mut busy = served.client();
+        busy.send(procedure::WAIT, &1_u32.to_be_bytes());
+        busy
+    };
+    assert!(client.is_closed());
+    assert!(served.has_told("idle for too long"));
+    assert_eq!(
+        served.count("connections"),
+        1,
+        "who waits for a reply is not idle"
+    );
+    drop(waiting);
+}
+
+#[test]
+fn idle_connections_cost_little() {
+    const CROWD: u64 = 2000;
+    let mut served = Served::start(&[]);
+    served.client().call(0, &[]);
+    let before = served.count("VmRSS:");
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| served.client()).collect();
+    for client in &mut crowd {
+        assert_eq!(client.call(procedure::ECHO, b"here"), b"here");
+    }
+    let each = (served.count("VmRSS:") - before) * 1024 / CROWD;
+    println!("{each} bytes for each");
+    assert!(each < 16 << 10, "{each} bytes for each");
+    until("what they read into is given back", || {
+        served.count("records") == 0
+    });
+}
