@@ -10,7 +10,7 @@ mod context;
 mod failure;
 mod objects;
 mod output;
-mod rpc;
+pub mod rpc;
 mod seen;
 mod table;
 mod unix;

@@ -1,9 +1,14 @@
 //! `strait rpc`: remote procedure calls of Sun's kind.
 
 mod bind;
+mod call;
+mod r#gen;
 mod host;
 mod info;
+mod interface;
+pub mod json;
 mod ping;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -17,6 +22,9 @@ use crate::failure::Failure;
 pub(crate) enum Verb {
     Bind(bind::Bind),
     Info(info::Info),
+    Gen(r#gen::Gen),
+    Call(call::Call),
+    Serve(serve::Serve),
 }
 
 impl Verb {
@@ -24,6 +32,9 @@ impl Verb {
         match self {
             Self::Bind(bind) => bind.run(context).map_err(Failure::into_error),
             Self::Info(info) => info.run(context),
+            Self::Gen(verb) => verb.run(context),
+            Self::Serve(serve) => serve.run(context).map_err(Failure::into_error),
+            Self::Call(call) => call.run(context).map_err(Failure::into_error),
         }
     }
 }

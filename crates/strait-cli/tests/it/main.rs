@@ -6,6 +6,7 @@ mod golden;
 mod held;
 mod list;
 mod objects;
+mod rpc;
 mod shell;
 mod survey;
 mod unix;

@@ -158,7 +158,7 @@ impl Client {
         if !is_set {
             let why = format!("{} refuses {netid} {address}", self.peer);
             let error = Error::new(ErrorKind::Refused, "register", shown(of));
-            return Err(error.because(why).of_peer());
+            return Err(error.because(why));
         }
         let client = self.clone();
         Ok(Registered { client, of, netid })
@@ -351,9 +351,7 @@ impl Client {
 
     fn broken(&self, operation: &'static str, of: (u32, u32), answer: String) -> Error {
         let error = Error::new(ErrorKind::Broken, operation, shown(of));
-        error
-            .because(format!("{} answers {answer}", self.peer))
-            .of_peer()
+        error.because(format!("{} answers {answer}", self.peer))
     }
 }
 

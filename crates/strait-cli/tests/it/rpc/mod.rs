@@ -1,0 +1,3 @@
+//! The verbs of remote procedure calls.
+
+mod calls;
