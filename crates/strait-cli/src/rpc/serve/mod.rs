@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use strait::rpc::onc::rpcbind::Netid;
 use strait::rpc::onc::{Limits, Server};
 use strait::wait;
@@ -35,6 +35,7 @@ use crate::value;
 /// transport; unless said otherwise that is a port of its own choice over TCP of 127.0.0.1.
 #[derive(Args, Debug)]
 #[command(
+    group(ArgGroup::new("answer").args(["echo", "command"]).required(true)),
     after_help = format!(
         "The command reads the argument itself; of several an array, of none null. It finds in its \
          environment STRAIT_RPC_PROGRAM, STRAIT_RPC_VERSION and STRAIT_RPC_PROCEDURE by name, \
@@ -89,10 +90,10 @@ pub(crate) struct Serve {
     #[arg(long)]
     json: bool,
     /// Answer with the argument, where the result is of the same type
-    #[arg(long, conflicts_with = "command")]
+    #[arg(long)]
     echo: bool,
     /// What answers
-    #[arg(last = true, value_name = "CMD", required_unless_present = "echo")]
+    #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
