@@ -1,5 +1,5 @@
-//! `cargo xtask peers`: the foreign programs that the tests of `strait::unix` and `strait::rpc` talk
-//! to, from Debian and PyPI.
+//! `cargo xtask peers`: the foreign programs that the tests of `strait::unix` and `strait::rpc`
+//! talk to, from Debian and PyPI.
 //!
 //! What is there stays as it is, so that a second run does nothing. Packages of Debian need root;
 //! without it, what to install is printed. A test whose peer is missing skips itself with a reason,

@@ -16,6 +16,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::Access;
@@ -327,6 +329,72 @@ impl Drop for Hold {
         if self.is_end && signal::change_mask(Change::Replace, self.before).is_ok() {
             let _ = sigsend::kill(Target::Process(getpid()), Some(Signal::INT));
         }
+    }
+}
+
+/// What ends a program that waits for others.
+const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// Signals that end this program, but not before something else is done.
+///
+/// Begin before there are other threads, which would be ended by them.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    awaited: Set,
+    before: Set,
+}
+
+impl Ending {
+    /// From here on they wait. Those that this program was born to ignore stay ignored.
+    pub(crate) fn begin() -> Self {
+        let heeded = |signal: &Signal| {
+            sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
+        };
+        let awaited = Set::new(ENDING.into_iter().filter(heeded));
+        let before = block(awaited);
+        Self { awaited, before }
+    }
+
+    /// That is done first.
+    pub(crate) fn first(self, run: impl FnOnce() + Send + 'static) -> Result<Ended, Failure> {
+        let ended = Ended::default();
+        let told = ended.clone();
+        let wait = move || {
+            // One that was blocked before does nothing now.
+            let awaited = self.awaited.without(self.before);
+            let signal = loop {
+                match signal::take(&awaited, None).map(|taken| taken.signal()) {
+                    Ok(Some(signal)) => break signal,
+                    // This program was stopped and continued.
+                    Ok(None) | Err(Errno::INTR) => {}
+                    Err(_) => return,
+                }
+            };
+            told.0.store(true, Ordering::SeqCst);
+            run();
+            // All others block it: this thread takes it, and the program ends of it.
+            let _ = signal::change_mask(Change::Replace, self.before);
+            let _ = sigsend::kill(Target::Process(getpid()), Some(signal));
+        };
+        let started = std::thread::Builder::new().spawn(wait);
+        started
+            .map(|_| ended)
+            .map_err(|error| Failure::io("start a thread", &error))
+    }
+}
+
+/// Whether a signal ends this program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    /// What failed, unless a signal ends this program, and has made it fail: then that is waited
+    /// for.
+    pub(crate) fn or(&self, failure: Failure) -> Failure {
+        while self.0.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        failure
     }
 }
 

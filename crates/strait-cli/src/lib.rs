@@ -10,7 +10,6 @@ mod context;
 mod failure;
 mod objects;
 mod output;
-pub mod rpc;
 mod seen;
 mod table;
 mod unix;

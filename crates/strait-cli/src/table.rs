@@ -8,9 +8,8 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::objects::{event, event_pair, mutant, pipe, port, section, semaphore, timer};
-use crate::rpc;
 use crate::unix::{fifo, mqueue, msg, sem, shm, signal, socket};
-use crate::verbs::{completions, doctor, gc, ls, man, run, survey, wait};
+use crate::verbs::{completions, doctor, gc, ls, man, rpc, run, survey, wait};
 
 /// How a verb ends that neither waits nor runs a command.
 pub(crate) const EXIT: &str = "0 if it did what was asked, 1 if not, 2 for wrong arguments.";

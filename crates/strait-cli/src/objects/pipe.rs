@@ -1,15 +1,20 @@
 //! `strait pipe`: NT named pipes, joined to standard input and output.
 
-use std::io::{BufRead as _, Read as _, Write as _};
+mod relay;
+
+use std::io::Read as _;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use strait::nt::lpc;
 use strait::nt::pipe::{self, Client, Part, ReadMode, Server, Session, Timeout};
-use strait::{Error, ErrorKind, Security};
+use strait::{Error, ErrorKind, Namespace, Security};
 
+use self::relay::{Came, copy_in, is_one_clients, relay};
+use crate::child::Ending;
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
@@ -17,8 +22,9 @@ use crate::value;
 
 /// What the names of pipes begin with.
 const PREFIX: &str = r"\\.\pipe\";
-/// What is copied at a time, and the longest line that is sent as a message.
-const CHUNK: usize = 64 << 10;
+/// Names in the machine's namespace, and in the user's own.
+const GLOBAL: &str = r"Global\";
+const LOCAL: &str = r"Local\";
 /// Longest reply to a call, in bytes.
 const REPLY_MAX: usize = 1 << 20;
 
@@ -35,13 +41,18 @@ pub(crate) enum Verb {
 /// Serve a pipe, and join a client to standard input and output
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Ends when the client does. To a pipe of messages each line of standard \
-                  input is sent as one, and each that comes is a line of standard output.\n\
-                  Exit status: 0 at the end, 124 when no client came in time, 125 on an error.\n\
-                  Example: strait pipe listen log --message | jq ."
+    after_help = "Serves one client, and ends when both ways have ended: the client's at the \
+                  end of what it sends, this one's at the end of standard input (`< \
+                  /dev/null` sends nothing; from a terminal it is not waited for). Others \
+                  hear meanwhile that the pipe is busy. To a pipe of messages each line of \
+                  standard input is sent as one, and each that comes is a line of standard \
+                  output.\n\
+                  Exit status: 0 at the end, 124 when no client came in time, 125 on an error, \
+                  such as a client that died, or did not read all of standard input.\n\
+                  Example: strait pipe listen log --message < /dev/null | jq ."
 )]
 pub(crate) struct Listen {
-    /// Its name, with or without \\.\pipe\
+    /// Its name, with or without \\.\pipe\; case does not count. Global\NAME is the machine's
     name: String,
     /// Each write is a message
     #[arg(long)]
@@ -52,7 +63,7 @@ pub(crate) struct Listen {
     /// Permission bits in octal: who may write may connect
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
-    /// Bytes that may lie unread each way until writes wait
+    /// Bytes that may lie unread each way until writes wait, 1 to 16M
     #[arg(long, value_name = "SIZE", value_parser = value::size, default_value = "64K")]
     quota: u64,
     /// Print the name once clients can connect
@@ -65,23 +76,26 @@ pub(crate) struct Listen {
 /// Open a pipe, and join it to standard input and output
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Ends when the server closes, or at the end of standard input, once the \
-                  server has read everything; the time is how long to wait for an instance.\n\
-                  Exit status: 0 at the end, 124 when all instances were busy for that time, 125 \
-                  on an error.\n\
+    after_help = "Sends standard input to its end and tells the server so, then goes on until the \
+                  server has sent all of its own. The time is how long to wait for an instance; a \
+                  server that does not answer is given one second at least.\n\
+                  Exit status: 0 once both ways have ended and the server has read everything, \
+                  124 when all instances were busy for that time, 125 on an error, such as a \
+                  server that died, or did not read all of standard input.\n\
                   Example: make 2>&1 | strait pipe connect log"
 )]
 pub(crate) struct Connect {
-    /// Its name, with or without \\.\pipe\
+    /// Its name, with or without \\.\pipe\; case does not count. Global\NAME is the machine's
     name: String,
-    /// Stay after the end of standard input, until the server closes
+    /// Do not tell the server of the end of standard input, but stay until it closes: for servers
+    /// that drop who has ended
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
     limit: Limit,
 }
 
-/// Open a pipe of messages, send one, print the reply, and close
+/// Open a pipe of messages, send one, print the reply and a newline, and close
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 0 with a reply, 124 when there was none in that time, 125 on an \
@@ -89,9 +103,10 @@ pub(crate) struct Connect {
                   Example: strait pipe call calc '2+2'"
 )]
 pub(crate) struct Call {
-    /// Its name, with or without \\.\pipe\
+    /// Its name, with or without \\.\pipe\; case does not count. Global\NAME is the machine's
     name: String,
-    /// What to send; standard input, as it is, if not given
+    /// What to send, without a newline after it (`strait port call` adds one); standard input, as
+    /// it is, if not given
     text: Option<String>,
     /// Exactly the bytes of the reply, without a newline after them
     #[arg(long)]
@@ -103,12 +118,13 @@ pub(crate) struct Call {
 /// Wait until an instance of a pipe listens
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Without a time the server's own is taken, 50 ms unless it says otherwise.\n\
+    after_help = "Without a time the server's own is taken, 50 ms unless it says otherwise. A \
+                  server that does not answer is given one second at least.\n\
                   Exit status: 0 when one listens, 124 when time ran out, 125 on an error.\n\
                   Example: strait pipe wait log --timeout 5s && strait pipe connect log"
 )]
 pub(crate) struct Wait {
-    /// Its name, with or without \\.\pipe\
+    /// Its name, with or without \\.\pipe\; case does not count. Global\NAME is the machine's
     name: String,
     #[command(flatten)]
     limit: Limit,
@@ -130,195 +146,160 @@ impl Verb {
             Self::Connect(connect) => connect.run(context).map_err(Failure::into_error),
             Self::Call(call) => call.run(context).map_err(Failure::into_error),
             Self::Wait(wait) => wait.run(context).map_err(Failure::into_error),
-            Self::Ls(list) => context.list(list.json, pipe::names),
+            Self::Ls(list) => context.list(list.json, names),
         }
     }
 }
 
-fn full(name: &str) -> String {
-    if name.starts_with(r"\\") {
-        name.to_owned()
-    } else {
-        format!("{PREFIX}{name}")
-    }
+/// A name, and where it leads.
+struct Named {
+    space: Namespace,
+    /// In full.
+    full: String,
+    /// As a person knows it.
+    shown: String,
 }
 
-/// What the library says of a pipe, with the cure where it has one.
-fn explain(name: &str, error: Error) -> Failure {
-    let shown = full(name);
-    let word = value::quoted(name);
-    match error.kind() {
-        ErrorKind::NotFound => Failure::new(format!(
-            "nobody serves {shown} (`strait pipe listen {word}` does, `strait pipe ls` lists them)"
-        )),
-        ErrorKind::Busy => Failure::new(format!(
-            "all instances of {shown} are in use (`strait pipe wait {word}` waits for one)"
-        )),
-        _ => Failure::of(error),
-    }
-}
-
-/// A handle of a named pipe, of either side.
-trait Handle: Send + Sync + 'static {
-    fn read(&self, buffer: &mut [u8]) -> strait::Result<Part>;
-    fn write(&self, data: &[u8]) -> strait::Result<usize>;
-}
-
-impl Handle for Session {
-    fn read(&self, buffer: &mut [u8]) -> strait::Result<Part> {
-        self.read(buffer)
-    }
-
-    fn write(&self, data: &[u8]) -> strait::Result<usize> {
-        self.write(data)
-    }
-}
-
-impl Handle for Client {
-    fn read(&self, buffer: &mut [u8]) -> strait::Result<Part> {
-        self.read(buffer)
-    }
-
-    fn write(&self, data: &[u8]) -> strait::Result<usize> {
-        self.write(data)
-    }
-}
-
-/// Everything that comes, to standard output, until the other end closes.
-fn copy_in(handle: &impl Handle, by_messages: bool) -> Result<(), Failure> {
-    copy_all(handle, by_messages)?.map_err(Failure::of)
-}
-
-/// The same; what the other end did wrong apart from what failed here.
-fn copy_all(handle: &impl Handle, by_messages: bool) -> Result<strait::Result<()>, Failure> {
-    // Locked for each write alone: this program ends while a read waits.
-    let mut out = std::io::stdout();
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let part = match handle.read(&mut buffer) {
-            Ok(part) => part,
-            Err(error) if error.kind() == ErrorKind::PeerGone => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
+impl Named {
+    fn find(context: &Context, name: &str) -> Result<Self, Failure> {
+        if let Some(rest) = name.strip_prefix(GLOBAL) {
+            let space = Namespace::global().map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Failure::new(format!(
+                    "{name}: this machine has no Global namespace (`sudo strait doctor --fix` \
+                     makes it)"
+                )),
+                _ => Failure::of(error),
+            })?;
+            return Ok(Self {
+                space,
+                full: format!("{PREFIX}{rest}"),
+                shown: name.to_owned(),
+            });
+        }
+        let rest = name.strip_prefix(LOCAL).unwrap_or(name);
+        let full = if rest.starts_with(r"\\") {
+            rest.to_owned()
+        } else {
+            format!("{PREFIX}{rest}")
         };
-        let written = out.write_all(&buffer[..part.len]).and_then(|()| {
-            if by_messages && !part.more {
-                out.write_all(b"\n")?;
-            }
-            out.flush()
-        });
-        match written {
-            Ok(()) => {}
-            // Nobody reads any more: nothing more is wanted.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Ok(())),
-            Err(error) => return Err(Failure::io("write standard output", &error)),
+        Ok(Self {
+            space: context.space()?,
+            shown: full.clone(),
+            full,
+        })
+    }
+
+    /// What the library says of the pipe, with the cure where it has one.
+    fn explain(&self, name: &str, error: Error) -> Failure {
+        let (shown, word) = (&self.shown, value::quoted(name));
+        match error.kind() {
+            ErrorKind::NotFound if self.is_port() => Failure::new(format!(
+                "{name} is a port, not a pipe: `strait port call {word}` speaks with it"
+            )),
+            ErrorKind::NotFound => Failure::new(format!(
+                "nobody serves {shown} (`strait pipe listen {word}` does, `strait pipe ls` lists \
+                 them)"
+            )),
+            ErrorKind::Busy => Failure::new(format!(
+                "all instances of {shown} are in use (`strait pipe wait {word}` waits for one)"
+            )),
+            _ => Failure::of(error),
         }
+    }
+
+    fn is_port(&self) -> bool {
+        let name = self.full.strip_prefix(PREFIX).unwrap_or_default();
+        lpc::names(&self.space).is_ok_and(|ports| ports.iter().any(|port| port == name))
     }
 }
 
-/// Standard input to its end: as it comes, or a message for each line.
-fn copy_out(handle: &impl Handle, by_messages: bool) -> Result<(), Failure> {
-    let mut input = std::io::stdin().lock();
-    let fail = |error: Error| {
-        let mut failure = Failure::of(error);
-        failure
-            .message
-            .push_str("; not all of standard input was sent");
-        failure
-    };
-    if by_messages {
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = input.read_until(b'\n', &mut line);
-            if read.map_err(|error| Failure::io("read standard input", &error))? == 0 {
-                return Ok(());
-            }
-            let message = line.strip_suffix(b"\n").unwrap_or(&line);
-            handle.write(message).map_err(fail)?;
-        }
+/// The names of the pipes of a namespace, as the verbs take them.
+fn names(space: &Namespace) -> strait::Result<Vec<String>> {
+    let names = pipe::names(space)?;
+    if Namespace::global().is_ok_and(|global| global.path() == space.path()) {
+        let bare = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
+        return Ok(bare.map(|name| format!("{GLOBAL}{name}")).collect());
     }
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(len) => drop(handle.write(&buffer[..len]).map_err(fail)?),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::io("read standard input", &error)),
-        }
-    }
+    Ok(names)
 }
 
-/// Which way has ended.
-enum Ended {
-    In(Result<(), Failure>),
-    Out(Result<(), Failure>),
-}
-
-/// Both ways at once, until what comes has ended; or what goes, unless it is to stay then.
-fn relay(handle: &Arc<impl Handle>, by_messages: bool, stays: bool) -> Result<(), Failure> {
-    let (tell, ended) = mpsc::channel();
-    let start = |run: Box<dyn FnOnce() -> Ended + Send>| {
-        let tell = tell.clone();
-        let started = thread::Builder::new().spawn(move || tell.send(run()));
-        started.map_err(|error| Failure::io("start a thread", &error))
-    };
-    let (input, output) = (handle.clone(), handle.clone());
-    start(Box::new(move || Ended::In(copy_in(&*input, by_messages))))?;
-    start(Box::new(move || {
-        Ended::Out(copy_out(&*output, by_messages))
-    }))?;
-    loop {
-        match ended.recv() {
-            Ok(Ended::In(done)) => return done,
-            Ok(Ended::Out(Err(failure))) => return Err(failure),
-            Ok(Ended::Out(Ok(()))) if stays => {}
-            Ok(Ended::Out(Ok(()))) | Err(_) => return Ok(()),
-        }
-    }
+/// Says that the time is up, for what.
+fn timed_out(context: &Context, shown: &str, why: &str) -> ExitCode {
+    context.note(&format!("{shown}: {why}"));
+    TIMED_OUT.into()
 }
 
 impl Listen {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let quota = usize::try_from(self.quota).unwrap_or(usize::MAX);
-        let mut options = Server::options(full(&self.name))
-            .namespace(&context.space()?)
-            .security(Security::private().mode(self.mode))
-            .quotas(quota, quota);
-        if self.message {
-            options = options.message();
-        }
-        let server = options.create().map_err(|error| match error.kind() {
-            ErrorKind::Unsupported => Failure::new(format!(
-                "{}: another process serves it (`strait pipe ls` lists them)",
-                full(&self.name)
-            )),
-            _ => Failure::of(error),
-        })?;
+        let named = Named::find(context, &self.name)?;
+        // Before there are threads that a signal could end the program by.
+        let ending = Ending::begin();
+        let server = Arc::new(self.serve(&named)?);
+        let closing = server.clone();
+        let ended = ending.first(move || closing.close())?;
         if self.ready {
             context.out.line(server.name())?;
             context.out.finish()?;
         }
         if self.keep {
-            loop {
-                let session = server.connect().map_err(Failure::of)?;
-                match copy_all(&session, self.message)? {
-                    // Others keep to the protocol.
-                    Err(error) if error.kind() == ErrorKind::Broken => {
-                        context.note(&Failure::of(error).message);
-                    }
-                    copied => copied.map_err(Failure::of)?,
-                }
-            }
+            return self
+                .keep(context, &server)
+                .map_err(|failure| ended.or(failure));
         }
         let session = match self.limit.timeout {
-            None => server.connect().map_err(Failure::of)?,
-            Some(timeout) => match connect_for(&server, timeout)? {
-                Some(session) => session,
-                None => return Ok(TIMED_OUT.into()),
-            },
+            None => Some(server.connect().map_err(Failure::of)),
+            Some(timeout) => connect_for(&server, timeout).transpose(),
         };
-        relay(&Arc::new(session), self.message, true)?;
-        Ok(ExitCode::SUCCESS)
+        let session = session.transpose().map_err(|failure| ended.or(failure))?;
+        let Some(session) = session else {
+            server.close();
+            return Ok(timed_out(context, &named.shown, "no client came in time"));
+        };
+        let relayed = relay(session, self.message, false);
+        // Also where the session stays open, since it failed.
+        server.close();
+        relayed.map(|()| ExitCode::SUCCESS)
+    }
+
+    fn serve(&self, named: &Named) -> Result<Server, Failure> {
+        let quota = match usize::try_from(self.quota).unwrap_or(usize::MAX) {
+            0 => return Err(Failure::new("a quota has 1 byte at least")),
+            quota => quota,
+        };
+        let mut options = Server::options(&named.full)
+            .namespace(&named.space)
+            .security(Security::private().mode(self.mode))
+            .quotas(quota, quota);
+        if self.message {
+            options = options.message();
+        }
+        if !self.keep {
+            // Who comes beside the one client hears that it is served, and loses nothing.
+            options = options.instances(1);
+        }
+        options.create().map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => Failure::new(format!(
+                "{}: another process serves it (`strait pipe ls` lists them)",
+                named.shown
+            )),
+            _ => Failure::of(error),
+        })
+    }
+
+    /// One client after the other.
+    fn keep(&self, context: &Context, server: &Server) -> Result<ExitCode, Failure> {
+        loop {
+            let session = server.connect().map_err(Failure::of)?;
+            match copy_in(&session, self.message)? {
+                Ok(Came::All) => {}
+                Ok(Came::Unwanted) => {
+                    server.close();
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(error) if is_one_clients(&error) => context.note(&Failure::of(error).message),
+                Err(error) => return Err(Failure::of(error)),
+            }
+        }
     }
 }
 
@@ -343,32 +324,34 @@ const CONNECTED: u32 = 535;
 /// ERROR_NO_DATA.
 const CLOSING: u32 = 232;
 
-/// Opens the pipe; waits for an instance if a time is given. `None`: it ran out.
+/// Opens the pipe; waits for an instance if a time is given. `Err`: what to end with.
 fn open(
     context: &Context,
     name: &str,
-    left: &impl Fn() -> Option<Duration>,
-) -> Result<Option<Client>, Failure> {
-    let space = context.space()?;
-    loop {
-        match Client::options(full(name)).namespace(&space).open() {
-            Ok(client) => return Ok(Some(client)),
-            Err(error) if error.kind() == ErrorKind::Busy && left().is_some() => {}
-            Err(error) => return Err(explain(name, error)),
+    named: &Named,
+    timeout: Option<Duration>,
+) -> Result<Result<Client, ExitCode>, Failure> {
+    let options = Client::options(&named.full).namespace(&named.space);
+    let opened = match timeout {
+        Some(timeout) => options.open_for(timeout),
+        None => options.open(),
+    };
+    match opened {
+        Ok(client) => Ok(Ok(client)),
+        Err(error) if error.kind() == ErrorKind::TimedOut && timeout.is_some() => {
+            let why = Failure::reason(&error);
+            Ok(Err(timed_out(context, &named.shown, &why)))
         }
-        let timeout = left().unwrap_or_default();
-        match pipe::wait_for_in(&space, &full(name), timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(None),
-            Err(error) => return Err(explain(name, error)),
-        }
+        Err(error) => Err(named.explain(name, error)),
     }
 }
 
 impl Connect {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
-        let Some(client) = open(context, &self.name, &self.limit.begin())? else {
-            return Ok(TIMED_OUT.into());
+        let named = Named::find(context, &self.name)?;
+        let client = match open(context, &self.name, &named, self.limit.timeout)? {
+            Ok(client) => client,
+            Err(status) => return Ok(status),
         };
         let by_messages = client.is_message();
         if by_messages {
@@ -376,13 +359,8 @@ impl Connect {
                 .set_read_mode(ReadMode::Message)
                 .map_err(Failure::of)?;
         }
-        let client = Arc::new(client);
-        relay(&client, by_messages, self.keep)?;
-        // What was written is read, or the server is gone.
-        match client.flush() {
-            Err(error) if error.kind() != ErrorKind::PeerGone => Err(Failure::of(error)),
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        relay(client, by_messages, self.keep)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -398,20 +376,22 @@ impl Call {
             }
         };
         let left = self.limit.begin();
-        let Some(client) = open(context, &self.name, &left)? else {
-            return Ok(TIMED_OUT.into());
+        let named = Named::find(context, &self.name)?;
+        let client = match open(context, &self.name, &named, left())? {
+            Ok(client) => client,
+            Err(status) => return Ok(status),
         };
         if !client.is_message() {
-            let shown = full(&self.name);
             return Err(Failure::new(format!(
-                "{shown} is a pipe of bytes: `strait pipe connect` speaks with it"
+                "{} is a pipe of bytes: `strait pipe connect` speaks with it",
+                named.shown
             )));
         }
         client
             .set_read_mode(ReadMode::Message)
             .map_err(Failure::of)?;
         let Some((part, reply)) = transact(client, request, left())? else {
-            return Ok(TIMED_OUT.into());
+            return Ok(timed_out(context, &named.shown, "no reply came in time"));
         };
         if part.more {
             return Err(Failure::new(format!(
@@ -452,10 +432,14 @@ fn transact(
 impl Wait {
     fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
         let timeout = self.limit.timeout.map_or(Timeout::Default, Timeout::For);
-        match pipe::wait_for_in(&context.space()?, &full(&self.name), timeout) {
+        let named = Named::find(context, &self.name)?;
+        match pipe::wait_for_in(&named.space, &named.full, timeout) {
             Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(TIMED_OUT.into()),
-            Err(error) => Err(explain(&self.name, error)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                let why = Failure::reason(&error);
+                Ok(timed_out(context, &named.shown, &why))
+            }
+            Err(error) => Err(named.explain(&self.name, error)),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod gc;
 pub(crate) mod ls;
 pub(crate) mod man;
+pub(crate) mod rpc;
 pub(crate) mod run;
 pub(crate) mod survey;
 pub(crate) mod wait;

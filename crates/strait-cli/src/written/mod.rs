@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use crate::unix;
 
+pub use crate::verbs::rpc::json;
+
 /// A whole command line, the program's name first: the verb it means, or what is wrong with it.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use strait::Namespace;
 use strait_sys::sigaction::{self, Action};
 use strait_sys::signal;
@@ -166,6 +166,24 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it, and waits until it is.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = Some(Pid::from_child(&self.child));
+        let stopped = waitpid(pid, WaitOptions::UNTRACED).unwrap();
+        assert!(stopped.unwrap().1.stopped());
+    }
+
+    /// Writes to its standard input.
+    pub(crate) fn say(&mut self, text: &[u8]) {
+        self.input.as_mut().unwrap().write_all(text).unwrap();
+    }
+
+    /// Closes its standard input.
+    pub(crate) fn close(&mut self) {
+        drop(self.input.take());
+    }
+
     /// Whether it has blocked that signal.
     pub(crate) fn blocks(&self, signal: Signal) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -183,7 +201,7 @@ impl Running {
 
     /// Closes its standard input and waits for its end. The rest of what it said.
     pub(crate) fn finish(mut self) -> Ran {
-        drop(self.input.take());
+        self.close();
         let status = self.child.wait().unwrap();
         let (mut out, mut err) = (String::new(), String::new());
         self.output.read_to_string(&mut out).unwrap();

@@ -201,6 +201,19 @@ impl Records {
 
     /// Bytes that [`memory`](Self::memory) is about to grow by in [`room`](Self::room): for who has
     /// to ask for them first.
+    ///
+    /// ```
+    /// # use strait_wire::onc::record::Records;
+    /// let mut records = Records::default();
+    /// let (mut asked, bytes) = (0, [&[0x80, 1, 0, 0][..], &[7; 1 << 16]].concat());
+    /// for part in bytes.chunks(1000) {
+    ///     asked += records.growth();
+    ///     records.room()[..part.len()].copy_from_slice(part);
+    ///     records.filled(part.len());
+    ///     assert_eq!(records.memory(), asked);
+    /// }
+    /// assert_eq!(records.next_record().unwrap(), Some(&bytes[4..]));
+    /// ```
     #[must_use]
     pub fn growth(&self) -> usize {
         self.len_needed().saturating_sub(self.buffer.capacity())

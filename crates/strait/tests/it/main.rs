@@ -13,7 +13,6 @@ mod names;
 mod nt;
 mod peer;
 mod rpc;
-mod smoke;
 mod transfer;
 mod trust;
 mod unix;
@@ -38,6 +37,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::quick::ROLES,
     nt::lpc::ROLES,
     nt::pipe::ROLES,
+    rpc::onc::rpcbind::ROLES,
     rpc::onc::client::ROLES,
     rpc::onc::server::ROLES,
     transfer::ROLES,
@@ -57,7 +57,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
 ];
 
 const OWN: &[(&str, peer::Role)] = &[
-    ("smoke.echo", smoke::echo),
+    ("smoke.echo", nt::smoke::echo),
     ("world.nothing", world::nothing),
 ];
 

@@ -1,6 +1,7 @@
 //! The verbs of events, event pairs, semaphores, mutants and timers.
 
 mod pipe;
+mod pipe_ends;
 mod port;
 mod section;
 

@@ -13,7 +13,7 @@ use strait_sys::{memfd, pass};
 
 use crate::world::{Running, World};
 
-fn listening(world: &World, arguments: &[&str]) -> Running {
+pub(super) fn listening(world: &World, arguments: &[&str]) -> Running {
     let words = [&["pipe", "listen", "Log", "--ready"], arguments].concat();
     let mut server = world.start(&words);
     assert!(server.hear().ends_with(r"\\.\pipe\Log"));
@@ -23,7 +23,9 @@ fn listening(world: &World, arguments: &[&str]) -> Running {
 #[test]
 fn standard_input_of_one_is_standard_output_of_the_other() {
     let world = World::new();
-    let server = listening(&world, &[]);
+    let mut server = listening(&world, &[]);
+    // It sends nothing back.
+    server.close();
     let data = b"abcdefghijklmnopqrstuvw".repeat(1_000);
     let client = world.fed("pipe connect log", &data);
     assert_eq!((client.status, &*client.err), (Some(0), ""));
@@ -78,6 +80,7 @@ fn what_is_missing_or_busy_is_said_with_its_cure() {
     );
     let none = world.strait("pipe listen other --timeout 10ms");
     assert_eq!(none.status, Some(124));
+    assert!(none.err.contains("no client came in time"), "{none:?}");
     let call = world.strait("pipe call log x");
     assert!(call.err.contains("is a pipe of bytes"), "{call:?}");
 }
@@ -88,6 +91,7 @@ fn a_call_that_nobody_answers_ends_in_time() {
     let mut server = listening(&world, &["--message"]);
     let call = world.strait("pipe call log request --timeout 500ms");
     assert_eq!(call.status, Some(124), "{call:?}");
+    assert!(call.err.contains("no reply came in time"), "{call:?}");
     assert_eq!(server.hear(), "request");
 }
 

@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use super::super::auth::OpaqueAuth;
 use super::super::client::{
-    Client, Due, Error, IN_FLIGHT_MAX, Order, RETRY_FIRST, RETRY_MAX, RETRY_MIN, Received, Refused,
-    Retry,
+    Client, Due, Error, Form, IN_FLIGHT_MAX, Order, RETRY_FIRST, RETRY_MAX, RETRY_MIN, Received,
+    Refused, Retry,
 };
 use super::super::message::{Accepted, AuthStat, CallHeader, Denied, Xid};
 use super::super::record::{self, MARK_LEN};
@@ -46,6 +46,32 @@ fn due(client: &mut Client, now: Time) -> (Vec<Xid>, Vec<(Xid, Vec<u8>)>) {
         }
     }
     (late, again)
+}
+
+#[test]
+fn a_draft_becomes_the_same_call() {
+    for (mut client, form) in [
+        (Client::stream(Xid(7)), Form::RECORD),
+        (Client::messages(Xid(7)), Form::MESSAGE),
+        (Client::datagrams(Xid(7), Retry::default()), Form::DATAGRAM),
+    ] {
+        assert_eq!(client.form(), form);
+        let order = Order::new(PROCEDURE).credential(OpaqueAuth::short(&b"id"[..]));
+        let mut drafted = b"queued".to_vec();
+        let draft = form.draft(&order, &mut drafted, |to| to.string("a", 1));
+        let draft = draft.unwrap();
+        assert_eq!(draft.start(), 6);
+        assert_eq!(&drafted[draft.arguments()], b"\0\0\0\x01a\0\0\0");
+        assert_eq!(client.launch(ms(0), &draft, &mut drafted), Ok(Xid(7)));
+        assert_eq!(client.in_flight_calls().collect::<Vec<_>>(), [Xid(7)]);
+        client.cancel(Xid(7));
+        client.next = Xid(7);
+        let mut called = b"queued".to_vec();
+        let xid = client.call(ms(0), &order, &mut called, |to| to.string("a", 1));
+        assert_eq!((xid, called), (Ok(Xid(7)), drafted));
+        let broken = form.draft(&order, &mut Vec::new(), |to| to.string("ab", 1));
+        assert!(matches!(broken, Err(Error::Encode(_))));
+    }
 }
 
 #[test]

@@ -31,6 +31,23 @@ fn take(stream: &[u8], piece: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_record_is_lent_again_until_there_was_asked_for_room() {
+    let mut records = Records::default();
+    records.push(&fragment(b"ab", false));
+    records.push(&fragment(b"c", true));
+    records.push(&fragment(b"d", true));
+    assert_eq!(records.record(), b"");
+    records.next_record().unwrap().unwrap();
+    assert_eq!(records.record(), b"abc");
+    records.next_record().unwrap().unwrap();
+    assert_eq!(records.record(), b"d");
+    assert_eq!(records.next_record(), Ok(None));
+    assert_eq!(records.record(), b"d");
+    records.room();
+    assert_eq!(records.record(), b"");
+}
+
+#[test]
 fn a_record_is_sent_as_one_fragment() {
     let mut out = vec![1];
     let mark = record::begin(&mut out);

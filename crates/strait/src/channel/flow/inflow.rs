@@ -1,5 +1,7 @@
 //! The receiving end, read in parts.
 
+mod over;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

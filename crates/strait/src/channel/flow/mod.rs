@@ -46,6 +46,8 @@ pub(crate) enum Ended {
     ClosedMeanwhile,
     /// One of the two has cut the session off.
     Cut,
+    /// This side has said that it writes no more.
+    Shut,
     /// The caller wants to wait no longer.
     Stopped,
     /// The other side broke the protocol.

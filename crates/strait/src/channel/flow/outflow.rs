@@ -9,7 +9,7 @@ use strait_sys::map::Fixed;
 
 use crate::channel::flow::mark::Sums;
 use crate::channel::flow::{Ended, Pace, Unit, ended, enter};
-use crate::channel::layout::{CUT, DEAF, Header, READ, UNIT, WANTS, span};
+use crate::channel::layout::{CLOSED, CUT, DEAF, Header, READ, UNIT, WANTS, span};
 use crate::channel::park::Waited;
 use crate::channel::ring::{Lie, WriteLane, piece};
 use crate::channel::sender::Sender;
@@ -31,6 +31,8 @@ pub(crate) struct Outflow {
     waiting: Arc<AtomicBool>,
     /// This holder has the turn at a shared end.
     keeps_turn: bool,
+    /// Nothing more is written.
+    shut: bool,
 }
 
 const WRITING: &str = "write";
@@ -50,6 +52,7 @@ impl Outflow {
             quota,
             waiting: Arc::default(),
             keeps_turn: false,
+            shut: link.says(CLOSED),
             sender,
         })
     }
@@ -82,6 +85,7 @@ impl Outflow {
         let is_plain = self.written.wrapping_add(len).wrapping_sub(self.seen) <= self.quota
             && len <= piece(sender.out.lane.capacity())
             && !sender.torn
+            && !self.shut
             && !sender.is_odd()
             && !sender.link.is_over(DEAF)
             && (len != 0 || unit == Unit::Message)
@@ -171,6 +175,10 @@ impl Outflow {
     fn write_waiting(&mut self, data: &[u8], unit: Unit, pace: Pace<'_>) -> Result<usize, Ended> {
         if let Some(ended) = self.ended(false) {
             return Err(ended);
+        }
+        // By this holder or another.
+        if self.sender.link.says(CLOSED) {
+            return Err(Ended::Shut);
         }
         if data.is_empty() && unit == Unit::Bytes {
             return Ok(0);
@@ -314,6 +322,25 @@ impl Outflow {
                 return Err(Ended::Stopped);
             }
         }
+    }
+
+    /// Nothing more is written, by any holder of the end: the other side reads to here, and may go
+    /// on writing.
+    pub(crate) fn shut(&mut self, pace: Pace<'_>) -> Result<(), Ended> {
+        self.in_turn(pace, |out| {
+            out.sender.flush();
+            out.shut = true;
+            out.sender.link.say(CLOSED);
+            out.sender.waiter.published();
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Whether everything written has been read.
+    pub(crate) fn is_drained(&self) -> bool {
+        let tail = self.sender.out.lane.tail.word().load(Ordering::Acquire);
+        self.head().wrapping_sub(tail).cast_signed() <= 0
     }
 
     /// Waits until everything written has been read.

@@ -135,6 +135,11 @@ impl Link {
         self.is_gone() || self.peer_says(bit)
     }
 
+    /// Whether the other side is gone and has not said so, as a process that was killed.
+    pub(crate) fn is_abandoned(&self, bit: u32) -> bool {
+        self.is_gone() && !self.is_broken() && !self.peer_says(bit)
+    }
+
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }

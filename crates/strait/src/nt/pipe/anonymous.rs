@@ -15,7 +15,7 @@ use crate::nt::pipe::end::{End, Facts, Peeked};
 use crate::nt::pipe::fault::fault;
 use crate::nt::pipe::greeting::{ROLE, capacity};
 use crate::nt::pipe::operation::Operation;
-use crate::nt::pipe::{QUOTA, QUOTA_MAX, is_over};
+use crate::nt::pipe::{QUOTA, QUOTA_MAX, read_stream};
 use crate::nt::status::NtStatus;
 use crate::object::wait::{Member, Waitable};
 
@@ -101,10 +101,18 @@ impl Reader {
     ///
     /// # Errors
     /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) (109) once the writer is closed and
-    /// everything it wrote has been read. By [`std::io::Read`] that is an end, 0 bytes.
+    /// everything it wrote has been read. By [`std::io::Read`] that is an end, 0 bytes; also if the
+    /// writer was killed: [`is_abandoned`](Self::is_abandoned) tells.
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         Ok(self.end.read(buffer)?.len)
+    }
+
+    /// Whether the writer's process is gone without having closed its end, as one that was killed:
+    /// what it wrote may not be whole.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.end.is_abandoned()
     }
 
     /// Looks at what is there, and takes nothing.
@@ -200,13 +208,7 @@ impl Waitable for Reader {
 
 impl io::Read for &Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        match Reader::read(self, buffer) {
-            Err(error) if is_over(&error) => Ok(0),
-            read => Ok(read?),
-        }
+        read_stream(buffer, |buffer| Reader::read(self, buffer))
     }
 }
 

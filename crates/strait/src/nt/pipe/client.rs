@@ -72,6 +72,33 @@ impl ClientOptions {
         self.open_within(ANSWER)
     }
 
+    /// Opens the pipe; waits for an instance for at most `timeout`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open) and [`wait_for`].
+    pub fn open_for(self, timeout: impl Into<Timeout>) -> Result<Client> {
+        let (timeout, began) = (timeout.into(), Instant::now());
+        let left = || match timeout {
+            Timeout::For(time) => Timeout::For(time.saturating_sub(began.elapsed())),
+            timeout => timeout,
+        };
+        let mut waited = false;
+        loop {
+            let timeout = left();
+            match self.clone().open_within(timeout.answer()) {
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    // Others were faster, for all of the time.
+                    if waited && timeout == Timeout::For(Duration::ZERO) {
+                        return Err(fault(NtStatus::IO_TIMEOUT, WAITING, &self.name));
+                    }
+                    wait_in(&self.name, self.space.as_ref(), timeout)?;
+                    waited = true;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     fn open_within(self, answer: Duration) -> Result<Client> {
         let name = PipeName::parse(&self.name, self.space.as_ref(), OPEN)?;
         // Nothing is sent by who only reads.
@@ -273,7 +300,8 @@ impl Timeout {
     fn answer(self) -> Duration {
         match self {
             Self::For(time) => time.clamp(ANSWER_MIN, ANSWER),
-            Self::Default | Self::Forever => ANSWER,
+            Self::Default => ANSWER_MIN,
+            Self::Forever => ANSWER,
         }
     }
 }
@@ -287,7 +315,7 @@ impl From<Duration> for Timeout {
 /// Waits until an instance of the pipe listens. None is reserved: another client may be faster.
 ///
 /// A server that does not answer at all, as one that is stopped, is given a second where the time
-/// is shorter, and at most ten.
+/// is shorter or is left to it, and at most ten.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] (2) if there is no such pipe, or no more; [`ErrorKind::TimedOut`] (121);
@@ -308,7 +336,12 @@ pub fn wait_for_in(space: &Namespace, name: &str, timeout: impl Into<Timeout>) -
 fn wait_in(name: &str, space: Option<&Namespace>, timeout: Timeout) -> Result<()> {
     let name = PipeName::parse(name, space, WAITING)?;
     let began = Instant::now();
-    let until = match ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(timeout.answer())))? {
+    let answered = ask_wait(&name, WAIT_DEFAULT, Some(Deadline::after(timeout.answer())));
+    let answered = answered.map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => error.because("its server did not answer in time"),
+        _ => error,
+    })?;
+    let until = match answered {
         Heard::Listens => return Ok(()),
         Heard::WaitFor(default) => match timeout {
             Timeout::Forever => None,
@@ -384,26 +417,7 @@ impl ClientOptions {
     /// # Errors
     /// As for [`call`].
     pub fn call(self, request: &[u8], reply: &mut [u8], timeout: Timeout) -> Result<Part> {
-        let began = Instant::now();
-        let left = |timeout| match timeout {
-            Timeout::For(time) => Timeout::For(time.saturating_sub(began.elapsed())),
-            timeout => timeout,
-        };
-        let mut waited = false;
-        let client = loop {
-            let timeout = left(timeout);
-            match self.clone().open_within(timeout.answer()) {
-                Err(error) if error.kind() == ErrorKind::Busy => {
-                    // Others were faster, for all of the time.
-                    if waited && timeout == Timeout::For(Duration::ZERO) {
-                        return Err(fault(NtStatus::IO_TIMEOUT, WAITING, &self.name));
-                    }
-                    wait_in(&self.name, self.space.as_ref(), timeout)?;
-                    waited = true;
-                }
-                opened => break opened?,
-            }
-        };
+        let client = self.open_for(timeout)?;
         client.set_read_mode(ReadMode::Message)?;
         client.transact(request, reply)
     }

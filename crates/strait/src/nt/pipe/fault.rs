@@ -17,10 +17,7 @@ fn meaning(status: NtStatus) -> (ErrorKind, &'static str) {
         NtStatus::PIPE_LISTENING => (ErrorKind::WrongState, "no client has come yet"),
         NtStatus::PIPE_DISCONNECTED => (ErrorKind::PeerGone, "the server has disconnected it"),
         NtStatus::PIPE_CLOSING => (ErrorKind::PeerGone, "the other end is closed"),
-        NtStatus::PIPE_BROKEN => (
-            ErrorKind::PeerGone,
-            "the other end is closed, and everything it sent has been read",
-        ),
+        NtStatus::PIPE_BROKEN => (ErrorKind::PeerGone, "the other end is closed"),
         NtStatus::PIPE_EMPTY => (ErrorKind::TimedOut, "there is nothing to read"),
         NtStatus::INVALID_PIPE_STATE => (ErrorKind::WrongState, "nothing can be looked at"),
         NtStatus::INVALID_READ_MODE => (
@@ -59,21 +56,47 @@ fn meaning(status: NtStatus) -> (ErrorKind, &'static str) {
     }
 }
 
+/// How the other side ended.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Manner {
+    /// It has closed.
+    Closed,
+    /// Its process is gone, and has not closed.
+    Abandoned,
+}
+
 /// What the end of the other side means to a read.
-pub(super) fn unreadable(ended: Ended, verb: &'static str, subject: &str) -> Error {
+pub(super) fn unreadable(ended: Ended, manner: Manner, verb: &'static str, subject: &str) -> Error {
     match ended {
-        Ended::Closed | Ended::ClosedMeanwhile => fault(NtStatus::PIPE_BROKEN, verb, subject),
+        Ended::Closed | Ended::ClosedMeanwhile => fault(NtStatus::PIPE_BROKEN, verb, subject)
+            .because(match manner {
+                Manner::Closed => "the other end is closed, and everything it sent has been read",
+                Manner::Abandoned => {
+                    "the process at the other end is gone without having closed it: what it sent \
+                     has been read, and may not be whole"
+                }
+            }),
         ended => other(ended, verb, subject),
     }
 }
 
-/// What it means to a write: one that waited hears that the pipe is broken.
-pub(super) fn unwritable(ended: Ended, verb: &'static str, subject: &str) -> Error {
-    match ended {
-        Ended::Closed => fault(NtStatus::PIPE_CLOSING, verb, subject),
-        Ended::ClosedMeanwhile => fault(NtStatus::PIPE_BROKEN, verb, subject),
-        ended => other(ended, verb, subject),
-    }
+/// What it means to a flush, or to a write: one that waited hears that the pipe is broken.
+pub(super) fn unwritable(ended: Ended, manner: Manner, verb: &'static str, subject: &str) -> Error {
+    let status = match ended {
+        Ended::Closed => NtStatus::PIPE_CLOSING,
+        Ended::ClosedMeanwhile => NtStatus::PIPE_BROKEN,
+        Ended::Shut => {
+            return Error::new(ErrorKind::WrongState, verb, subject)
+                .because("this end has said that it writes no more")
+                .with_status(NtStatus::PIPE_CLOSING.0);
+        }
+        ended => return other(ended, verb, subject),
+    };
+    fault(status, verb, subject).because(match (status, manner) {
+        (NtStatus::PIPE_CLOSING, Manner::Closed) => "the other end is closed",
+        (_, Manner::Closed) => "the other end was closed before everything was read",
+        (_, Manner::Abandoned) => "the process at the other end is gone without having closed it",
+    })
 }
 
 fn other(ended: Ended, verb: &'static str, subject: &str) -> Error {

@@ -55,6 +55,8 @@
 //! | completion routines | not had: they belong to the C interface |
 //! | an operation goes with its thread (CancelIo) | differs: with its handle |
 //! | the client's session id and computer name | not had |
+//! | both ways end together | a side can also end its own alone: [`Client::shutdown_write`], and [`Client::wait_closed`] for the other end; who is killed is told from who closes ([`Client::is_abandoned`]) |
+//! | handles are files to the C library | [`Client`], [`Session`], [`Reader`] and [`Writer`] are [`std::io::Read`] and [`std::io::Write`] |
 //!
 //! # Limits
 //!
@@ -146,6 +148,45 @@ macro_rules! end_methods {
                 self.end("flush pipe")?.flush_until(&|| false)
             }
 
+            /// Whether the other end has read everything; `false` while a write waits.
+            ///
+            /// # Errors
+            /// As for [`write`](Self::write), without a connection.
+            pub fn is_flushed(&self) -> crate::Result<bool> {
+                Ok(self.end("look at pipe")?.is_flushed())
+            }
+
+            /// Says that nothing more is written with this end, by whoever holds it: the other end
+            /// reads what there is, then finds the end (109), and may write on. NT has no such
+            /// call: there both ways end with the handle.
+            ///
+            /// # Errors
+            /// As for [`write`](Self::write). Writes fail from then on:
+            /// [`ErrorKind::WrongState`](crate::ErrorKind::WrongState) (232).
+            pub fn shutdown_write(&self) -> crate::Result<()> {
+                self.end("shut down pipe")?.shut()
+            }
+
+            /// Waits until the other end is closed both ways, not only for
+            /// [writing](Self::shutdown_write). Reads of this handle wait meanwhile: for who has
+            /// read to the end.
+            ///
+            /// # Errors
+            /// As for [`read`](Self::read), without a connection.
+            pub fn wait_closed(&self) -> crate::Result<()> {
+                self.end("wait for the end of pipe")?.await_end()
+            }
+
+            /// Whether the process at the other end is gone without having closed it, as one that
+            /// was killed: what it sent may not be whole. To a read that is an end like any other
+            /// (109).
+            ///
+            /// # Errors
+            /// As for [`read`](Self::read), without a connection.
+            pub fn is_abandoned(&self) -> crate::Result<bool> {
+                Ok(self.end("look at pipe")?.is_abandoned())
+            }
+
             /// [`read`](Self::read) into `buffer`, as an operation.
             ///
             /// # Errors
@@ -235,6 +276,43 @@ macro_rules! end_methods {
                 Ok(self.end("look at pipe")?.writable())
             }
         }
+
+        /// The end of the other side is that of the stream; messages are read as bytes, and those
+        /// without bytes are passed over. A pipe that was disconnected is an error.
+        impl std::io::Read for &$type {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                crate::nt::pipe::read_stream(buffer, |buffer| Ok($type::read(self, buffer)?.len))
+            }
+        }
+
+        impl std::io::Read for $type {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                std::io::Read::read(&mut &*self, buffer)
+            }
+        }
+
+        /// Each write is a message to a pipe of messages.
+        impl std::io::Write for &$type {
+            fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+                Ok($type::write(self, data)?)
+            }
+
+            /// Does nothing: what was written is there to be read. The method of the type waits
+            /// for the reader.
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl std::io::Write for $type {
+            fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+                Ok(Self::write(self, data)?)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
     };
 }
 
@@ -307,6 +385,24 @@ pub fn names(space: &Namespace) -> Result<Vec<String>> {
         .iter()
         .map(|name| format!(r"\\.\pipe\{name}"))
         .collect())
+}
+
+/// A read of a stream: the end of the other side is its end.
+fn read_stream(
+    buffer: &mut [u8],
+    read: impl Fn(&mut [u8]) -> Result<usize>,
+) -> std::io::Result<usize> {
+    if buffer.is_empty() {
+        return Ok(0);
+    }
+    loop {
+        match read(buffer) {
+            // A message without bytes is no end.
+            Ok(0) => {}
+            Err(error) if is_over(&error) => return Ok(0),
+            read => return Ok(read?),
+        }
+    }
 }
 
 /// Whether everything was read, and the other end is closed.

@@ -235,6 +235,21 @@ impl Pipe {
         listening.as_ref().map(|listening| run(&listening.socket))
     }
 
+    /// The name goes.
+    fn close(self: &Arc<Self>) {
+        let listening = self.listening.lock();
+        drop(listening.unwrap_or_else(PoisonError::into_inner).take());
+        doorman::forget(self);
+        while let Some(instance) = self.pick() {
+            instance.set_disconnected();
+        }
+    }
+
+    /// Whether the name is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.with_socket(|_| ()).is_none()
+    }
+
     /// One more instance.
     pub(super) fn enter(&self) -> Result<()> {
         let mut places = self.places();
@@ -360,9 +375,7 @@ impl Drop for Holder {
             return;
         }
         drop(places);
-        let listening = self.0.listening.lock();
-        drop(listening.unwrap_or_else(PoisonError::into_inner).take());
-        doorman::forget(&self.0);
+        self.0.close();
     }
 }
 
@@ -447,6 +460,13 @@ impl Server {
         }
         drop(spare);
         Ok(session)
+    }
+
+    /// Takes the name away, though sessions live on: nobody can connect any more, and who waits for
+    /// a client hears that the pipe is disconnected (233). Without it the name goes with the last
+    /// of servers and sessions.
+    pub fn close(&self) {
+        self.holder.pipe().close();
     }
 
     /// Whether the pipe was made by this call, or a further instance was (ERROR_ALREADY_EXISTS).

@@ -109,6 +109,12 @@ impl Instance {
         }
     }
 
+    /// No client comes any more.
+    pub(super) fn set_disconnected(&self) {
+        *self.state() = State::Disconnected;
+        self.changed.notify_all();
+    }
+
     /// The client did not come after all.
     pub(super) fn expect_no_more(self: &Arc<Self>) {
         let mut state = self.state();
@@ -140,6 +146,10 @@ impl Instance {
                 *state = State::Listening;
                 drop(state);
                 pipe.listens(self);
+                if pipe.is_closed() {
+                    self.set_disconnected();
+                    return Err(fault(NtStatus::PIPE_DISCONNECTED, CONNECT, &self.name));
+                }
                 Ok(None)
             }
         }

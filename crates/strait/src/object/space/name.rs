@@ -143,8 +143,16 @@ fn utf16_len(bytes: &[u8]) -> usize {
         + bytes.iter().filter(|byte| **byte >= 0xf0).count()
 }
 
+/// A name in a message: backslashes and quotes as they are, what a terminal would obey escaped.
 fn show(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).escape_debug().collect()
+    let mut shown = String::new();
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        match letter {
+            '\\' | '\'' | '"' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Name {

@@ -3,7 +3,7 @@
 //! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for
 //! each version of a program, and a trait to be implemented for a server.
 
-mod client;
+pub mod client;
 mod generated;
 mod program;
 pub mod rpcbind;

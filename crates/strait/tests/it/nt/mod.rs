@@ -5,6 +5,7 @@ mod mutant;
 pub(crate) mod pipe;
 pub(crate) mod quick;
 mod section;
+pub(crate) mod smoke;
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,22 +1,24 @@
 //! One end of a connection: what server, client, reader and writer have in common.
 
+mod mode;
 mod transfer;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::channel::Channel;
 use crate::channel::Part;
 use crate::channel::flow::{self, Ended, Inflow, Outflow, Pace, Returned, Unit};
-use crate::channel::layout::{CLOSED, CUT};
+use crate::channel::layout::{CLOSED, CUT, DEAF};
 use crate::channel::link::Link;
 use crate::error::{Error, ErrorKind, Result};
-use crate::nt::pipe::completion::Port;
-use crate::nt::pipe::fault::{fault, unreadable, unwritable};
+use crate::nt::pipe::fault::{Manner, fault, unreadable, unwritable};
 use crate::nt::pipe::operation::{Begin, Completed, Lane, Operation, Outcome, Run, Workers};
 use crate::nt::status::NtStatus;
 use crate::object::transfer::Parcel;
 use crate::object::wait::source::Source;
+
+pub(super) use self::mode::Mode;
 
 /// How reads see the pipe.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -25,82 +27,6 @@ pub enum ReadMode {
     Bytes,
     /// A message at a time; message pipes only.
     Message,
-}
-
-/// Read mode, blocking and completion queue of a handle; they outlive a connection.
-#[derive(Debug, Default)]
-pub(super) struct Mode {
-    bits: AtomicU8,
-    port: Mutex<Option<Port>>,
-}
-
-const MESSAGE: u8 = 1;
-const NOWAIT: u8 = 2;
-
-impl Mode {
-    /// A mode as [`bits`](Self::bits) told it.
-    pub(super) fn of(bits: u8) -> Self {
-        Self {
-            bits: AtomicU8::new(bits),
-            port: Mutex::default(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn bits(&self) -> u8 {
-        self.bits.load(Ordering::Relaxed)
-    }
-
-    /// Whether a pipe of messages, or of bytes, can be in that mode.
-    pub(super) fn is_known(bits: u8, message: bool) -> bool {
-        bits & !(MESSAGE | NOWAIT) == 0 && (message || bits & MESSAGE == 0)
-    }
-
-    #[inline]
-    pub(super) fn read(&self) -> ReadMode {
-        if self.bits() & MESSAGE != 0 {
-            ReadMode::Message
-        } else {
-            ReadMode::Bytes
-        }
-    }
-
-    #[inline]
-    fn unit(&self) -> Unit {
-        match self.read() {
-            ReadMode::Bytes => Unit::Bytes,
-            ReadMode::Message => Unit::Message,
-        }
-    }
-
-    pub(super) fn is_nowait(&self) -> bool {
-        self.bits() & NOWAIT != 0
-    }
-
-    pub(super) fn set_read(&self, mode: ReadMode) {
-        self.set(MESSAGE, mode == ReadMode::Message);
-    }
-
-    pub(super) fn set_nowait(&self, nowait: bool) {
-        self.set(NOWAIT, nowait);
-    }
-
-    pub(super) fn port(&self) -> Option<Port> {
-        let port = self.port.lock().unwrap_or_else(PoisonError::into_inner);
-        port.clone()
-    }
-
-    pub(super) fn set_port(&self, port: Port) {
-        *self.port.lock().unwrap_or_else(PoisonError::into_inner) = Some(port);
-    }
-
-    fn set(&self, bit: u8, on: bool) {
-        if on {
-            self.bits.fetch_or(bit, Ordering::Relaxed);
-        } else {
-            self.bits.fetch_and(!bit, Ordering::Relaxed);
-        }
-    }
 }
 
 /// What is agreed on when an end begins.
@@ -201,6 +127,22 @@ impl End {
         fault(status, verb, &self.name)
     }
 
+    fn unreadable(&self, ended: Ended, verb: &'static str) -> Error {
+        unreadable(ended, self.manner(CLOSED), verb, &self.name)
+    }
+
+    fn unwritable(&self, ended: Ended, verb: &'static str) -> Error {
+        unwritable(ended, self.manner(DEAF), verb, &self.name)
+    }
+
+    fn manner(&self, bit: u32) -> Manner {
+        if self.link.is_abandoned(bit) {
+            Manner::Abandoned
+        } else {
+            Manner::Closed
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -285,13 +227,13 @@ impl End {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<(Part, u64)>> {
         if stop() {
-            return Err(unreadable(Ended::Stopped, READ, &self.name));
+            return Err(self.unreadable(Ended::Stopped, READ));
         }
         let read = self.paced(now, stop, |pace| input.read(buffer, self.mode.unit(), pace));
         if matches!(read, Ok(Some(_))) {
             self.note_read();
         }
-        let read = read.map_err(|ended| unreadable(ended, READ, &self.name))?;
+        let read = read.map_err(|ended| self.unreadable(ended, READ))?;
         Ok(read.map(|part| (part, input.place())))
     }
 
@@ -343,10 +285,10 @@ impl End {
             return Ok(0);
         };
         if stop() {
-            return Err(unwritable(Ended::Stopped, WRITE, &self.name));
+            return Err(self.unwritable(Ended::Stopped, WRITE));
         }
         self.paced(now, stop, |pace| out.write(data, unit, pace))
-            .map_err(|ended| unwritable(ended, WRITE, &self.name))
+            .map_err(|ended| self.unwritable(ended, WRITE))
     }
 
     pub(super) fn peek(&self, buffer: &mut [u8]) -> Result<Peeked> {
@@ -356,7 +298,7 @@ impl End {
         let fail = |ended| match ended {
             // The server is told that the state is wrong, the client that nobody is there.
             Ended::Cut if self.facts.server => self.fault(NtStatus::INVALID_PIPE_STATE, PEEK),
-            ended => unreadable(ended, PEEK, &self.name),
+            ended => self.unreadable(ended, PEEK),
         };
         let Some(mut input) = self.input(true) else {
             return Ok(Peeked::default());
@@ -378,7 +320,7 @@ impl End {
         let Some(mut input) = self.input(true) else {
             return Err(self.fault(NtStatus::PIPE_BUSY, TRANSACT));
         };
-        let fail = |ended| unreadable(ended, TRANSACT, &self.name);
+        let fail = |ended| self.unreadable(ended, TRANSACT);
         let part = self.paced(false, &|| false, |pace| {
             input.in_turn(pace, |input| {
                 if !input.is_empty()? {
@@ -408,10 +350,10 @@ impl End {
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         if stop() {
-            return Err(unreadable(Ended::Stopped, FLUSH, &self.name));
+            return Err(self.unreadable(Ended::Stopped, FLUSH));
         }
         self.paced(false, stop, |pace| out.drain(pace))
-            .map_err(|ended| unreadable(ended, FLUSH, &self.name))
+            .map_err(|ended| self.unwritable(ended, FLUSH))
     }
 
     fn begin(self: &Arc<Self>, lane: &Arc<Lane>, reader: bool, run: Run) -> Result<Operation> {
@@ -538,9 +480,37 @@ impl End {
         self.link.says(CUT)
     }
 
-    /// Whether the other side has closed.
+    /// Whether the other side has closed: it reads no more either.
     pub(super) fn is_closing(&self) -> bool {
-        self.link.is_over(CLOSED)
+        self.link.is_over(DEAF)
+    }
+
+    /// Whether the other side is gone and has not said before that it writes no more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.link.is_abandoned(CLOSED)
+    }
+
+    /// Nothing more is written with it.
+    pub(super) fn shut(&self) -> Result<()> {
+        const SHUT: &str = "shut down pipe";
+        if !self.facts.writes {
+            return Err(self.fault(NtStatus::ACCESS_DENIED, SHUT));
+        }
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        self.paced(false, &|| false, |pace| out.shut(pace))
+            .map_err(|ended| self.unwritable(ended, SHUT))
+    }
+
+    /// Whether the other side has read everything; not while a write waits for that.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.out(true).is_some_and(|out| out.is_drained())
+    }
+
+    /// Waits until the other side is closed.
+    pub(super) fn await_end(&self) -> Result<()> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        self.paced(false, &|| false, |pace| input.await_end(pace))
+            .map_err(|ended| self.unreadable(ended, "wait for the end of pipe"))
     }
 
     /// The handle is going: whatever is pending with it ends.

@@ -1,4 +1,105 @@
-//! Clients.
+//! Clients: [`Client`] for threads, [`AsyncClient`] for async tasks.
+//!
+//! Both are one connection, over which any number of callers call at once: replies come in any
+//! order, and each finds its call. Code made from a `.x` file calls over them; by hand a call is a
+//! [`Procedure`], a closure that writes its arguments and one that reads its results.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use strait::rpc::onc::{Client, Procedure};
+//!
+//! let client = Client::options().timeout(Duration::from_secs(5)).sys().tcp("localhost:2049")?;
+//! client.null(100_003, 3)?;
+//!
+//! // int DOUBLE(int) = 1;
+//! let double = Procedure { program: 0x2000_0001, version: 1, number: 1 };
+//! let answer = client.call(double, |to| Ok(to.int(21)), |from| from.int())?;
+//! assert_eq!(answer, 42);
+//!
+//! // Many in flight from one thread; and calls without an answer, in one write.
+//! let begun = (0..32).map(|n| client.begin(double, move |to| Ok(to.int(n)), |from| from.int()));
+//! let begun = begun.collect::<strait::Result<Vec<_>>>()?;
+//! for call in begun {
+//!     call.wait()?;
+//! }
+//! client.batch(|batch| batch.call_oneway(double, |to| Ok(to.int(1))))?;
+//! # Ok::<(), strait::Error>(())
+//! ```
+//!
+//! Over any stream that exists; here the server is the other end of a pair:
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//! use strait::rpc::onc::Client;
+//!
+//! let (here, mut there) = UnixStream::pair().unwrap();
+//! let server = std::thread::spawn(move || {
+//!     let mut call = [0; 44];
+//!     there.read_exact(&mut call).unwrap();
+//!     // A record of 24 bytes, the number of the call, and success without results.
+//!     let mut reply = [0; 28];
+//!     reply[..4].copy_from_slice(&0x8000_0018_u32.to_be_bytes());
+//!     reply[4..8].copy_from_slice(&call[4..8]);
+//!     reply[11] = 1;
+//!     there.write_all(&reply).unwrap();
+//! });
+//! Client::options().stream(here)?.null(100_003, 3)?;
+//! server.join().unwrap();
+//! # Ok::<(), strait::Error>(())
+//! ```
+//!
+//! # How it works
+//!
+//! There is no thread behind a [`Client`]: of those who wait for replies one reads for all, and
+//! hands the turn on when his own has come. A call is one system call to send (mark, header and
+//! arguments in one buffer) and one to receive, and results are decoded where they were read into.
+//! While a large call finds no room, replies are read, so that a server that answers before it
+//! reads on is not stood off. An [`AsyncClient`] has one task that reads.
+//!
+//! After a call's time has run out the connection goes on: the reply is dropped when it comes. If a
+//! part of the call was sent by then, nothing can follow it, and each call says so until
+//! [`Client::reconnect`]. When the server closes, dies or sends what is no record, every call in
+//! flight ends with that, and so does each that follows: a call that was not answered may have been
+//! carried out, and only the caller knows whether it may be made again, so that nothing is
+//! repeated or connected anew unasked. Over UDP a call is sent again, with the same number, until
+//! it is answered: a server without a cache of duplicates carries it out as often.
+//!
+//! A server that hands out a shorter credential (AUTH_SHORT) in place of AUTH_SYS is sent that, and
+//! the full one again, once, when it does not know it any more. Calls without an answer always
+//! carry the full one.
+//!
+//! # Errors
+//!
+//! [`status`](super::status) gives the exact status of those that the server said.
+//!
+//! | kind | what has happened | whose fault |
+//! | --- | --- | --- |
+//! | `Unsupported` | PROG_UNAVAIL, PROG_MISMATCH, PROC_UNAVAIL, RPC_MISMATCH: it is not to be had there | nobody's |
+//! | `Denied` | AUTH_ERROR | the caller's |
+//! | `Refused` | GARBAGE_ARGS: the two do not have the same interface | either's |
+//! | `Refused` | SYSTEM_ERR | the server's |
+//! | `Refused` | ECONNREFUSED: nobody listens there, over UDP as soon as its machine says so | nobody's |
+//! | `TimedOut` | no reply in time; or the server takes no bytes | |
+//! | `PeerGone` | the connection has ended | the server's, or the network's |
+//! | `Broken` | the reply cannot be decoded, or is longer than [`ClientOptions::record_max`] | the server's |
+//! | `Broken` | the connection was left with a part of a call | |
+//! | `InvalidInput` | an argument breaks the bound of its type | the caller's |
+//! | `TooLong` | the call does not fit a datagram (65,507 bytes) or a record (2 GiB) | the caller's |
+//! | `LimitExceeded` | [`ClientOptions::in_flight_max`] | the caller's |
+//! | `Cancelled` | the runtime of an [`AsyncClient`]'s task has ended | the caller's |
+//!
+//! # Faithful, and not
+//!
+//! | | |
+//! | --- | --- |
+//! | messages, records, AUTH_NONE, AUTH_SYS, AUTH_SHORT, batching | RFC 5531 |
+//! | timeout 25 s | libtirpc |
+//! | results followed by bytes that are not theirs | an error, where libtirpc takes them |
+//! | calls that come from the server | dropped |
+//! | verifiers of replies to AUTH_NONE and AUTH_SYS | not looked at, but for AUTH_SHORT |
+//!
+//! RFC 5531 sections 8, 9, 11 and appendix A; RFC 4506.
 
 mod calls;
 mod connection;
@@ -31,8 +132,8 @@ pub use self::options::{ClientOptions, TIMEOUT};
 pub use self::pending::{BATCH_MAX, Batch, Decoder, Pending};
 pub use self::task::AsyncClient;
 
-/// A client: one connection, over which any number of threads call at once. A clone has the same
-/// connection.
+/// A client for threads: one connection, over which any number of them call at once. A clone has
+/// the same connection.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -102,7 +203,7 @@ impl Client {
     /// them.
     ///
     /// # Errors
-    /// Those in the table [above](self#errors).
+    /// Those in the table of [the module](crate::rpc::onc::client#errors).
     pub fn call<R>(
         &self,
         procedure: Procedure,
@@ -181,8 +282,8 @@ impl Client {
 
     /// Connects anew if the connection is gone or broken, for all clones; does nothing otherwise.
     ///
-    /// It is never done unasked: a call whose reply did not come may have been carried out, and only
-    /// the caller knows whether it may be made again.
+    /// It is never done unasked: a call whose reply did not come may have been carried out, and
+    /// only the caller knows whether it may be made again.
     ///
     /// # Errors
     /// As for connecting; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a stream

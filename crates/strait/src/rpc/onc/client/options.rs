@@ -84,7 +84,8 @@ impl ClientOptions {
             gids: Gids::first_of(&groups),
         };
         let credential = OpaqueAuth::sys(&sys);
-        self.credential(credential.expect("a machine's name has at most 64 bytes"))
+        // A machine's name has at most 64 bytes: it fits.
+        self.credential(credential.unwrap_or_default())
     }
 
     /// Calls in flight at once, together with replies that were not collected, in place of 4096.

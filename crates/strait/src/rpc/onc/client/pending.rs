@@ -31,8 +31,8 @@ impl Begun {
     }
 }
 
-/// A call that has begun: [`Client::begin`]. Its time runs from then. Dropped, the call is forgotten:
-/// the server may carry it out, and its reply is dropped.
+/// A call that has begun: [`Client::begin`]. Its time runs from then. Dropped, the call is
+/// forgotten: the server may carry it out, and its reply is dropped.
 ///
 /// Nobody reads while nobody waits: replies stay in the socket, and over UDP no call is sent again.
 #[must_use = "dropped, the call is forgotten"]
@@ -63,6 +63,9 @@ impl<R> Pending<R> {
     ///
     /// # Errors
     /// As for [`Client::call`].
+    ///
+    /// # Panics
+    /// Never: what it takes is there until then.
     pub fn wait(mut self) -> Result<R> {
         let begun = self.begun.take().expect("only this takes it");
         self.client.finish(self.procedure, begun, self.results)
@@ -153,7 +156,8 @@ impl Batch<'_> {
     }
 
     fn flush_if(&mut self, len: usize) -> Result<()> {
-        if self.out.len() < len && !(self.connection.is_one_by_one() && !self.out.is_empty()) {
+        let can_grow = self.out.is_empty() || !self.connection.is_one_by_one();
+        if can_grow && self.out.len() < len {
             return Ok(());
         }
         let until = Deadline::after(self.client.timeout);

@@ -144,6 +144,9 @@ impl ClientOptions {
     }
 }
 
+/// A call that is encoded, its bytes, and its arguments if they may be needed again.
+type Drafted = (Draft, Vec<u8>, Option<Vec<u8>>);
+
 async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
     let found = tokio::net::lookup_host(to).await.map_err(|error| {
         Error::new(ErrorKind::NotFound, "look up", "address").because(error.to_string())
@@ -166,7 +169,7 @@ impl AsyncClient {
             wake: Notify::new(),
             room: Notify::new(),
         });
-        let interest = Interest::READABLE | Interest::WRITABLE;
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
         #[expect(
             deprecated,
             reason = "its successor is unsafe for the sake of types that lie about their \
@@ -211,15 +214,15 @@ impl AsyncClient {
         results: impl FnOnce(&mut Reader<'_>) -> std::result::Result<R, xdr::Error>,
     ) -> Result<R> {
         let fail = |failure: Failure| failure.error(procedure, &self.handle.peer);
-        let until = self.timed(self.exchange(procedure, arguments));
-        let bytes = until.await.map_err(fail)?;
+        let results_come = self.timed(self.exchange(procedure, arguments));
+        let bytes = results_come.await.map_err(fail)?;
         let mut from = Reader::new(&bytes);
         let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
         decoded.map_err(|error| fail(Failure::Results(error)))
     }
 
-    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when the
-    /// call is sent, or waits to be, after others.
+    /// Calls a procedure that is not answered, or whose answer nobody waits for. It returns when
+    /// the call is sent, or waits to be, after others.
     ///
     /// # Errors
     /// As for [`call`](Self::call), of what happens before the reply.
@@ -295,7 +298,7 @@ impl AsyncClient {
         procedure: Procedure,
         short: Option<&[u8]>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
-    ) -> std::result::Result<(Draft, Vec<u8>, Option<Vec<u8>>), Failure> {
+    ) -> std::result::Result<Drafted, Failure> {
         let long = &self.handle.credential;
         let credential = match short {
             Some(short) => OpaqueAuth::short(short),
@@ -328,7 +331,7 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a call that `launch` gives its number, once there is room, and sends what can be sent.
+    /// Queues a call that `launch` gives its number, once there is room, and sends what can be.
     async fn post<T>(
         &self,
         mut out: Vec<u8>,
@@ -494,10 +497,15 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
     loop {
         let (is_full, tick) = {
             let mut state = link.state();
+            let mut is_refused = false;
             state.calls.tick(|datagram| {
                 // One that cannot be sent now is like one that is lost.
-                let _ = link.socket.try_send(datagram);
+                let sent = link.socket.try_send(datagram);
+                is_refused |= sent == Err(Errno::CONNREFUSED);
             });
+            if is_refused {
+                state.calls.unreachable(None);
+            }
             if state.is_closing {
                 closing.get_or_insert_with(|| tokio::time::Instant::now() + grace.min(YEAR));
             }
@@ -509,7 +517,8 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
         };
         let rest = tick.map_or(YEAR, Deadline::left);
         tokio::select! {
-            ready = fd.readable() => {
+            // An error alone is that of a datagram which nobody received.
+            ready = fd.ready(Interest::READABLE | Interest::ERROR) => {
                 let Ok(mut ready) = ready else { return };
                 let has_more = (0..READS).all(|_| link.receive(&mut inbox));
                 if !has_more {

@@ -189,7 +189,7 @@ impl Client {
     ///
     /// Over that same transport a wrong version is ignored, since GETADDR is asked. That procedure
     /// tells of no other transport (RFC 1833 section 2.2.1), so over another one GETADDRLIST is
-    /// asked, and of a registry before version 4 the port.
+    /// asked, and where that tells nothing the port by version 2, which leaves the address "any".
     ///
     /// # Errors
     /// Those of the call; [`ErrorKind::Broken`]: what it answers is no address.
@@ -209,20 +209,28 @@ impl Client {
             };
             entries.map(on)
         };
+        let is_other = netid != self.netid;
         match text {
+            // Debian's lists nothing on its local socket.
+            Some(text) if text.is_empty() && is_other && mapping(of, netid).is_some() => {
+                self.at_port(of, netid)
+            }
             Some(text) if text.is_empty() => Ok(None),
             Some(text) => {
-                let parsed = Uaddr::parse(netid, &text);
-                let broken =
-                    |_| self.broken("ask for the address of", of, format!("{netid} {text:?}"));
-                parsed.map(Some).map_err(broken)
+                let broken = |_| {
+                    let answer = format!("{netid} {text:?}");
+                    self.broken("ask for the address of", of, answer)
+                };
+                Uaddr::parse(netid, &text).map(Some).map_err(broken)
             }
             None if mapping(of, netid).is_none() => Err(self.lacking("ask for an address")),
-            None => {
-                let at = |port| Uaddr::Inet((Ipv4Addr::UNSPECIFIED, port).into());
-                Ok(self.port(of, netid)?.map(at))
-            }
+            None => self.at_port(of, netid),
         }
+    }
+
+    fn at_port(&self, of: (u32, u32), netid: Netid) -> Result<Option<Uaddr>> {
+        let at = |port| Uaddr::Inet((Ipv4Addr::UNSPECIFIED, port).into());
+        Ok(self.port(of, netid)?.map(at))
     }
 
     /// All transports of that very version, by GETADDRLIST; `None`: the registry has no version 4.

@@ -175,13 +175,19 @@ impl Shared {
     /// SET. What is taken may be a dead server's, whose successor registers.
     async fn set(&self, entry: Entry) -> bool {
         let set = |entry| self.state().registry.set(now(), entry);
-        match set(entry.clone()) {
-            Err(Rejected::Taken | Rejected::Full) if !self.keeps_dead => {
-                self.look().await;
-                set(entry).is_ok()
-            }
-            other => other.is_ok(),
+        if self.keeps_dead {
+            return set(entry).is_ok();
         }
+        let mut done = set(entry.clone());
+        if let Err(Rejected::Taken | Rejected::Full) = done {
+            self.look().await;
+            done = set(entry);
+        }
+        if done.is_ok() {
+            // Most listen before they register: then their end is seen as soon as it comes.
+            self.look().await;
+        }
+        done.is_ok()
     }
 }
 
@@ -298,7 +304,7 @@ impl Program for Version {
 }
 
 /// Remote calls are not made: they would reach programs of this machine from an address of its own,
-/// and their replies may be of any length. CALLIT and BCAST are silent then, as they are about every
+/// and their replies may be of any length. CALLIT and BCAST are silent then, as about every
 /// failure (RFC 1833 section 2.2.1), where many may have been asked at once; INDIRECT says it.
 fn remote(procedure: u32, asker: &Asker) -> Refusal {
     let is_datagram = matches!(asker.netid, Netid::Udp | Netid::Udp6);

@@ -2,6 +2,7 @@
 //!
 //! One task looks at all of them, so that none needs timers of its own.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
@@ -17,6 +18,8 @@ const PACE_MAX: Duration = Duration::from_secs(1);
 /// Who has sent nothing more of a call for so long, or taken nothing of a reply, makes way where
 /// memory is short.
 const STALL_MS: u64 = 1000;
+/// So many that take no replies make way at one look.
+const FLOOD_STEP: usize = 8;
 /// Without a call for so long, a connection gives back the memory that it reads into.
 const QUIET_MS: u64 = 1000;
 
@@ -63,10 +66,13 @@ fn look(shared: &Shared, limits: &Limits) {
     if is_short {
         dismiss(&peers, limits.records_memory / 8, now);
     }
-    if is_flooded(shared)
-        && let Some(peer) = longest(&peers, |peer| peer.writing.age(now))
-    {
-        peer.doom(Dropped::NotReading);
+    if is_flooded(shared) {
+        for peer in stalled(&peers, |peer| peer.writing.age(now))
+            .iter()
+            .take(FLOOD_STEP)
+        {
+            peer.doom(Dropped::NotReading);
+        }
     }
 }
 
@@ -89,15 +95,12 @@ fn overdue(peer: &Peer, now: u64, limits: &Limits) -> Option<Dropped> {
 /// Ends connections that hold memory for calls which do not go on, the most stalled first, until
 /// that much comes back. Who waits for memory itself is not stalled by its own doing.
 fn dismiss(peers: &[Arc<Peer>], bytes: usize, now: u64) {
-    let mut stalled: Vec<_> = peers
-        .iter()
-        .filter(|peer| peer.begun.get().is_some() && !peer.waits.load(Relaxed))
-        .filter_map(|peer| peer.progress.age(now).map(|age| (age, peer)))
-        .filter(|(age, _)| *age >= STALL_MS)
-        .collect();
-    stalled.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+    let held = |peer: &Peer| {
+        let is_held = peer.begun.get().is_some() && !peer.waits.load(Relaxed);
+        is_held.then(|| peer.progress.age(now)).flatten()
+    };
     let mut back = 0;
-    for (_, peer) in stalled {
+    for peer in stalled(peers, held) {
         if back >= bytes {
             break;
         }
@@ -107,9 +110,12 @@ fn dismiss(peers: &[Arc<Peer>], bytes: usize, now: u64) {
     }
 }
 
-fn longest(peers: &[Arc<Peer>], age: impl Fn(&Peer) -> Option<u64>) -> Option<&Arc<Peer>> {
-    let aged = peers.iter().filter(|peer| !peer.is_doomed());
-    let aged = aged.filter_map(|peer| age(peer).map(|age| (age, peer)));
-    let longest = aged.filter(|(age, _)| *age >= STALL_MS);
-    longest.max_by_key(|(age, _)| *age).map(|(_, peer)| peer)
+/// Those that have stood still for too long by that age, the longest first.
+fn stalled(peers: &[Arc<Peer>], age: impl Fn(&Peer) -> Option<u64>) -> Vec<&Arc<Peer>> {
+    let aged = peers
+        .iter()
+        .filter_map(|peer| age(peer).map(|age| (age, peer)));
+    let mut stalled: Vec<_> = aged.filter(|(age, _)| *age >= STALL_MS).collect();
+    stalled.sort_by_key(|(age, _)| Reverse(*age));
+    stalled.into_iter().map(|(_, peer)| peer).collect()
 }

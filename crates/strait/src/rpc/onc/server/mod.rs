@@ -1,7 +1,7 @@
 //! A server of ONC RPC: over TCP, UDP, local sockets, and any stream that is handed to it.
 //!
 //! Use it with the dispatcher that was made from a `.x` file; anything that is a
-//! [`Program`](super::Program) will do. It runs on tokio, and needs its I/O and time drivers.
+//! [`Program`] will do. It runs on tokio, and needs its I/O and time drivers.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -66,9 +66,9 @@
 //! # How it is built
 //!
 //! A connection is one task: it reads into the buffer that the call is decoded from, begins the
-//! call, and if that ends without waiting, writes the reply. A call that waits becomes a task of its
-//! own, so that calls of one connection run beside each other and their replies go in the order in
-//! which they are ready. What is ready goes in one write. One more task looks after all
+//! call, and if that ends without waiting, writes the reply. A call that waits becomes a task of
+//! its own, so that calls of one connection run beside each other and their replies go in the order
+//! in which they are ready. What is ready goes in one write. One more task looks after all
 //! connections; an idle one holds neither a buffer nor a timer.
 //!
 //! Everything that a client can make grow has a bound in [`Limits`]. What happens to those who
@@ -77,7 +77,8 @@
 //! | What is wrong | The caller is told |
 //! | --- | --- |
 //! | another version of RPC | RPC_MISMATCH 2..2 |
-//! | credential too long or not well formed; of a kind that is not taken; too weak | AUTH_ERROR: AUTH_BADCRED; AUTH_REJECTEDCRED; AUTH_TOOWEAK |
+//! | credential too long or not well formed | AUTH_BADCRED |
+//! | credential of a kind that is not taken; too weak | AUTH_REJECTEDCRED; AUTH_TOOWEAK |
 //! | program; its version | PROG_UNAVAIL; PROG_MISMATCH, lowest to highest |
 //! | procedure; arguments | PROC_UNAVAIL; GARBAGE_ARGS |
 //! | the handler fails or panics; the reply is too long for a datagram | SYSTEM_ERR |

@@ -1,6 +1,7 @@
 //! Pipes at NT's edges: states, messages, quotas, names, operations, and who is at the other end.
 
 mod anonymous;
+mod ends;
 mod forked;
 mod identity;
 mod messages;

@@ -1,4 +1,5 @@
 //! ONC RPC.
 
 pub(crate) mod client;
+pub(crate) mod rpcbind;
 pub(crate) mod server;

@@ -3,8 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
+use strait::ErrorKind;
+use strait::rpc::onc::Server;
+
 use super::{Client, PROGRAM, Served, call, procedure, record, results, words};
-use crate::world::{GUARD, until};
+use crate::world::{GUARD, refused, until};
 
 /// RFC 5531 section 9, as bytes.
 #[test]
@@ -155,4 +158,49 @@ fn a_local_caller_is_known_by_the_kernel() {
     );
     assert_eq!(served.peer.ask("stop 10000"), "cut 0");
     assert!(!served.path.exists(), "the file goes with the server");
+}
+
+#[test]
+fn a_call_that_comes_by_a_new_connection_is_known_where_that_is_asked_for() {
+    let served = Served::start(&["streams=1"]);
+    // The first call of each client has XID 1.
+    let first = served.client().call(procedure::COUNT, &[]);
+    assert_eq!(served.client().call(procedure::COUNT, &[]), first);
+    let mut third = served.client();
+    third.send(0, &[]);
+    third.reply();
+    assert_eq!(third.call(procedure::COUNT, &[]), words(&[2]));
+}
+
+#[test]
+fn an_existing_stream_is_served_and_nothing_else() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(GUARD)).unwrap();
+    let client = std::thread::spawn(move || {
+        let mut client = Client::over(ours);
+        let xid = client.send(0, &[]);
+        let reply = client.reply();
+        // It stays connected until it has been counted.
+        (client, reply, xid)
+    });
+    runtime.block_on(async {
+        let mut server = Server::new();
+        let (single, datagrams) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        for wrong in [
+            single.into(),
+            std::fs::File::open("/dev/null").unwrap().into(),
+        ] {
+            let wrong: std::os::fd::OwnedFd = wrong;
+            refused(server.serve_stream(wrong), ErrorKind::WrongKind);
+        }
+        drop(datagrams);
+        server.serve_stream(theirs).unwrap();
+        let running = server.start();
+        let answered = tokio::task::spawn_blocking(|| client.join().unwrap());
+        let (_client, reply, xid) = answered.await.unwrap();
+        assert_eq!(reply, words(&[xid, 1, 0, 0, 0, 1]), "no program is here");
+        assert_eq!(running.stats().connections, 1);
+    });
 }

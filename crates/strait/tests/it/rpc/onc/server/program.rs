@@ -176,6 +176,8 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "idle" => limits.idle = time,
             "record_time" => limits.record_time = time,
             "write_time" => limits.write_time = time,
+            "replies" => limits.replies_memory = value as usize,
+            "streams" => options = options.duplicates_on_streams(),
             "connections" => limits.connections_max = value as usize,
             "require" => options = options.require(Flavor(value as u32)),
             "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),

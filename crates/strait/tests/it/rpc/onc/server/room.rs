@@ -33,10 +33,9 @@ fn without_descriptors_the_idlest_makes_way() {
 fn beyond_the_limit_of_connections_the_idlest_makes_way() {
     let mut served = Served::start(&["connections=3"]);
     let mut clients: Vec<Client<TcpStream>> = (0..3).map(|_| served.client()).collect();
-    let wait_a_moment = || std::thread::sleep(std::time::Duration::from_millis(3));
     for at in [1, 0, 2] {
         // sleep: the server counts in milliseconds who was last.
-        wait_a_moment();
+        std::thread::sleep(std::time::Duration::from_millis(3));
         clients[at].call(0, &[]);
     }
     let mut fourth = served.client();

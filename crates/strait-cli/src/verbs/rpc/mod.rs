@@ -20,21 +20,21 @@ use crate::failure::Failure;
 /// The verbs of remote procedure calls.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    Bind(bind::Bind),
-    Info(info::Info),
     Gen(r#gen::Gen),
     Call(call::Call),
     Serve(serve::Serve),
+    Bind(bind::Bind),
+    Info(info::Info),
 }
 
 impl Verb {
     pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         match self {
+            Self::Gen(verb) => verb.run(context),
+            Self::Call(call) => call.run(context).map_err(Failure::into_error),
+            Self::Serve(serve) => serve.run(context).map_err(Failure::into_error),
             Self::Bind(bind) => bind.run(context).map_err(Failure::into_error),
             Self::Info(info) => info.run(context),
-            Self::Gen(verb) => verb.run(context),
-            Self::Serve(serve) => serve.run(context).map_err(Failure::into_error),
-            Self::Call(call) => call.run(context).map_err(Failure::into_error),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::jobs::Jobs;
 use crate::context;
 use crate::failure::Failure;
-use crate::rpc::json;
+use crate::verbs::rpc::json;
 
 /// Calls that are answered or wait for it.
 pub(super) const CALLS_MAX: usize = 1024;

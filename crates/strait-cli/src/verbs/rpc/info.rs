@@ -21,7 +21,8 @@ use crate::value;
 #[command(
     override_usage = "strait rpc info [-p | -s | -m] [HOST]\n       \
                       strait rpc info -l HOST PROGRAM VERSION\n       \
-                      strait rpc info {-t | -u | -T TRANSPORT} [-n PORT] HOST PROGRAM [VERSION]\n       \
+                      strait rpc info {-t | -u | -T TRANSPORT} [-n PORT] HOST PROGRAM [VERSION]\n\
+                      \x20      \
                       strait rpc info -T TRANSPORT -a ADDRESS PROGRAM [VERSION]\n       \
                       strait rpc info -d [-T TRANSPORT] [HOST] PROGRAM VERSION",
     after_help = "HOST is a name or an address, with :PORT if its registry is not at 111, or the \

@@ -1,0 +1,281 @@
+//! Debian's rpcbind, rpcinfo and rpc.statd, in a network and a /run of their own, where port 111
+//! and the usual socket are free.
+
+use std::process::{Command, Stdio};
+
+use crate::world::{Ran, STRAIT, World};
+
+/// Makes the room: the loopback with a second address, which is a stranger's; files that statd
+/// writes.
+const ROOM: &str = "
+    set -e
+    ip link set lo up; ip addr add 192.0.2.1/32 dev lo
+    mount -t tmpfs none /run
+    if [ -d /var/lib/nfs ]; then cp -a /var/lib/nfs /run/nfs; mount --bind /run/nfs /var/lib/nfs; fi
+    set +e
+    # What it did, and how it ended.
+    ran() { echo \"\\$ $*\"; timeout -k 1 20 \"$@\" 2>&1; echo \"= $?\"; }
+    ours() {
+        mkfifo /run/said; $STRAIT rpc bind --usual > /run/said & exec 3< /run/said
+        read -r line <&3; rm /run/said
+    }
+    theirs() { rpcbind -f & until rpcinfo -p > /run/none 2>&1; do sleep 0.01; done; }
+    statd() { rpc.statd -F --no-notify & statd=$!; until known status; do sleep 0.01; done; }
+    known() { $STRAIT rpc info 2> /run/none | grep -q \"$1\"; }
+    echo room
+";
+
+/// Runs lines of sh(1) there; `None`: it cannot be had here, which is said.
+fn room(test: &str, programs: &[&str], script: &str) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where a user's PATH does not lead, root's programs are.
+    let path = format!("{}:/usr/sbin:/sbin", path.to_string_lossy());
+    let is_there = |name: &str| std::env::split_paths(&path).any(|at| at.join(name).is_file());
+    let mut wanted = ["ip", "unshare"].iter().chain(programs);
+    if let Some(name) = wanted.find(|name| !is_there(name)) {
+        eprintln!("skipped {test}: no {name} here (`cargo xtask peers` installs it)");
+        return None;
+    }
+    let mut command = Command::new("timeout");
+    command.args(["-k", "1", "90", "unshare", "-mnp", "--fork", "--mount-proc"]);
+    command.args(["--kill-child", "sh", "-c", &format!("{ROOM}\n{script}")]);
+    command
+        .env("PATH", path)
+        .env("STRAIT", STRAIT)
+        .stdin(Stdio::null());
+    let ran = Ran::of(command.output().unwrap());
+    let Some(said) = ran.out.strip_prefix("room\n") else {
+        eprintln!("skipped {test}: no namespaces here: {}", ran.err.trim_end());
+        return None;
+    };
+    Some(said.to_owned())
+}
+
+/// What a command printed, and its status, by the words it was called with.
+fn of<'s>(said: &'s str, words: &str) -> (&'s str, &'s str) {
+    let found = said
+        .split("$ ")
+        .find_map(|part| part.strip_prefix(&format!("{words}\n")));
+    let found = found.unwrap_or_else(|| panic!("{words}: not run: {said}"));
+    // On a line of its own, for the commands say `version = 2`.
+    let end = match found.starts_with("= ") {
+        true => Some(0),
+        false => found.find("\n= ").map(|at| at + 1),
+    };
+    let (printed, status) = found.split_at(end.unwrap_or_else(|| panic!("{words}: {said}")));
+    (printed, status[2..].lines().next().unwrap_or_default())
+}
+
+fn ready(versions: &[u32]) -> String {
+    let line = |version| format!("program 100000 version {version} ready and waiting\n");
+    versions.iter().map(line).collect()
+}
+
+#[test]
+fn rpcinfo_in_all_its_modes_finds_our_registry() {
+    let test = "rpcinfo_in_all_its_modes_finds_our_registry";
+    let calls = [
+        ("rpcinfo -t 127.0.0.1 100000", &[2, 3, 4][..]),
+        ("rpcinfo -u 127.0.0.1 100000", &[2, 3, 4]),
+        ("rpcinfo -t 192.0.2.1 100000 3", &[3]),
+        ("rpcinfo -u 192.0.2.1 100000 2", &[2]),
+        ("rpcinfo -T tcp 127.0.0.1 100000 4", &[4]),
+        ("rpcinfo -T local 127.0.0.1 100000 4", &[4]),
+        ("rpcinfo -a 127.0.0.1.0.111 -T udp 100000 4", &[4]),
+        ("rpcinfo -n 111 -t 127.0.0.1 100000 2", &[2]),
+        ("rpcinfo -n 111 -u 127.0.0.1 100000 2", &[2]),
+    ];
+    let mut script = String::from("ours\n");
+    for line in [
+        "",
+        " -p",
+        " -p 192.0.2.1",
+        " -s",
+        " -s 127.0.0.1",
+        " -m 127.0.0.1",
+        " -l 192.0.2.1 100000 4",
+        " -t 127.0.0.1 100000 7",
+    ] {
+        script += &format!("ran rpcinfo{line}\n");
+    }
+    for (line, _) in calls {
+        script += &format!("ran {line}\n");
+    }
+    let Some(said) = room(test, &["rpcinfo"], &script) else {
+        return;
+    };
+    for line in ["rpcinfo -p", "rpcinfo -p 192.0.2.1"] {
+        let (printed, status) = of(&said, line);
+        assert_eq!(status, "0", "{said}");
+        for version in [2, 3, 4] {
+            for protocol in ["tcp", "udp"] {
+                let row = format!("100000    {version}   {protocol}    111  portmapper");
+                assert!(printed.contains(&row), "{line}: {row}: {said}");
+            }
+        }
+    }
+    let (printed, _) = of(&said, "rpcinfo");
+    assert!(
+        printed.contains("local     /run/rpcbind.sock      portmapper superuser"),
+        "{said}"
+    );
+    for line in ["rpcinfo -s", "rpcinfo -s 127.0.0.1"] {
+        assert!(of(&said, line).0.contains("100000  4,3,2 "), "{said}");
+    }
+    assert!(
+        of(&said, "rpcinfo -m 127.0.0.1")
+            .0
+            .contains("RPCBIND (version 4) statistics")
+    );
+    let (printed, _) = of(&said, "rpcinfo -l 192.0.2.1 100000 4");
+    assert!(
+        printed.contains("192.0.2.1.0.111"),
+        "rewritten to what was reached: {said}"
+    );
+    for (line, versions) in calls {
+        assert_eq!(of(&said, line), (&*ready(versions), "0"), "{line}: {said}");
+    }
+    let (printed, status) = of(&said, "rpcinfo -t 127.0.0.1 100000 7");
+    assert!(
+        printed.contains("low version = 2, high version = 4") && status == "1",
+        "{said}"
+    );
+}
+
+#[test]
+fn statd_registers_with_us_and_goes_when_it_is_unset_or_killed() {
+    let test = "statd_registers_with_us_and_goes_when_it_is_unset_or_killed";
+    let script = "
+        ours; statd
+        ran rpcinfo -t 127.0.0.1 status
+        ran rpcinfo -u 192.0.2.1 status
+        ran setpriv --reuid 4321 --clear-groups rpcinfo -d status 1
+        ran rpcinfo -p
+        ran rpcinfo -d status 1
+        ran rpcinfo -s
+        kill -9 $statd; wait $statd 2> /run/none
+        statd; kill -9 $statd
+        while known status; do sleep 0.05; done
+        echo '$ gone'; echo '= 0'";
+    let Some(said) = room(test, &["rpcinfo", "rpc.statd", "setpriv"], script) else {
+        return;
+    };
+    let up = ("program 100024 version 1 ready and waiting\n", "0");
+    assert_eq!(of(&said, "rpcinfo -t 127.0.0.1 status"), up, "{said}");
+    assert_eq!(of(&said, "rpcinfo -u 192.0.2.1 status"), up, "{said}");
+    let stranger = "setpriv --reuid 4321 --clear-groups rpcinfo -d status 1";
+    assert_eq!(of(&said, stranger).1, "1", "another user's: {said}");
+    assert!(of(&said, "rpcinfo -p").0.contains("status"), "{said}");
+    assert_eq!(of(&said, "rpcinfo -d status 1").1, "0", "{said}");
+    assert!(!of(&said, "rpcinfo -s").0.contains("status"), "{said}");
+    assert_eq!(of(&said, "gone").1, "0", "{said}");
+}
+
+#[test]
+fn strangers_register_nothing_and_get_short_datagrams() {
+    let test = "strangers_register_nothing_and_get_short_datagrams";
+    let script = "
+        ours
+        ran python3 -c '
+import socket, struct
+def call(proc, version, args=b\"\"):
+    return struct.pack(\">10I\", 7, 0, 2, 100000, version, proc, 0, 0, 0, 0) + args
+def ask(message, source):
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.settimeout(10)
+    udp.bind((source, 0)); udp.sendto(message, (source, 111))
+    return udp.recv(65536)
+mapping = struct.pack(\">4I\", 700, 1, 6, 777)
+for source in [\"192.0.2.1\", \"127.0.0.1\"]:
+    for version in [2, 3, 4]:
+        message = call(4, version)
+        reply = ask(message, source)
+        status = struct.unpack(\">6I\", reply[:24])[5]
+        print(source, version, status, len(reply) <= 3 * len(message))
+    reply = ask(call(1, 2, mapping), source)
+    print(source, \"set\", struct.unpack(\">I\", reply[24:])[0])
+'";
+    let Some(said) = room(test, &["python3"], script) else {
+        return;
+    };
+    let told: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with(['1', '2']))
+        .collect();
+    // Accept status 5 is SYSTEM_ERR. Nine rows of version 2 do not fit either.
+    assert_eq!(
+        told,
+        [
+            "192.0.2.1 2 5 True",
+            "192.0.2.1 3 5 True",
+            "192.0.2.1 4 5 True",
+            "192.0.2.1 set 0",
+            "127.0.0.1 2 0 False",
+            "127.0.0.1 3 0 False",
+            "127.0.0.1 4 0 False",
+            "127.0.0.1 set 1",
+        ],
+        "{said}"
+    );
+}
+
+#[test]
+fn our_info_asks_debians_rpcbind_and_statd() {
+    let test = "our_info_asks_debians_rpcbind_and_statd";
+    let script = "
+        theirs; statd
+        for line in '' '-p' '-p 127.0.0.1' '-s' '-m' '-l 127.0.0.1 portmapper 4' \\
+            '-t 127.0.0.1 status' '-u 127.0.0.1 status 1' '-t 127.0.0.1 portmapper' \\
+            '-T local /run/rpcbind.sock portmapper 4' '-n 111 -u 127.0.0.1 portmapper 2' \\
+            '-d status 1' '-s 127.0.0.1'
+        do ran strait rpc info $line; done";
+    // As a word that does not depend on where the program is.
+    let script = format!("strait() {{ $STRAIT \"$@\"; }}\n{script}").replace(
+        "ran strait rpc info $line",
+        "echo \"\\$ $line\"; strait rpc info $line 2>&1; echo \"= $?\"",
+    );
+    let Some(said) = room(test, &["rpcbind", "rpcinfo", "rpc.statd"], &script) else {
+        return;
+    };
+    for line in [
+        "",
+        "-p",
+        "-p 127.0.0.1",
+        "-s",
+        "-m",
+        "-l 127.0.0.1 portmapper 4",
+    ] {
+        assert_eq!(of(&said, line).1, "0", "{line}: {said}");
+    }
+    assert!(
+        of(&said, "").0.contains("100000   4        local"),
+        "{said}"
+    );
+    assert!(of(&said, "-p").0.contains("status"), "{said}");
+    assert!(of(&said, "-s").0.contains("4,3,2"), "{said}");
+    let (all, one) = (ready(&[2, 3, 4]), ready(&[4]));
+    let status = "program 100024 version 1 ready and waiting\n";
+    for (line, printed) in [
+        ("-t 127.0.0.1 status", status),
+        ("-u 127.0.0.1 status 1", status),
+        ("-t 127.0.0.1 portmapper", &all),
+        ("-T local /run/rpcbind.sock portmapper 4", &one),
+        ("-n 111 -u 127.0.0.1 portmapper 2", &ready(&[2])),
+    ] {
+        assert_eq!(of(&said, line), (printed, "0"), "{line}: {said}");
+    }
+    assert_eq!(of(&said, "-d status 1").1, "0", "{said}");
+    assert!(!of(&said, "-s 127.0.0.1").0.contains("status"), "{said}");
+}
+
+#[test]
+fn the_usual_places_take_a_privilege() {
+    if rustix::process::geteuid().is_root() {
+        return eprintln!("skipped the_usual_places_take_a_privilege: run by root");
+    }
+    let ran = World::new().strait("rpc bind --usual");
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    assert!(
+        ran.err.contains("denied") || ran.err.contains("taken"),
+        "{ran:?}"
+    );
+}
