@@ -6,7 +6,7 @@ mod r#gen;
 mod host;
 mod info;
 mod interface;
-pub mod json;
+pub(crate) mod json;
 mod ping;
 mod serve;
 

@@ -14,10 +14,7 @@ use super::{
 const HOLLOW_MAX: u32 = 65_536;
 
 /// The next value of that type as JSON, on one line. `name` is what errors call it.
-///
-/// # Errors
-/// What comes is no value of that type.
-pub fn text(
+pub(crate) fn text(
     tree: &Specification,
     of: &Type,
     name: &str,

@@ -14,10 +14,9 @@ use super::{
 const SHOWN_MAX: usize = 40;
 
 /// Appends a value of that type. `name` is what errors call it.
-///
-/// # Errors
-/// The JSON is no value of that type. A part of it was written then.
-pub fn bytes(
+/// Where the JSON is no
+/// such value, a part of it was written.
+pub(crate) fn bytes(
     tree: &Specification,
     of: &Type,
     name: &str,

@@ -30,11 +30,11 @@ use std::ops::RangeInclusive;
 use strait::rpc::onc::xdr;
 use strait_idl::onc::{Specification, Type, TypeId};
 
-pub use self::decode::text;
-pub use self::encode::bytes;
+pub(crate) use self::decode::text;
+pub(crate) use self::encode::bytes;
 
 /// Arrays and objects in one another. Common readers of JSON take 128.
-pub const LEVELS_MAX: u32 = 120;
+pub(crate) const LEVELS_MAX: u32 = 120;
 
 /// The whole numbers that every program reads exactly: up to 2⁵³ - 1.
 const EXACT_MAX: i128 = (1 << 53) - 1;
@@ -52,13 +52,13 @@ const NAN_DOUBLE: u64 = 0x7ff8_0000_0000_0000;
 
 /// A value that is not of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub(crate) struct Wrong {
     /// Which part of it, such as `result.members[3].name`.
-    pub path: String,
+    pub(crate) path: String,
     /// What is wrong with it.
-    pub why: String,
+    pub(crate) why: String,
     /// The same, of bytes.
-    pub xdr: Option<xdr::Error>,
+    pub(crate) xdr: Option<xdr::Error>,
 }
 
 impl fmt::Display for Wrong {
@@ -66,8 +66,6 @@ impl fmt::Display for Wrong {
         write!(f, "{}: {}", self.path, self.why)
     }
 }
-
-impl std::error::Error for Wrong {}
 
 /// The way from a value to the part of it that is looked at.
 #[derive(Debug)]

@@ -147,137 +147,143 @@ fn each_value_has_one_form_and_others_are_taken() {
     }
 }
 
+/// Types, JSON that is no value of them, and what is said of it.
+const NOT_OF_THE_TYPE: &[(&str, &str, &str)] = &[
+    (
+        "int",
+        "2147483648",
+        "it: a whole number from -2147483648 to 2147483647 is wanted",
+    ),
+    ("int", "1.5", "not 1.5"),
+    ("little", "40000", "from -32768 to 32767"),
+    (
+        "float",
+        "1e39",
+        "it: a number that fits a float is wanted, not 1e+39",
+    ),
+    ("bool", "1", "it: true or false is wanted, not 1"),
+    (
+        "colour",
+        "\"BLUE\"",
+        "it: one of RED, GREEN is wanted, not \"BLUE\"",
+    ),
+    ("colour", "3", "it: one of RED, GREEN is wanted, not 3"),
+    (
+        "name",
+        "\"1234567\"",
+        "it: 7 bytes, where the type takes at most 6",
+    ),
+    ("digest", "\"00ff\"", "it: 2 bytes, where the type has 3"),
+    ("digest", "\"00ff1\"", "pairs of hexadecimal digits"),
+    ("digest", "\"00fg10\"", "pairs of hexadecimal digits"),
+    ("pair", "[1]", "it: 1 elements, where the type has 2"),
+    ("pair", "[1, \"x\"]", "it[1]: a whole number"),
+    (
+        "many",
+        "[1, 2, 3]",
+        "it: 3 elements, where the type takes at most 2",
+    ),
+    ("point", "{\"y\": 1}", "it.x: this member is missing"),
+    (
+        "point",
+        "{\"x\": 1, \"z\": 1}",
+        "it: no member is called \"z\"; the members are x, y",
+    ),
+    (
+        "point",
+        "[]",
+        "it: an object (x, y) is wanted, not an array",
+    ),
+    (
+        "either",
+        "{\"case\": \"BLUE\"}",
+        "it.case: one of RED, GREEN is wanted",
+    ),
+    (
+        "either",
+        "{\"case\": \"GREEN\", \"value\": 1}",
+        "it: the arm of \"GREEN\" is void",
+    ),
+    (
+        "either",
+        "{\"case\": \"RED\"}",
+        "it.value: this member is missing",
+    ),
+    (
+        "sign",
+        "{\"case\": -1, \"value\": 3}",
+        "it.value: a string is wanted, not 3",
+    ),
+    (
+        "links",
+        "[{\"n\": 1}, {}]",
+        "it[1].n: this member is missing",
+    ),
+    ("link", "[]", "it: at least one node is wanted"),
+    ("deep", "5", "it: an object (some) is wanted, not 5"),
+    ("nothings", "[{}]", "it: elements that take no bytes"),
+];
+
 #[test]
 fn what_is_not_of_the_type_is_named_with_its_path() {
-    for (word, json, why) in [
-        (
-            "int",
-            "2147483648",
-            "it: a whole number from -2147483648 to 2147483647 is wanted",
-        ),
-        ("int", "1.5", "not 1.5"),
-        ("little", "40000", "from -32768 to 32767"),
-        (
-            "float",
-            "1e39",
-            "it: a number that fits a float is wanted, not 1e+39",
-        ),
-        ("bool", "1", "it: true or false is wanted, not 1"),
-        (
-            "colour",
-            "\"BLUE\"",
-            "it: one of RED, GREEN is wanted, not \"BLUE\"",
-        ),
-        ("colour", "3", "it: one of RED, GREEN is wanted, not 3"),
-        (
-            "name",
-            "\"1234567\"",
-            "it: 7 bytes, where the type takes at most 6",
-        ),
-        ("digest", "\"00ff\"", "it: 2 bytes, where the type has 3"),
-        ("digest", "\"00ff1\"", "pairs of hexadecimal digits"),
-        ("digest", "\"00fg10\"", "pairs of hexadecimal digits"),
-        ("pair", "[1]", "it: 1 elements, where the type has 2"),
-        ("pair", "[1, \"x\"]", "it[1]: a whole number"),
-        (
-            "many",
-            "[1, 2, 3]",
-            "it: 3 elements, where the type takes at most 2",
-        ),
-        ("point", "{\"y\": 1}", "it.x: this member is missing"),
-        (
-            "point",
-            "{\"x\": 1, \"z\": 1}",
-            "it: no member is called \"z\"; the members are x, y",
-        ),
-        (
-            "point",
-            "[]",
-            "it: an object (x, y) is wanted, not an array",
-        ),
-        (
-            "either",
-            "{\"case\": \"BLUE\"}",
-            "it.case: one of RED, GREEN is wanted",
-        ),
-        (
-            "either",
-            "{\"case\": \"GREEN\", \"value\": 1}",
-            "it: the arm of \"GREEN\" is void",
-        ),
-        (
-            "either",
-            "{\"case\": \"RED\"}",
-            "it.value: this member is missing",
-        ),
-        (
-            "sign",
-            "{\"case\": -1, \"value\": 3}",
-            "it.value: a string is wanted, not 3",
-        ),
-        (
-            "links",
-            "[{\"n\": 1}, {}]",
-            "it[1].n: this member is missing",
-        ),
-        ("link", "[]", "it: at least one node is wanted"),
-        ("deep", "5", "it: an object (some) is wanted, not 5"),
-        ("nothings", "[{}]", "it: elements that take no bytes"),
-    ] {
+    for (word, json, why) in NOT_OF_THE_TYPE {
         let (tree, tested) = spelt(word);
         let error = to_xdr(&tree, &tested, json).expect_err(json);
         assert!(error.contains(why), "{word} {json}: {error}");
     }
 }
 
+/// Types, bytes that are no value of them, and what is said of those.
+const NO_VALUES: &[(&str, &[u8], &str)] = &[
+    (
+        "int",
+        &[0, 0],
+        "it: at byte 0: the value takes at least 4 bytes and 2 are left",
+    ),
+    (
+        "little",
+        &[0, 1, 0, 0],
+        "it: at byte 0: 65536 is outside the range",
+    ),
+    (
+        "colour",
+        &[0, 0, 0, 9],
+        "it: at byte 0: the enumeration has no constant 9",
+    ),
+    (
+        "point",
+        &[0, 0, 0, 1, 0, 0, 0, 2],
+        "it.y: at byte 4: a bool is 0 or 1, not 2",
+    ),
+    (
+        "many",
+        &[0, 0, 0, 3],
+        "it: at byte 0: length 3 is above the bound 2",
+    ),
+    (
+        "many",
+        &[0, 0, 0, 2, 0, 0, 0, 0],
+        "it: at byte 4: the value takes at least 8",
+    ),
+    ("blob", &[0, 0, 0, 1, 7, 7, 0, 0], "it: at byte 5: padding"),
+    ("either", &[0, 0, 0, 1], "it.value: at byte 4"),
+    (
+        "links",
+        &[0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 1],
+        "it[1].n: at byte 12",
+    ),
+    (
+        "nothings",
+        &[0, 0, 0, 1, 0, 0, 0, 0],
+        "counted array of elements that take no bytes",
+    ),
+    ("crowd", &[], "elements that take no bytes"),
+    ("bool", &[0, 0, 0, 1, 0], "1 bytes follow the value"),
+];
+
 #[test]
 fn bytes_that_are_no_value_are_named_with_their_path() {
-    for (word, xdr, why) in [
-        (
-            "int",
-            &[0, 0][..],
-            "it: at byte 0: the value takes at least 4 bytes and 2 are left",
-        ),
-        (
-            "little",
-            &[0, 1, 0, 0],
-            "it: at byte 0: 65536 is outside the range",
-        ),
-        (
-            "colour",
-            &[0, 0, 0, 9],
-            "it: at byte 0: the enumeration has no constant 9",
-        ),
-        (
-            "point",
-            &[0, 0, 0, 1, 0, 0, 0, 2],
-            "it.y: at byte 4: a bool is 0 or 1, not 2",
-        ),
-        (
-            "many",
-            &[0, 0, 0, 3],
-            "it: at byte 0: length 3 is above the bound 2",
-        ),
-        (
-            "many",
-            &[0, 0, 0, 2, 0, 0, 0, 0],
-            "it: at byte 4: the value takes at least 8",
-        ),
-        ("blob", &[0, 0, 0, 1, 7, 7, 0, 0], "it: at byte 5: padding"),
-        ("either", &[0, 0, 0, 1], "it.value: at byte 4"),
-        (
-            "links",
-            &[0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 1],
-            "it[1].n: at byte 12",
-        ),
-        (
-            "nothings",
-            &[0, 0, 0, 1, 0, 0, 0, 0],
-            "counted array of elements that take no bytes",
-        ),
-        ("crowd", &[], "elements that take no bytes"),
-        ("bool", &[0, 0, 0, 1, 0], "1 bytes follow the value"),
-    ] {
+    for (word, xdr, why) in NO_VALUES {
         let (tree, tested) = spelt(word);
         let error = to_json(&tree, &tested, xdr).expect_err(word);
         assert!(error.contains(why), "{word}: {error}");
@@ -394,7 +400,7 @@ impl Maker<'_> {
                 }
             }
             Type::Optional(to) => {
-                let is_there = self.levels < 12 && self.byte() % 3 > 0;
+                let is_there = self.levels < 12 && !self.byte().is_multiple_of(3);
                 self.put(is_there.into());
                 if is_there {
                     self.value(&to);
