@@ -107,10 +107,8 @@ impl Call {
             None if self.arguments.is_empty() => Vec::new(),
             None => return Err(wrong("procedure 0 takes no arguments")),
         };
-        match self.call(&tree, (&host, called), &arguments) {
-            Ok(text) => context.out.line(&text)?,
-            Err(failure) => return Err(failure),
-        }
+        let result = self.call(&tree, (&host, called), &arguments)?;
+        context.out.line(&result)?;
         context.out.finish()?;
         Ok(ExitCode::SUCCESS)
     }
@@ -199,20 +197,26 @@ impl Call {
             Host::Local(path) => return options.local(path).map_err(failed),
             Host::Inet(netid, name, port) => (*netid, *name, *port),
         };
-        let to = match (port, &self.registry) {
-            (Some(port), _) => To::Port(name, port),
-            (None, None) => To::Registered(name),
-            (None, Some(registry)) => {
-                let found = ping::address(registry, netid, of)?;
-                return match found {
-                    onc::rpcbind::Uaddr::Inet(at) => {
-                        ping::connect(&To::Port(name, at.port()), netid, of, options)
-                    }
-                    onc::rpcbind::Uaddr::Local(path) => options.local(path).map_err(failed),
-                };
-            }
+        let port = match port {
+            Some(port) => port,
+            None => self.registered(name, netid, of)?,
         };
-        ping::connect(&to, netid, of, options)
+        ping::connect(&To::Port(name, port), netid, of, options)
+    }
+
+    /// The port that the registry knows.
+    fn registered(&self, name: &str, netid: Netid, of: (u32, u32)) -> Result<u16, Failure> {
+        let registry = self.registry.as_deref().unwrap_or(name);
+        let found = ping::address(registry, netid, of).map_err(|failure| Failure {
+            message: format!(
+                "{}; the registry (rpcbind) was asked for the port, {name}:PORT goes without",
+                failure.message
+            ),
+            ..failure
+        })?;
+        found
+            .port()
+            .ok_or_else(|| Failure::new(format!("{registry} names no port")))
     }
 }
 

@@ -480,8 +480,8 @@ fn generated_code_is_printed_and_errors_have_carets() {
     );
 
     let chosen = sums.path("chosen.x");
-    let source = "#include <common.x>\n#ifdef WIDE\ntypedef hyper t;\n#else\ntypedef int t;\n#endif\n\
-                  struct s { t one[SIZE]; string text<>; c two; };";
+    let source = "#include <common.x>\n#ifdef WIDE\ntypedef hyper t;\n#else\ntypedef int t;\n\
+                  #endif\nstruct s { t one[SIZE]; string text<>; c two; };";
     std::fs::write(&chosen, source).unwrap();
     std::fs::create_dir(sums.path("include")).unwrap();
     std::fs::write(sums.path("include/common.x"), "typedef bool c;\n").unwrap();

@@ -204,7 +204,10 @@ impl<'t> Encoder<'t, '_, '_> {
         if let Some(id) = list(self.tree, to)
             && let Body::Struct(members) = &self.tree.definition(id).body
         {
-            let nodes = self.elements(value)?;
+            let nodes = match value {
+                Value::Null => &[],
+                value => self.elements(value)?,
+            };
             return self.level(|this| {
                 this.path.steps.push(Step::Element(0));
                 this.rest(members, nodes, 0)

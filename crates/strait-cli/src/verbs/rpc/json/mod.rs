@@ -13,7 +13,7 @@
 //! | `struct` | an object with all its members; an absent pointer may be left out |
 //! | `union` | `{"case": LABEL, "value": …}`; without `value` for `void` |
 //! | `T *` | the value or `null`; if the value may be `null` itself, `{"some": …}` |
-//! | `struct T { …; T *next; }` | an array of nodes without `next`; `T *` is `[]` if there is none |
+//! | `struct T { …; T *next; }` | an array of nodes without `next`; `T *` is `[]` if there is none, `null` is taken |
 //! | `void` | `null` |
 //!
 //! Each value of XDR has one form that is written, which is read as the same bytes. A value may be

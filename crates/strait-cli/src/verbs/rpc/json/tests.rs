@@ -94,7 +94,7 @@ const SAME: &[(&str, &str, &[&str])] = &[
     ("sign", "{\"case\":-1,\"value\":\"x\"}", &[]),
     ("sign", "{\"case\":5}", &[]),
     ("switched", "{\"case\":true,\"value\":3}", &[]),
-    ("links", "[]", &[]),
+    ("links", "[]", &["null"]),
     ("links", "[{\"n\":1},{\"n\":2}]", &[]),
     ("link", "[{\"n\":1}]", &[]),
 ];
