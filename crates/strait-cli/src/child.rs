@@ -92,8 +92,8 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// From here on they wait to be [taken](Self::take), also in threads that are begun from now on.
-    /// Those that this program was born to ignore stay ignored.
+    /// From here on they wait to be [taken](Self::take), also in threads that are begun from now
+    /// on. Those that this program was born to ignore stay ignored.
     pub(crate) fn begin(signals: impl IntoIterator<Item = Signal>) -> Result<Self, Failure> {
         let heeded = |signal: &Signal| {
             sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
