@@ -1,6 +1,6 @@
 //! A key-value service over ONC RPC, for `kv_client`: `cargo run --example kv_server`.
 //!
-//! `kv/kv.x` is its interface, and `kv/mod.rs` what strait makes of that.
+//! `kv/kv.x` is its interface, and `kv/mod.rs` what `strait rpc gen` makes of that.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

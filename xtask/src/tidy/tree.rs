@@ -10,8 +10,8 @@ use super::lex::{self, Kind, Token};
 /// Folders of a package that hold source.
 const SOURCE_FOLDERS: &[&str] = &["src", "tests", "benches", "examples"];
 
-/// How files of tests and examples begin that a compiler of interfaces has made: they are as long as
-/// it makes them.
+/// How files of tests and examples begin that a compiler of interfaces has made: they are as long
+/// as it makes them.
 const MADE: &str = "// Made from ";
 
 /// Everything that tidy reads, paths from the workspace root.

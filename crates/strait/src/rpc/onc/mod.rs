@@ -19,8 +19,8 @@
 //!
 //! # Faithful and not
 //!
-//! Tests have clients and servers of rpcgen and libtirpc as the other party, over TCP, UDP and local
-//! sockets, and Debian's rpcbind.
+//! Tests have clients and servers of rpcgen and libtirpc as the other party, over TCP, UDP and
+//! local sockets, and Debian's rpcbind.
 //!
 //! | | |
 //! | --- | --- |
