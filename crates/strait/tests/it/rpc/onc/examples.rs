@@ -7,10 +7,18 @@ use strait::rpc::onc;
 use crate::peer::{Peer, Role};
 
 #[path = "../../../../examples/kv_client.rs"]
-#[allow(dead_code, reason = "its main is for those who run it alone")]
+#[allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "two programs that share a file, and whose main is for those who run them alone"
+)]
 pub(crate) mod kv_client;
 #[path = "../../../../examples/kv_server.rs"]
-#[allow(dead_code, reason = "its main is for those who run it alone")]
+#[allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "two programs that share a file, and whose main is for those who run them alone"
+)]
 pub(crate) mod kv_server;
 
 pub(crate) const ROLES: &[(&str, Role)] = &[("onc.example", serve)];

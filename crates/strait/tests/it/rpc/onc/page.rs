@@ -69,12 +69,12 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     while let (Some(prose), Some(block)) = (parts.next(), parts.next()) {
         let (_, text) = block.split_once('\n').unwrap();
-        let names = prose.split('`').filter(|name| {
+        let mut names = prose.split('`').filter(|name| {
             [".toml", ".x", ".rs"]
                 .iter()
                 .any(|end| name.ends_with(end) && !name.contains(' '))
         });
-        blocks.push((names.last().unwrap_or_default().into(), text.into()));
+        blocks.push((names.next_back().unwrap_or_default().into(), text.into()));
     }
     blocks
 }
