@@ -23,7 +23,7 @@
 //! | `union` | an enum: a variant for each label, `Default` with the number for what has none |
 //! | `typedef` | an alias, with `encode_name` and `decode_name`, which know its bounds |
 //! | `T *` | `Option<T>`, in a box only where `T` would contain itself |
-//! | `struct T { …; T *next; }` | the list is a `Vec<T>` of nodes without `next`; `T` itself is `(T, Vec<T>)`: a first node and the rest |
+//! | `struct T { …; T *next; }` | the list is a `Vec<T>` of nodes without `next`; `T` itself is `(T, Vec<T>)`: a first node and the rest. Of several `T *` the last makes the list: children and siblings, or a binary tree as nodes with what is left of them, each followed by what is right of it |
 //! | `string` | `String`, or `Vec<u8>` by [`Strings::Bytes`] |
 //! | `opaque x[8]`, `opaque x<>`, `T x[8]`, `T x<>` | `[u8; 8]`, `Vec<u8>`, `[T; 8]`, `Vec<T>` |
 //! | `char`, `short` | `i8`, `i16`: sent as `int`, other numbers refused |
