@@ -38,6 +38,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::lpc::ROLES,
     nt::pipe::ROLES,
     rpc::onc::rpcbind::ROLES,
+    rpc::onc::channel::ROLES,
     rpc::onc::client::ROLES,
     rpc::onc::server::ROLES,
     transfer::ROLES,

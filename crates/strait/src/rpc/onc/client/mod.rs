@@ -102,6 +102,7 @@
 //! RFC 5531 sections 8, 9, 11 and appendix A; RFC 4506.
 
 mod calls;
+mod channel;
 mod connection;
 mod failure;
 mod generated;
@@ -164,8 +165,8 @@ impl Client {
     }
 
     fn connect(options: ClientOptions, target: Target) -> Result<Self> {
-        let (peer, socket) = target.connect(options.timeout)?;
-        let connection = options.connection(Box::new(socket));
+        let (peer, transport) = target.open(&options, options.timeout)?;
+        let connection = options.connection(transport);
         Ok(Self::new(options, target, peer, connection))
     }
 
@@ -295,10 +296,11 @@ impl Client {
         if !self.link().connection.calls(|calls| calls.is_closed()) {
             return Ok(());
         }
-        let (peer, socket) = self.shared.target.connect(self.timeout)?;
+        let options = &self.shared.options;
+        let (peer, transport) = self.shared.target.open(options, self.timeout)?;
         *self.lock() = Link {
             peer: peer.into(),
-            connection: Arc::new(self.shared.options.connection(Box::new(socket))),
+            connection: Arc::new(options.connection(transport)),
         };
         Ok(())
     }

@@ -21,10 +21,10 @@ pub(crate) const ROLES: &[(&str, peer::Role)] = &[
 ];
 
 /// The program that is served, in versions 1 and 3.
-pub(super) const PROGRAM: u32 = 0x2000_0099;
+pub(in crate::rpc::onc) const PROGRAM: u32 = 0x2000_0099;
 
 /// Its procedures.
-pub(super) mod procedure {
+pub(in crate::rpc::onc) mod procedure {
     /// Returns its arguments.
     pub(crate) const ECHO: u32 = 1;
     /// Answers once that gate is open.
@@ -48,8 +48,8 @@ pub(super) mod procedure {
 }
 
 /// A server in another process.
-pub(super) struct Served {
-    pub(super) peer: Peer,
+pub(in crate::rpc::onc) struct Served {
+    pub(in crate::rpc::onc) peer: Peer,
     pub(super) tcp: SocketAddr,
     pub(super) udp: SocketAddr,
     pub(super) path: std::path::PathBuf,
@@ -57,7 +57,7 @@ pub(super) struct Served {
 
 impl Served {
     /// With these settings, such as `idle=100`.
-    pub(super) fn start(settings: &[&str]) -> Self {
+    pub(in crate::rpc::onc) fn start(settings: &[&str]) -> Self {
         Self::of(&mut peer::command("rpc.onc.server", settings))
     }
 
@@ -74,17 +74,23 @@ impl Served {
         }
     }
 
+    /// Where its channel's name is.
+    pub(in crate::rpc::onc) fn space(&self) -> strait::Namespace {
+        let path = self.path.with_file_name("space");
+        strait::Namespace::directory(path).unwrap()
+    }
+
     pub(super) fn client(&self) -> Client<TcpStream> {
         Client::tcp(self.tcp)
     }
 
     /// One of the server's counts.
-    pub(super) fn count(&mut self, what: &str) -> u64 {
+    pub(in crate::rpc::onc) fn count(&mut self, what: &str) -> u64 {
         self.peer.ask(what).parse().unwrap()
     }
 
     /// Whether an event has been told whose text has this in it.
-    pub(super) fn has_told(&mut self, text: &str) -> bool {
+    pub(in crate::rpc::onc) fn has_told(&mut self, text: &str) -> bool {
         self.count(&format!("events {text}")) > 0
     }
 }
@@ -153,7 +159,7 @@ impl<S: Read + Write> Client<S> {
 }
 
 /// Words as they are sent.
-pub(super) fn words(words: &[u32]) -> Vec<u8> {
+pub(in crate::rpc::onc) fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
