@@ -12,12 +12,15 @@
 //! and the number for a signal, 126 if it cannot be run, 127 if it does not exist.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::Access;
 use rustix::process::{Pid, getpid};
 use strait::wait::{self, AllWon, Readable, Waitable, Won};
 use strait_sys::sigaction::{self, Action};
@@ -56,6 +59,78 @@ pub(crate) fn command(words: &[OsString]) -> Result<Command, Failure> {
     let mut command = Command::new(program);
     command.args(arguments);
     Ok(command)
+}
+
+/// Whether the command can be run, as far as can be known before it is.
+pub(crate) fn check(words: &[OsString]) -> Result<(), Failure> {
+    let command = command(words)?;
+    let program = Path::new(command.get_program());
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let places: Vec<PathBuf> = if program.components().nth(1).is_some() || program.is_absolute() {
+        vec![program.to_owned()]
+    } else {
+        std::env::split_paths(&path)
+            .map(|place| place.join(program))
+            .collect()
+    };
+    let mut found = Errno::NOENT;
+    for place in places.iter().filter(|place| place.is_file()) {
+        match rustix::fs::access(place, Access::EXEC_OK) {
+            Ok(()) => return Ok(()),
+            Err(errno) => found = errno,
+        }
+    }
+    Err(cannot(&command, &found.into()))
+}
+
+/// Signals that end this program once it has cleared up.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    descriptor: OwnedFd,
+    taken: Set,
+    before: Set,
+}
+
+impl Ends {
+    /// From here on they wait to be [taken](Self::take), also in threads that are begun from now
+    /// on. Those that this program was born to ignore stay ignored.
+    pub(crate) fn begin(signals: impl IntoIterator<Item = Signal>) -> Result<Self, Failure> {
+        let heeded = |signal: &Signal| {
+            sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
+        };
+        let taken = Set::new(signals.into_iter().filter(heeded));
+        let before = block(taken);
+        let descriptor = signalfd::create(taken).map_err(|errno| Failure {
+            message: format!("wait for signals: {}", answer(&errno.into())),
+            status: ERROR,
+        })?;
+        Ok(Self {
+            descriptor,
+            taken,
+            before,
+        })
+    }
+
+    /// Ready when one has come.
+    pub(crate) fn readable(&self) -> Readable<'_> {
+        wait::readable(&self.descriptor)
+    }
+
+    /// One that has come.
+    pub(crate) fn take(&self) -> Option<Signal> {
+        let taken = signal::take(&self.taken, Some(Duration::ZERO)).ok()?;
+        taken.signal()
+    }
+
+    /// Does what the signal would have done at once. Comes back only if it cannot.
+    pub(crate) fn die_of(&self, signal: Signal) -> Failure {
+        let _ = signal::change_mask(Change::Replace, self.before);
+        let _ = sigsend::kill(Target::Process(getpid()), Some(signal));
+        Failure {
+            message: format!("ended by {signal}"),
+            status: ERROR,
+        }
+    }
 }
 
 /// Something is held for a command: signals are the command's.

@@ -77,6 +77,13 @@ impl Failure {
         )))
     }
 
+    /// A name in the machine's namespace, which is not there, or not safe.
+    pub(crate) fn no_global(name: &str) -> Self {
+        Self::new(format!(
+            "{name}: this machine has no Global namespace (`sudo strait doctor --fix` makes it)"
+        ))
+    }
+
     /// Why, beyond the kind of the error: what the library says, and what the kernel answered.
     pub(crate) fn reason(error: &Error) -> String {
         let answer = error.errno().map_or_else(String::new, |errno| {
@@ -117,9 +124,7 @@ impl Context {
                 };
                 Failure::new(format!("no {kind} named {subject} ({cure})"))
             }
-            ErrorKind::NotFound if name.starts_with(r"Global\") => Failure::new(format!(
-                "{name}: this machine has no Global namespace (`sudo strait doctor --fix` makes it)"
-            )),
+            ErrorKind::NotFound if name.starts_with(r"Global\") => Failure::no_global(name),
             ErrorKind::Exists => Failure::new(format!(
                 "{subject} exists already (`strait {kind} query {}{ns}` shows it, `--or-open` \
                  takes it as it is)",

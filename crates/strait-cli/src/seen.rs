@@ -1,13 +1,22 @@
 //! An object that was seen, as text and as JSON.
 
 use serde_json::{Value, json};
-use strait::inspect::{Life, Ownership, Seen, Sight, State};
+use strait::inspect::{Holder, Life, Ownership, Seen, Service, Sight, State};
 use strait::{Namespace, Reset};
 
 /// Who holds it, or why nobody can be named.
 pub(crate) fn holders(seen: &Seen, sight: &Sight) -> String {
-    if seen.holders.is_empty() {
-        return match seen.life {
+    held(&seen.holders, seen.life, sight)
+}
+
+/// Who serves it.
+pub(crate) fn servers(service: &Service, sight: &Sight) -> String {
+    held(&service.holders, service.life, sight)
+}
+
+fn held(holders: &[Holder], life: Life, sight: &Sight) -> String {
+    if holders.is_empty() {
+        return match life {
             Life::Held if sight.blind.is_some() => "unknown".into(),
             Life::Held if sight.unreadable > 0 => "another user's process".into(),
             Life::Held => "unknown".into(),
@@ -15,8 +24,7 @@ pub(crate) fn holders(seen: &Seen, sight: &Sight) -> String {
             life => life.to_string(),
         };
     }
-    let names = seen
-        .holders
+    let names = holders
         .iter()
         .map(|holder| format!("{}({})", holder.command, holder.pid));
     names.collect::<Vec<_>>().join(" ")
@@ -37,17 +45,6 @@ pub(crate) fn short_name(seen: &Seen, spaces: &[Namespace]) -> String {
 pub(crate) fn json(seen: &Seen, spaces: &[Namespace]) -> Value {
     let space = seen.namespace.and_then(|index| spaces.get(index));
     let name = seen.name.as_ref();
-    let holders: Vec<Value> = seen
-        .holders
-        .iter()
-        .map(|holder| {
-            json!({
-                "pid": holder.pid,
-                "command": holder.command,
-                "handles": holder.handles,
-            })
-        })
-        .collect();
     json!({
         "kind": seen.kind.word(),
         "name": name.map(|name| String::from_utf8_lossy(name.as_bytes())),
@@ -61,7 +58,43 @@ pub(crate) fn json(seen: &Seen, spaces: &[Namespace]) -> Value {
         "uid": seen.uid,
         "gid": seen.gid,
         "mode": format!("{:04o}", seen.mode),
-        "holders": holders,
+        "holders": json_of(&seen.holders),
+    })
+}
+
+fn json_of(holders: &[Holder]) -> Vec<Value> {
+    let of = |holder: &Holder| {
+        json!({
+            "pid": holder.pid,
+            "command": holder.command,
+            "handles": holder.handles,
+        })
+    };
+    holders.iter().map(of).collect()
+}
+
+/// The name of a pipe or port as a list of one namespace shows it.
+pub(crate) fn service_name(service: &Service) -> String {
+    let name = service.name.escape_debug();
+    // The first is the one that names without a prefix mean, and the machine's the other.
+    match service.namespace {
+        0 => name.to_string(),
+        _ => format!(r"Global\{name}"),
+    }
+}
+
+/// All that is known of a pipe or port.
+pub(crate) fn service_json(service: &Service, spaces: &[Namespace]) -> Value {
+    let space = spaces.get(service.namespace);
+    json!({
+        "kind": service.kind.word(),
+        "name": service.name,
+        "namespace": space.map(|space| space.path().to_string_lossy()),
+        "life": service.life.to_string(),
+        "uid": service.uid,
+        "gid": service.gid,
+        "mode": format!("{:04o}", service.mode),
+        "servers": json_of(&service.holders),
     })
 }
 

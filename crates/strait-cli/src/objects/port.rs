@@ -1,23 +1,28 @@
 //! `strait port`: LPC ports, questions and answers between processes.
 
+mod jobs;
+
 use std::ffi::OsString;
 use std::io::Read as _;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use strait::nt::lpc;
-use strait::unix::process;
-use strait::{ErrorKind, Security};
+use strait::nt::lpc::{self, Inbox, Message};
+use strait::wait;
+use strait::{ErrorKind, Namespace, Security};
+use strait_sys::signal::Signal;
 
-use crate::child;
+use self::jobs::{Job, Jobs};
+use crate::child::{self, Ends};
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
 use crate::value;
 
-/// Longest reply of a command, in bytes: more is cut off, and said.
-const REPLY_MAX: usize = 16 << 20;
+/// How often it is looked whether those whose requests are worked on wait still.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The verbs of ports.
 #[derive(Debug, Subcommand)]
@@ -33,8 +38,12 @@ pub(crate) enum Verb {
 #[command(
     after_help = "Without a command the reply is the request. The command finds the caller's \
                   ids in STRAIT_CLIENT_PID, STRAIT_CLIENT_UID and STRAIT_CLIENT_GID. Where it \
-                  fails, the caller gets an error instead of a reply.\n\
-                  Exit status: 0 at the end, 125 on an error.\n\
+                  fails, the caller gets an error that says how instead of a reply. It runs in a \
+                  process group of its own, which is ended (SIGTERM, a second later SIGKILL) once \
+                  its caller waits no longer, its time is over, or the server is ended by SIGINT, \
+                  SIGTERM or SIGHUP.\n\
+                  Exit status: 125 on an error, 126 or 127 for a command that cannot be run or \
+                  is not there; else it serves until a signal ends it.\n\
                   Example: strait port serve calc -- bc -q"
 )]
 pub(crate) struct Serve {
@@ -51,7 +60,10 @@ pub(crate) struct Serve {
         value_parser = clap::value_parser!(u16).range(1..=256)
     )]
     jobs: u16,
-    /// Longest request and reply
+    /// How long a command may take, such as 250ms or 5s; for ever if not given
+    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    time_max: Option<Duration>,
+    /// Longest request and reply, 1G at most
     #[arg(long, value_name = "SIZE", value_parser = value::size, default_value = "1M")]
     message_max: u64,
     /// Print a line once clients can connect
@@ -65,7 +77,8 @@ pub(crate) struct Serve {
 /// Send a request, the text and a newline or standard input, and print the reply
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 with a reply, 124 when none came in time, 125 on an error.\n\
+    after_help = "Exit status: 0 with a reply, 124 when none came in time, 125 on an error, \
+                  which says whether it is the server's.\n\
                   Example: strait port call calc '2+2' --timeout 5s"
 )]
 pub(crate) struct Call {
@@ -98,6 +111,33 @@ impl Verb {
 
 impl Serve {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
+        if !self.command.is_empty() {
+            child::check(&self.command)?;
+        }
+        // Before there are threads, and a name to leave behind.
+        let ends = Ends::begin([Signal::INT, Signal::TERM, Signal::HUP])?;
+        let port = self.create(context)?;
+        let mut jobs = Jobs::new(
+            &self.command,
+            usize::try_from(self.message_max).unwrap_or(0),
+        );
+        jobs.time_max = self.time_max;
+        let (jobs, context) = (&jobs, &*context);
+        let ended = thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| jobs.work(|failure| context.note(failure)));
+            }
+            let ended = self.serve(&mut port.inbox(), jobs, &ends);
+            // Their callers hear of it first, and then the commands.
+            port.close();
+            jobs.close();
+            ended
+        })?;
+        drop(port);
+        Err(ends.die_of(ended))
+    }
+
+    fn create(&self, context: &mut Context) -> Result<lpc::Port, Failure> {
         let most = usize::try_from(self.message_max).unwrap_or(usize::MAX);
         let port = lpc::Port::options()
             .namespace(&context.space()?)
@@ -117,69 +157,38 @@ impl Serve {
             context.out.line(port.name())?;
             context.out.finish()?;
         }
-        let context = &*context;
-        let served = thread::scope(|scope| {
-            let serve = || {
-                let served = port.serve(|call| self.answer(context, call));
-                // The others end with the first that cannot go on.
-                port.close();
-                served
-            };
-            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(serve)).collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| match worker.join() {
-                    Ok(served) => served.map_err(Failure::of),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                })
-        });
-        served.map(|()| ExitCode::SUCCESS)
+        Ok(port)
     }
 
-    fn answer(&self, context: &Context, call: &mut lpc::Call<'_>) -> strait::Result<()> {
-        if self.command.is_empty() {
-            let request = call.request().to_vec();
-            return if call.wants_reply() {
-                call.reply(&request)
+    /// Hands the requests on until a signal comes; which.
+    fn serve(&self, inbox: &mut Inbox, jobs: &Jobs<'_>, ends: &Ends) -> Result<Signal, Failure> {
+        loop {
+            if jobs.is_busy() {
+                wait::any_for(&[&ends.readable(), &*inbox], LOOK).map_err(Failure::of)?;
             } else {
-                Ok(())
-            };
-        }
-        match self.ask(call) {
-            Ok(reply) if call.wants_reply() => call.reply(&reply),
-            Ok(_) => Ok(()),
-            Err(failure) => {
-                // Its caller is told by the lost reply; the next one may fare better.
-                context.note(&failure.message);
-                Ok(())
+                wait::any(&[&ends.readable(), &*inbox]).map_err(Failure::of)?;
             }
+            if let Some(signal) = ends.take() {
+                return Ok(signal);
+            }
+            // No answer of a client's fails for another reason than that client.
+            match inbox.receive_for(Duration::ZERO).map_err(Failure::of)? {
+                Some(Message::Connect(request)) if request.wants_quick() => {
+                    let _ = request.refuse(b"it has no Quick form");
+                }
+                Some(Message::Connect(request)) => drop(request.accept(&[])),
+                Some(Message::Request(mut call) | Message::Datagram(mut call)) => {
+                    if !self.command.is_empty() {
+                        let _ = Job::of(&mut call).map(|job| jobs.push(job));
+                    } else if call.wants_reply() {
+                        let request = call.request().to_vec();
+                        let _ = call.reply(&request);
+                    }
+                }
+                _ => {}
+            }
+            jobs.look();
         }
-    }
-
-    /// What the command says to the request.
-    fn ask(&self, call: &lpc::Call<'_>) -> Result<Vec<u8>, Failure> {
-        let mut command = child::command(&self.command)?;
-        let client = call.client();
-        command
-            .env("STRAIT_CLIENT_PID", client.pid.to_string())
-            .env("STRAIT_CLIENT_UID", client.uid.to_string())
-            .env("STRAIT_CLIENT_GID", client.gid.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let shown = self.command[0].to_string_lossy().into_owned();
-        let mut child = process::start(&mut command).map_err(Failure::of)?;
-        let output = child
-            .communicate(call.request(), REPLY_MAX)
-            .map_err(Failure::of)?;
-        if output.stdout.truncated {
-            return Err(Failure::new(format!(
-                "{shown} said more than {REPLY_MAX} bytes"
-            )));
-        }
-        if !output.status.success() {
-            return Err(Failure::new(format!("{shown}: {}", output.status)));
-        }
-        Ok(output.stdout.bytes)
     }
 }
 
@@ -203,7 +212,10 @@ impl Call {
         };
         let mut client = match connected {
             Ok(client) => client,
-            Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(TIMED_OUT.into()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                context.note(&format!("{}: the server let nobody in in time", self.name));
+                return Ok(TIMED_OUT.into());
+            }
             Err(error) => return Err(self.not_connected(error)),
         };
         let reply = match left() {
@@ -211,6 +223,7 @@ impl Call {
             None => Some(client.call(&request).map_err(Failure::of)?),
         };
         let Some(reply) = reply else {
+            context.note(&format!("{}: no reply came in time", self.name));
             return Ok(TIMED_OUT.into());
         };
         context.out.bytes(reply)?;
@@ -220,6 +233,11 @@ impl Call {
 
     fn not_connected(&self, error: strait::Error) -> Failure {
         match error.kind() {
+            ErrorKind::NotFound | ErrorKind::Denied
+                if self.name.starts_with(r"Global\") && Namespace::global().is_err() =>
+            {
+                Failure::no_global(&self.name)
+            }
             ErrorKind::NotFound => Failure::new(format!(
                 "{}: nobody serves this port (`strait port serve {} -- CMD` does, \
                  `strait port ls` lists them)",

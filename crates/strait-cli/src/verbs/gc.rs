@@ -13,7 +13,8 @@ use crate::value::counted;
 ///
 /// Leftovers cost a few pages each and nothing else: their names are free. Works on the user's own
 /// namespace and as far as permitted on the machine's, or on that of --ns alone. What a process has
-/// open stays, and so does what is permanent. Frees seats, too: the places of threads that were
+/// open stays, and so does what is permanent; the files of pipes and ports that nobody serves go.
+/// Frees seats, too: the places of threads that were
 /// killed in the middle of a transaction.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {

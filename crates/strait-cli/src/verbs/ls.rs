@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
-use strait::inspect::{self, Depth, View};
+use strait::inspect::{self, Depth, Life, ServiceKind, View};
 use strait::unix::mqueue as posix;
 use strait::unix::msg::Queue;
 use strait::unix::sem::Set;
@@ -20,12 +20,13 @@ use crate::unix::{mqueue, text};
 /// List objects: kind, name, state, and the processes that have them open
 ///
 /// Lists the user's own namespace and the machine's, or that of --ns alone. Unnamed objects are
-/// found through the processes that have them open. Then come the System V objects and POSIX queues
-/// of this IPC namespace, unless --ns is given. Looking changes nothing, and keeps nothing alive.
+/// found through the processes that have them open. NT pipes and LPC ports follow, with who serves
+/// them, and then the System V objects and POSIX queues of this IPC namespace, unless --ns is
+/// given. Looking changes nothing, and keeps nothing alive.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Kinds: event, eventpair, mutant, semaphore, section, timer; msg, sem, shm, \
-                  mqueue.\n\
+    after_help = "Kinds: event, eventpair, mutant, semaphore, section, timer; pipe, port; msg, \
+                  sem, shm, mqueue.\n\
                   What stands in a namespace and is no object is listed with the kind `?`.\n\
                   No list has all FIFOs and sockets: `find DIR -type p`, `strait socket list`."
 )]
@@ -42,6 +43,7 @@ pub(crate) struct Arguments {
 #[derive(Copy, Clone, Debug)]
 enum Asked {
     Object(Kind),
+    Service(ServiceKind),
     Kept(Kept),
 }
 
@@ -63,8 +65,10 @@ const KEPT: [(Kept, &str); 4] = [
 
 fn asked(text: &str) -> Result<Asked, String> {
     let objects = Kind::ALL.map(|kind| (Asked::Object(kind), kind.word()));
+    let services = [ServiceKind::Pipe, ServiceKind::Port];
+    let services = services.map(|kind| (Asked::Service(kind), kind.word()));
     let kept = KEPT.map(|(kept, word)| (Asked::Kept(kept), word));
-    let mut all = objects.into_iter().chain(kept);
+    let mut all = objects.into_iter().chain(services).chain(kept);
     all.clone()
         .find_map(|(asked, word)| (word == text).then_some(asked))
         .ok_or_else(|| {
@@ -81,7 +85,7 @@ impl Arguments {
             None if context.ns.is_none() => everything_kept(),
             _ => Vec::new(),
         };
-        let kind = match self.kind {
+        match self.kind {
             Some(Asked::Kept(_)) if self.json => {
                 let values = kept.iter().map(|row| &row.json);
                 context
@@ -93,29 +97,30 @@ impl Arguments {
                 context.out.table(&table(&kept))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Some(Asked::Object(kind)) => Some(kind),
-            None => None,
-        };
-        self.objects(context, kind, &kept)
+            _ => {}
+        }
+        self.objects(context, &kept)
     }
 
     /// Lists the objects of namespaces, and then what the kernel keeps.
-    fn objects(
-        &self,
-        context: &mut Context,
-        kind: Option<Kind>,
-        kept: &[Row],
-    ) -> Result<ExitCode, Failure> {
+    fn objects(&self, context: &mut Context, kept: &[Row]) -> Result<ExitCode, Failure> {
         let spaces = context.spaces()?;
         let mut view = inspect::look(&spaces, Depth::Holders).map_err(Failure::of)?;
         let own = context.ns.is_some();
         view.objects.retain(|seen| {
-            let asked = kind.is_none_or(|kind| seen.kind == kind);
+            let asked = match self.kind {
+                Some(Asked::Object(kind)) => seen.kind == kind,
+                asked => asked.is_none(),
+            };
             // Unnamed objects of other namespaces are not of this directory.
             asked && (!own || seen.namespace.is_some())
         });
+        view.services.retain(|service| match self.kind {
+            Some(Asked::Service(kind)) => service.kind == kind,
+            asked => asked.is_none(),
+        });
         view.strangers.retain(|stranger| {
-            let asked = kind.is_none();
+            let asked = self.kind.is_none();
             asked && (!own || !stranger.path.starts_with("/proc"))
         });
         if self.json {
@@ -132,6 +137,18 @@ impl Arguments {
                 seen::short_name(seen, &spaces),
                 seen.state.to_string(),
                 seen::holders(seen, &view.sight),
+            ]);
+        }
+        for service in &view.services {
+            let state = match service.life {
+                Life::Held => "served",
+                _ => "leftover",
+            };
+            rows.push(vec![
+                service.kind.to_string(),
+                seen::service_name(service),
+                state.into(),
+                seen::servers(service, &view.sight),
             ]);
         }
         for stranger in &view.strangers {
@@ -171,8 +188,11 @@ fn json(
         .strangers
         .iter()
         .map(|stranger| json!({ "path": stranger.path.to_string_lossy(), "why": stranger.why }));
+    let services = view.services.iter();
+    let services = services.map(|service| seen::service_json(service, spaces));
     context.out.json(&json!({
         "objects": objects,
+        "services": services.collect::<Vec<_>>(),
         "not_objects": strangers.collect::<Vec<_>>(),
         "ipc": kept.iter().map(|row| &row.json).collect::<Vec<_>>(),
         "sight": seen::sight(&view.sight),

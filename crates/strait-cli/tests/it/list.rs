@@ -188,3 +188,44 @@ fn a_closed_output_is_no_panic() {
     assert!(full.err.contains("write standard output"), "{full:?}");
     assert_eq!(world.sh("$STRAIT event set nosuch 2>&-").status, Some(1));
 }
+
+#[test]
+fn pipes_and_ports_are_listed_with_who_serves_them() {
+    let world = World::new();
+    let mut port = world.start(&["port", "serve", "calc", "--ready"]);
+    port.hear();
+    let pipe = world.start(&["pipe", "listen", "Feed"]);
+    world.until("the pipe is there", || !world.good("pipe ls").is_empty());
+    let text = world.good("ls");
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let held = |pid: u32| format!("strait({pid})");
+    assert_eq!(lines[0], ["port", "calc", "served", &held(port.child.id())]);
+    assert_eq!(lines[1], ["pipe", "feed", "served", &held(pipe.child.id())]);
+    let found = list(&world, "port");
+    assert_eq!(found["services"].as_array().unwrap().len(), 1);
+    assert_eq!(found["services"][0]["kind"], "port");
+    assert_eq!(found["services"][0]["servers"][0]["pid"], port.child.id());
+    assert_eq!(found["not_objects"].as_array().unwrap().len(), 0);
+    assert_eq!(list(&world, "pipe")["services"][0]["name"], "feed");
+    let doctor = world.strait("doctor").out;
+    assert!(!doctor.contains("of another kind"), "{doctor}");
+    assert!(!doctor.contains("of killed processes"), "{doctor}");
+    // After SIGKILL they are left over, and collected.
+    port.kill();
+    let mut pipe = pipe;
+    pipe.kill();
+    assert_eq!(list(&world, "pipe")["services"][0]["life"], "leftover");
+    let text = world.good("ls port");
+    assert!(text.contains("calc  leftover  none: a leftover"), "{text}");
+    let doctor = world.strait("doctor").out;
+    assert!(
+        doctor.contains("2 leftovers of killed processes"),
+        "{doctor}"
+    );
+    assert!(world.good("gc").contains("removed 2 leftovers"));
+    assert_eq!(world.good("ls"), "KIND  NAME  STATE  HOLDERS\n");
+}

@@ -35,6 +35,11 @@ impl Id {
         }
     }
 
+    /// Another file of the same file system.
+    pub(super) fn with_inode(self, inode: u64) -> Self {
+        Self { inode, ..self }
+    }
+
     fn of_statx(stat: &Statx) -> Self {
         Self {
             major: stat.stx_dev_major,

@@ -27,6 +27,7 @@
 
 mod file;
 mod holders;
+mod service;
 mod state;
 
 use std::collections::HashMap;
@@ -44,6 +45,7 @@ use crate::object::{Kind, Name, Namespace};
 use self::file::Found;
 use self::holders::Id;
 
+pub use self::service::{Service, ServiceKind};
 pub use self::state::{Ownership, State};
 
 /// How far a look goes.
@@ -61,6 +63,8 @@ pub enum Depth {
 pub struct View {
     /// The objects: by namespace and name, the unnamed ones last.
     pub objects: Vec<Seen>,
+    /// The pipes and ports: by namespace and name.
+    pub services: Vec<Service>,
     /// What stands among the objects and is none, or cannot be read.
     pub strangers: Vec<Stranger>,
     /// How well holders could be seen.
@@ -170,13 +174,20 @@ impl fmt::Display for Life {
 pub fn look(spaces: &[Namespace], depth: Depth) -> Result<View> {
     let mut view = View {
         objects: Vec::new(),
+        services: Vec::new(),
         strangers: Vec::new(),
         sight: Sight::default(),
     };
     let mut ids = Vec::new();
+    let mut paths = Vec::new();
     let tables: Vec<_> = spaces.iter().map(|space| Table::open(space.fd())).collect();
     for (index, space) in spaces.iter().enumerate() {
         for entry in entries(space)? {
+            if let Some(service) = service::look(space, index, &entry) {
+                view.services.push(service);
+                paths.push(space.path().join(entry));
+                continue;
+            }
             match named(space, &entry) {
                 Ok(Some((name, found))) => {
                     ids.push(found.id());
@@ -195,13 +206,15 @@ pub fn look(spaces: &[Namespace], depth: Depth) -> Result<View> {
         }
     }
     if depth == Depth::Holders {
-        add_holders(&mut view, ids, &tables);
+        add_holders(&mut view, ids, &tables, &paths);
     }
     view.objects.sort_by_cached_key(|seen| {
         let space = seen.namespace.unwrap_or(usize::MAX);
         let name = seen.name.as_ref().map(|name| name.as_bytes().to_vec());
         (space, name.is_none(), name)
     });
+    view.services
+        .sort_by(|one, two| (one.namespace, &one.name).cmp(&(two.namespace, &two.name)));
     view.strangers.sort_by(|one, two| one.path.cmp(&two.path));
     Ok(view)
 }
@@ -236,6 +249,7 @@ pub fn look_at(space: &Namespace, text: &str, depth: Depth) -> Result<View> {
     (seen.name, seen.namespace) = (Some(name), Some(0));
     let mut view = View {
         objects: vec![seen],
+        services: Vec::new(),
         strangers: Vec::new(),
         sight: Sight::default(),
     };
@@ -312,8 +326,11 @@ fn named(space: &Namespace, entry: &str) -> std::result::Result<Option<(Name, Fo
     }
 }
 
-fn add_holders(view: &mut View, ids: Vec<Id>, tables: &[Option<Table>]) {
-    let wanted = ids.iter().copied().collect();
+/// `paths`: of the services.
+fn add_holders(view: &mut View, ids: Vec<Id>, tables: &[Option<Table>], paths: &[PathBuf]) {
+    let sockets = service::sockets(paths.iter().map(PathBuf::as_path));
+    let listening = sockets.iter().map(|(_, id)| *id);
+    let wanted = ids.iter().copied().chain(listening).collect();
     let mut census = holders::census(&wanted, holders::Unnamed::Found);
     let mut places: HashMap<Id, usize> = HashMap::new();
     for (index, id) in ids.into_iter().enumerate() {
@@ -331,6 +348,10 @@ fn add_holders(view: &mut View, ids: Vec<Id>, tables: &[Option<Table>]) {
     }
     for (id, index) in places {
         view.objects[index].holders = census.holders.remove(&id).unwrap_or_default();
+    }
+    for (index, id) in sockets {
+        let found = census.holders.remove(&id).unwrap_or_default();
+        view.services[index].holders.extend(found);
     }
     view.strangers.append(&mut census.strangers);
     view.sight = census.sight;

@@ -164,7 +164,9 @@ fn contents(path: &Path, findings: &mut Vec<Finding>) {
         return;
     };
     let left = |seen: &&inspect::Seen| seen.life == Life::Leftover;
-    let leftovers = view.objects.iter().filter(left).count();
+    let unserved = view.services.iter();
+    let unserved = unserved.filter(|service| service.life == Life::Leftover);
+    let leftovers = view.objects.iter().filter(left).count() + unserved.count();
     if leftovers > 0 {
         let leftovers = counted(leftovers, "leftover");
         let text = format!("{leftovers} of killed processes in {space}");

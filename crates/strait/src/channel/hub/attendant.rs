@@ -289,11 +289,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         if let Some((session, receiver)) = &mut self.current {
             drop(receiver.take());
             session.retire();
-            if let Some((hall, bit)) = session.place.get()
-                && let Some(hall) = hall.upgrade()
-            {
-                self.shared.leave(&hall, *bit);
-            }
+            self.shared.release(session);
         }
         self.waiter.park.hold(None);
         let is_ours = matches!(&self.current, Some((session, _)) if session.is_closed());

@@ -11,7 +11,7 @@ use strait_sys::Errno;
 use strait_sys::time::Deadline;
 
 use crate::channel::connect::{Asked, Caller};
-use crate::channel::hub::{ASKED_MAX, CLOSED, FULL, NEWS, Shared, lock};
+use crate::channel::hub::{ASKED_MAX, FULL, NEWS, Shared, lock};
 
 /// Connections whose greeting has not come. One more, and the oldest of the user who has most of
 /// them is hung up on: greetings come at once, from those who mean it.
@@ -45,7 +45,7 @@ impl<T> Lobby<T> {
 
     pub(super) fn run(mut self) {
         let mut accepts = true;
-        while self.shared.notes.load(Ordering::SeqCst) & CLOSED == 0 {
+        while !self.shared.is_closed() {
             if self.sleep(accepts).is_err() {
                 return;
             }
@@ -143,6 +143,9 @@ impl<T> Lobby<T> {
             self.shared.forget_gone();
         }
         let mut waiting = lock(&self.shared.asked);
+        if self.shared.is_closed() {
+            return;
+        }
         if waiting.len() >= ASKED_MAX {
             drop(waiting);
             let _ = asked.refuse(FULL, b"too many ask for a session at the same time");

@@ -231,6 +231,38 @@ impl<T> Shared<T> {
         hall.settle(bit, None);
         self.sessions.fetch_sub(1, Ordering::SeqCst);
     }
+
+    /// The session is over: its place is another's. Once for each.
+    fn release(&self, session: &Session<T>) {
+        if let Some((hall, bit)) = session.place.get()
+            && !session.has_left.swap(true, Ordering::SeqCst)
+            && let Some(hall) = hall.upgrade()
+        {
+            self.leave(&hall, *bit);
+        }
+    }
+
+    /// What [`CLOSED`] ends: sessions, and what those want who ask for one.
+    fn end_all(&self) {
+        let asked = std::mem::take(&mut *lock(&self.asked));
+        drop(asked);
+        for hall in self.halls().iter() {
+            let sessions: Vec<_> = lock(&hall.slots)
+                .sessions
+                .iter()
+                .flatten()
+                .cloned()
+                .collect();
+            for session in sessions {
+                session.close();
+                self.release(&session);
+            }
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.notes.load(Ordering::SeqCst) & CLOSED != 0
+    }
 }
 
 /// A server's sessions.
@@ -275,7 +307,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
         self.shared.sessions.load(Ordering::Relaxed)
     }
 
-    /// No more connections, and nothing more is received: attendants are told.
+    /// No more connections, and nothing more is received: attendants are told, and clients too.
     pub(crate) fn close(&self) {
         if self.is_foreign() {
             return;
@@ -283,6 +315,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
         self.shared.notes.fetch_or(CLOSED, Ordering::SeqCst);
         let _ = eventfd::add(self.shared.stop.as_fd(), 1);
         self.shared.ring_all();
+        self.shared.end_all();
     }
 
     /// Begins the session that somebody asked for. `make` is given what the session is made of.
@@ -333,6 +366,11 @@ fn welcome<T: Send + Sync>(
             hall.settle(bit, Some(session.clone()));
             // It may have sent, or gone, before anybody could be told.
             session.knock();
+            if shared.is_closed() {
+                // Whoever closed may have looked before it was here.
+                session.close();
+                shared.release(&session);
+            }
             Ok(session)
         }
         Err(error) => {

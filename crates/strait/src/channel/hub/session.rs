@@ -35,6 +35,8 @@ pub(crate) struct Session<T> {
     is_held: AtomicBool,
     /// This side has ended it.
     is_closed: AtomicBool,
+    /// Its place has been given back.
+    pub(super) has_left: AtomicBool,
     /// Where it sits, for its end.
     pub(super) place: OnceLock<(Weak<Hall<T>>, u32)>,
 }
@@ -83,6 +85,7 @@ impl<T> Session<T> {
             is_blocked: AtomicBool::new(false),
             is_held: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             place: OnceLock::new(),
         })
     }

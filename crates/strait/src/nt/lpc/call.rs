@@ -9,14 +9,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connection::{Connection, Joined};
 use crate::nt::lpc::inbox::Inbox;
 use crate::nt::lpc::view::Extent;
-use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Type};
-use crate::nt::lpc::{IMPERSONATE, blame, impersonate, mismatch, of_port, too_long};
+use crate::nt::lpc::wire::{Code, EXTENT_LEN, HEAD_LEN, Head, Lost, Type};
+use crate::nt::lpc::{IMPERSONATE, blame, impersonate, mismatch, too_long};
 use crate::object::Namespace;
 use crate::object::transfer::{Parcel, Transferable};
 
 /// A message of a client's: a request, which waits for its reply, or a datagram.
 ///
-/// A request that is dropped without a reply leaves its client with STATUS_LPC_REPLY_LOST.
+/// A request that is dropped without a reply leaves its client with STATUS_LPC_REPLY_LOST, as one
+/// that is [refused](Self::refuse) does.
 #[derive(Debug)]
 pub struct Call<'a> {
     inbox: &'a mut Inbox,
@@ -26,9 +27,12 @@ pub struct Call<'a> {
     is_open: bool,
     /// What goes with the reply.
     attached: Vec<Parcel>,
+    /// What the client is told if there is no reply.
+    pub(super) lost: Lost,
 }
 
-const REPLY: &str = "reply";
+pub(super) const REPLY: &str = "reply";
+pub(super) const REFUSE: &str = "refuse request";
 
 impl<'a> Call<'a> {
     pub(super) fn new(inbox: &'a mut Inbox, head: Head, len: usize) -> Self {
@@ -38,6 +42,7 @@ impl<'a> Call<'a> {
             len,
             head,
             attached: Vec::new(),
+            lost: Lost::default(),
         }
     }
 
@@ -115,7 +120,8 @@ impl<'a> Call<'a> {
     /// The error of what needs a client that waits. For a datagram that is what the client chose.
     #[cold]
     fn nobody_waits(&self, operation: &'static str) -> Error {
-        let error = mismatch(operation, "nobody waits for a reply");
+        let name = &self.session().user.rules.shown;
+        let error = mismatch(operation, name, "nobody waits for a reply");
         match self.head.kind {
             Type::Datagram => error.of_client(self.port()),
             _ => error,
@@ -188,13 +194,26 @@ impl<'a> Call<'a> {
         if !self.is_open {
             return Err(self.nobody_waits(REPLY));
         }
-        let extent = extent.within(self.session().user.view())?;
+        let state = &self.session().user;
+        let extent = extent.within(state.view(), &state.rules.shown)?;
         send_reply(
             self.inbox.session(),
             self.head.id,
             (Some(extent), reply),
             (&mut self.is_open, &mut self.attached),
         )
+    }
+
+    /// Answers that there will be no reply, and why: what the client is told, in at most 512 bytes.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply), but for its length.
+    pub fn refuse(&mut self, why: &str) -> Result<()> {
+        if !self.is_open {
+            return Err(self.nobody_waits(REFUSE));
+        }
+        self.is_open = false;
+        lose(self.session(), self.head.id, &Lost::new(Code::Refused, why))
     }
 
     /// Asks the client back while it waits for its reply, for at most `timeout`. `None`: it did not
@@ -211,7 +230,8 @@ impl<'a> Call<'a> {
         }
         let state = &self.session().user;
         if request.len() > state.message_max {
-            return Err(too_long(CALL, request.len(), state.message_max));
+            let name = &state.rules.shown;
+            return Err(too_long(CALL, name, request.len(), state.message_max));
         }
         let id = lock(&state.ids).next();
         let head = Head {
@@ -221,11 +241,10 @@ impl<'a> Call<'a> {
         let mut first = [0; HEAD_LEN + 8];
         first[..HEAD_LEN].copy_from_slice(&head.encode());
         first[HEAD_LEN..HEAD_LEN + 4].copy_from_slice(&self.head.id.to_le_bytes());
-        let port = state.port;
-        let posted = self.session().post([&first, request]).map_err(of_port);
+        let posted = self.session().post([&first, request]);
         posted
             .and_then(|()| self.inbox.await_callback(id, timeout))
-            .map_err(|error| blame(error, port))
+            .map_err(|error| self.session().user.rules.lost(error, CALL, self.client()))
     }
 
     /// Takes the request out of this thread's hands: the reply is given later, by any thread. What
@@ -251,7 +270,7 @@ impl<'a> Call<'a> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            lose(self.inbox.session(), self.head.id);
+            let _ = lose(self.inbox.session(), self.head.id, &self.lost);
         }
     }
 }
@@ -265,11 +284,13 @@ fn send_reply(
 ) -> Result<()> {
     let state = &session.user;
     if reply.len() > state.message_max {
-        return Err(too_long(REPLY, reply.len(), state.message_max));
+        let name = &state.rules.shown;
+        return Err(too_long(REPLY, name, reply.len(), state.message_max));
     }
     *is_open = false;
     if state.is_cancelled(id) {
-        return Err(mismatch(REPLY, "the client waits no longer").of_client(state.port));
+        let name = &state.rules.shown;
+        return Err(mismatch(REPLY, name, "the client waits no longer").of_client(state.port));
     }
     let head = Head::new(Type::Reply, id);
     let posted = match extent {
@@ -287,7 +308,7 @@ fn send_reply(
     };
     posted.map_err(|error| {
         if error.kind() != ErrorKind::Busy {
-            return blame(of_port(error), state.port);
+            return state.rules.lost(error, REPLY, session.peer());
         }
         *is_open = true;
         // It is the client that does not receive what it was sent.
@@ -297,9 +318,10 @@ fn send_reply(
 
 /// Tells the client that there will be no reply.
 #[cold]
-fn lose(session: &Joined, id: u32) {
+fn lose(session: &Joined, id: u32, lost: &Lost) -> Result<()> {
     let head = Head::new(Type::LostReply, id).encode();
-    let _ = session.post([&head, &[]]);
+    let posted = session.post([&head, &lost.encode()]);
+    posted.map_err(|error| session.user.rules.lost(error, REFUSE, session.peer()))
 }
 
 /// A request whose reply is given later. Dropped, its client is told that the reply is lost.
@@ -330,6 +352,22 @@ impl Pending {
         send_reply(&self.session, self.id, (None, reply), (is_open, attached))
     }
 
+    /// As [`Call::refuse`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn refuse(mut self, why: &str) -> Result<()> {
+        self.is_open = false;
+        lose(&self.session, self.id, &Lost::new(Code::Refused, why))
+    }
+
+    /// Whether the client waits still. That it gave up is known once some thread has received from
+    /// the port since; that it has gone, at once.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !self.session.is_gone() && !self.session.user.has_cancelled(self.id)
+    }
+
     /// The connection that the request came through.
     #[must_use]
     pub fn connection(&self) -> Connection {
@@ -346,7 +384,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if self.is_open {
-            lose(&self.session, self.id);
+            let _ = lose(&self.session, self.id, &Lost::default());
         }
     }
 }

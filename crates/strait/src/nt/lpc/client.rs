@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::connect::{ClientOptions, Made};
 use crate::nt::lpc::view::{Extent, RECEIVED_MAX};
 use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN, Head, Ids, Type};
-use crate::nt::lpc::{mismatch, of_port, reply_lost, too_long};
+use crate::nt::lpc::{mismatch, reply_lost, told_of, too_long};
 use crate::object::Namespace;
 use crate::object::transfer::Transferable;
 use crate::object::view::{View, Write};
@@ -21,6 +21,8 @@ const QUEUE_MAX: usize = 1024;
 /// Requests of the server's that a client has received and not answered.
 const OPEN_MAX: usize = 1024;
 const CALL: &str = "call";
+const REPLY: &str = "reply";
+const RECEIVE: &str = "receive";
 
 /// A client's end of a connection: NT's client communication port.
 ///
@@ -28,6 +30,8 @@ const CALL: &str = "call";
 #[derive(Debug)]
 pub struct Client {
     channel: Channel,
+    /// Of the port.
+    pub(super) name: String,
     ids: Ids,
     /// The message received last.
     buffer: Vec<u8>,
@@ -66,6 +70,7 @@ impl Client {
     pub(super) fn new(made: Made) -> Self {
         Self {
             channel: made.channel,
+            name: made.name,
             ids: Ids::after(0),
             buffer: vec![0; 1024],
             message_max: made.message_max,
@@ -91,7 +96,8 @@ impl Client {
     /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED) if the server is gone, or has ended the
     /// connection; [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG) beyond
     /// [`message_max`](Self::message_max), and nothing was sent; [`ErrorKind::Refused`]
-    /// (STATUS_LPC_REPLY_LOST) if the server drops the request without a reply;
+    /// (STATUS_LPC_REPLY_LOST) if the server answers without a reply: it [dropped or
+    /// refused](crate::nt::lpc::Port::serve) the request, and the error says which and why;
     /// [`ErrorKind::Exhausted`] if it has sent 1,024 messages unasked, or of twice
     /// [`ClientOptions::message_max`] bytes, that were not [received](Self::receive);
     /// [`ErrorKind::Broken`] if it breaks the protocol, which ends the connection.
@@ -99,7 +105,7 @@ impl Client {
     #[doc(alias = "NtRequestWaitReplyPort")]
     pub fn call(&mut self, request: &[u8]) -> Result<&[u8]> {
         let (id, head) = self.next_request();
-        self.send(&head.encode(), request)?;
+        self.send(CALL, &head.encode(), request)?;
         loop {
             if let Some(at) = self.await_reply(id, Patience::Forever, None)? {
                 return Ok(&self.buffer[at.0..at.1]);
@@ -115,10 +121,10 @@ impl Client {
     pub fn call_for(&mut self, request: &[u8], timeout: Duration) -> Result<Option<&[u8]>> {
         let patience = Patience::for_at_most(timeout);
         let (id, head) = self.next_request();
-        self.check_len(request)?;
+        self.check_len(CALL, request)?;
         let sender = self.channel.sender();
         let sent = sender.deliver([&head.encode(), request], patience, true);
-        if !sent.map_err(of_port)? {
+        if !sent.map_err(|error| self.lost(CALL, error))? {
             self.channel.sender().attached.clear();
             return Ok(None);
         }
@@ -145,7 +151,7 @@ impl Client {
         mut handler: impl FnMut(&[u8]) -> Vec<u8>,
     ) -> Result<&[u8]> {
         let (id, head) = self.next_request();
-        self.send(&head.encode(), request)?;
+        self.send(CALL, &head.encode(), request)?;
         loop {
             if let Some(at) = self.await_reply(id, Patience::Forever, Some(&mut handler))? {
                 return Ok(&self.buffer[at.0..at.1]);
@@ -159,7 +165,7 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call); [`ErrorKind::InvalidInput`] if the part is not within the view.
     pub fn call_at(&mut self, extent: Extent, request: &[u8]) -> Result<&[u8]> {
-        let extent = extent.within(self.view())?;
+        let extent = extent.within(self.view(), &self.name)?;
         let (id, head) = self.next_request();
         let head = Head {
             extent: true,
@@ -168,7 +174,7 @@ impl Client {
         let mut first = [0; HEAD_LEN + EXTENT_LEN];
         first[..HEAD_LEN].copy_from_slice(&head.encode());
         first[HEAD_LEN..].copy_from_slice(&extent.encode());
-        self.send(&first, request)?;
+        self.send(CALL, &first, request)?;
         loop {
             if let Some(at) = self.await_reply(id, Patience::Forever, None)? {
                 return Ok(&self.buffer[at.0..at.1]);
@@ -234,7 +240,11 @@ impl Client {
     /// As [`call`](Self::call). A server that is gone may not be noticed.
     #[doc(alias = "NtRequestPort")]
     pub fn datagram(&mut self, message: &[u8]) -> Result<()> {
-        self.send(&Head::new(Type::Datagram, 0).encode(), message)
+        self.send(
+            "send datagram",
+            &Head::new(Type::Datagram, 0).encode(),
+            message,
+        )
     }
 
     /// Receives what the server sends unasked: datagrams, and requests.
@@ -267,14 +277,14 @@ impl Client {
     /// [`call`](Self::call).
     pub fn reply(&mut self, id: u32, reply: &[u8]) -> Result<()> {
         if id == 0 {
-            return Err(
-                Error::new(ErrorKind::InvalidInput, "reply", "").because("no request has the id 0")
-            );
+            return Err(Error::new(ErrorKind::InvalidInput, REPLY, &*self.name)
+                .because("no request has the id 0"));
         }
         let Some(at) = self.open.iter().position(|open| *open == id) else {
-            return Err(mismatch("reply", "no request of that id waits for a reply"));
+            let why = "no request of that id waits for a reply";
+            return Err(mismatch(REPLY, &self.name, why));
         };
-        self.check_len(reply)?;
+        self.check_len(REPLY, reply)?;
         self.open.swap_remove(at);
         self.send_plain(Head::new(Type::Reply, id), reply)
     }
@@ -316,30 +326,42 @@ impl Client {
     }
 
     #[inline]
-    fn check_len(&self, message: &[u8]) -> Result<()> {
+    fn check_len(&self, operation: &'static str, message: &[u8]) -> Result<()> {
         if message.len() <= self.message_max {
             return Ok(());
         }
-        Err(too_long("send", message.len(), self.message_max))
+        Err(too_long(
+            operation,
+            &self.name,
+            message.len(),
+            self.message_max,
+        ))
+    }
+
+    /// The failure of what was to be done with the server.
+    #[cold]
+    fn lost(&self, operation: &'static str, error: Error) -> Error {
+        let other = format!("its server was process {}", self.server().pid);
+        told_of(error, operation, &self.name, &other)
     }
 
     #[inline]
-    fn send(&mut self, first: &[u8], message: &[u8]) -> Result<()> {
-        self.check_len(message)?;
+    fn send(&mut self, operation: &'static str, first: &[u8], message: &[u8]) -> Result<()> {
+        self.check_len(operation, message)?;
         let sent = self
             .channel
             .sender()
             .deliver([first, message], Patience::Forever, true);
         match sent {
             Ok(_) => Ok(()),
-            Err(error) => Err(of_port(error)),
+            Err(error) => Err(self.lost(operation, error)),
         }
     }
 
     /// What is attached goes with another message.
     fn send_plain(&mut self, head: Head, message: &[u8]) -> Result<()> {
         let attached = std::mem::take(&mut self.channel.sender().attached);
-        let sent = self.send(&head.encode(), message);
+        let sent = self.send(REPLY, &head.encode(), message);
         self.channel.sender().attached = attached;
         sent
     }
@@ -353,7 +375,7 @@ impl Client {
         mut handler: Option<Handler<'_>>,
     ) -> Result<Option<(usize, usize)>> {
         loop {
-            let Some((head, len)) = self.hear(patience)? else {
+            let Some((head, len)) = self.hear(CALL, patience)? else {
                 return Ok(None);
             };
             if head.kind == Type::Reply && head.id == id {
@@ -374,7 +396,10 @@ impl Client {
         handler: &mut Option<Handler<'_>>,
     ) -> Result<()> {
         match head.kind {
-            Type::LostReply if head.id == id => Err(reply_lost(CALL)),
+            Type::LostReply if head.id == id => {
+                let said = &self.buffer[HEAD_LEN..len];
+                Err(reply_lost(CALL, &self.name, ("the server", said)))
+            }
             Type::Request if head.callback => {
                 let of = self.buffer[HEAD_LEN..len].first_chunk::<4>();
                 let is_ours = of.is_some_and(|of| u32::from_le_bytes(*of) == id);
@@ -383,14 +408,15 @@ impl Client {
                     (Some(handler), Some(request)) if is_ours => (Type::Reply, handler(request)),
                     _ => (Type::LostReply, Vec::new()),
                 };
-                self.send(&Head::new(kind, head.id).encode(), &reply)
+                self.send(REPLY, &Head::new(kind, head.id).encode(), &reply)
             }
             Type::Request | Type::Datagram => {
                 let bytes_max = 2 * self.channel.receiver_ref().message_max;
                 if self.queue.len() == QUEUE_MAX || self.queued + len > bytes_max {
                     let why = "the server has sent 1,024 messages, or of twice the longest one's \
                                length, that were not received";
-                    return Err(Error::new(ErrorKind::Exhausted, CALL, "").because(why));
+                    let error = Error::new(ErrorKind::Exhausted, CALL, &*self.name);
+                    return Err(error.because(why));
                 }
                 self.queued += len;
                 self.queue.push_back(self.buffer[..len].to_vec());
@@ -403,7 +429,11 @@ impl Client {
 
     /// The next message. `None`: the time is up.
     #[inline]
-    fn hear(&mut self, patience: Patience) -> Result<Option<(Head, usize)>> {
+    fn hear(
+        &mut self,
+        operation: &'static str,
+        patience: Patience,
+    ) -> Result<Option<(Head, usize)>> {
         let taken = self
             .channel
             .receiver()
@@ -414,15 +444,19 @@ impl Client {
                 None => {
                     let why = "the server sent what is no message of a port";
                     let link = self.channel.sender().link();
-                    Err(of_port(link.break_off("receive", why)))
+                    let error = link.break_off(operation, why);
+                    Err(self.lost(operation, error))
                 }
             },
             Ok(Taken::TimedOut) => Ok(None),
-            Ok(Taken::End) => Err(of_port(
-                Error::new(ErrorKind::PeerGone, "receive", "")
-                    .because("the server has ended the connection"),
-            )),
-            Err(error) => Err(of_port(error)),
+            Ok(Taken::End) => {
+                let error = Error::new(ErrorKind::PeerGone, operation, "");
+                Err(self.lost(
+                    operation,
+                    error.because("the server has ended the connection"),
+                ))
+            }
+            Err(error) => Err(self.lost(operation, error)),
         }
     }
 
@@ -436,7 +470,7 @@ impl Client {
                     self.channel.receiver().let_go();
                     heard
                 }
-                None => match self.hear(patience)? {
+                None => match self.hear(RECEIVE, patience)? {
                     Some(heard) => Some(heard),
                     None => return Ok(None),
                 },
@@ -445,7 +479,7 @@ impl Client {
                 Some((head, len)) if head.kind == Type::Datagram => return Ok(Some((head, len))),
                 Some((head, len)) if head.kind == Type::Request && !head.callback => {
                     if self.open.len() == OPEN_MAX {
-                        return Err(Error::new(ErrorKind::Exhausted, "receive", "")
+                        return Err(Error::new(ErrorKind::Exhausted, RECEIVE, &*self.name)
                             .because("1,024 requests of the server's have not been answered"));
                     }
                     self.open.push(head.id);

@@ -118,15 +118,33 @@ impl<'a> ClientOptions<'a> {
     /// [`ErrorKind::TooLong`] for more than [`DATA_MAX`](crate::nt::lpc::DATA_MAX) bytes of data;
     /// [`ErrorKind::Busy`] if too many wait to be accepted; [`ErrorKind::Exhausted`].
     pub fn connect(self, name: &str) -> Result<Client> {
-        match self.ask(name)? {
-            Answer::Connected(client) => Ok(client),
-            Answer::Refused(data) => Err(refused(name, data)),
+        match self.open(name, false)? {
+            Opened::Connected(made) => Ok(Client::new(made)),
+            Opened::Refused(shown, data) => Err(refused(shown, data)),
         }
     }
 
     /// [`connect`](Self::connect) for at most `timeout`, the server's decision included. Once that
     /// is over the server is not asked any more: a request that it has not received yet it never
     /// does.
+    ///
+    /// A client that comes again after its server does, as one that is restarted, waits out both
+    /// that nobody is there yet and that the old one goes:
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use strait::{ErrorKind, nt::lpc::Client};
+    /// let client = loop {
+    ///     match Client::options().connect_for("adder", Duration::from_secs(5)) {
+    ///         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused) => {
+    ///             // sleep: no event tells of a server that begins
+    ///             std::thread::sleep(Duration::from_millis(200));
+    ///         }
+    ///         connected => break connected?,
+    ///     }
+    /// };
+    /// # Ok::<(), strait::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`connect`](Self::connect); [`ErrorKind::TimedOut`].
@@ -143,7 +161,7 @@ impl<'a> ClientOptions<'a> {
     pub fn ask(self, name: &str) -> Result<Answer> {
         Ok(match self.open(name, false)? {
             Opened::Connected(made) => Answer::Connected(Client::new(made)),
-            Opened::Refused(data) => Answer::Refused(data),
+            Opened::Refused(_, data) => Answer::Refused(data),
         })
     }
 
@@ -164,7 +182,7 @@ impl<'a> ClientOptions<'a> {
     pub fn connect_quick(self, name: &str) -> Result<Quick> {
         match self.open(name, true)? {
             Opened::Connected(made) => Quick::new(made),
-            Opened::Refused(data) => Err(refused(name, data)),
+            Opened::Refused(shown, data) => Err(refused(shown, data)),
         }
     }
 
@@ -179,7 +197,7 @@ impl<'a> ClientOptions<'a> {
     }
 
     fn open(self, name: &str, quick: bool) -> Result<Opened> {
-        check_data(CONNECT, self.data)?;
+        check_data(CONNECT, name, self.data)?;
         let (space, name) = resolve(self.space.clone(), name)?;
         let place = Place {
             space: &space,
@@ -235,7 +253,7 @@ impl<'a> ClientOptions<'a> {
         let view = self.view.map(PortView::map).transpose()?;
         let greeting = greet_with(&socket, &options, ROLE, (&payload, beside)).map_err(during)?;
         match answered(socket, &options, greeting, self.until).map_err(during)? {
-            connect::Answer::Refusal(_, data) => Ok(Opened::Refused(data)),
+            connect::Answer::Refusal(_, data) => Ok(Opened::Refused(shown, data)),
             connect::Answer::Welcome(channel, payload, beside) => {
                 let (terms, data) = Terms::decode(&payload).ok_or_else(|| {
                     Error::new(ErrorKind::Broken, CONNECT, shown.clone())
@@ -245,6 +263,7 @@ impl<'a> ClientOptions<'a> {
                 let their_view = view_received(part, beside, self.view_max).map_err(during)?;
                 Ok(Opened::Connected(Made {
                     channel,
+                    name: shown,
                     message_max: terms.message_max as usize,
                     data: data.to_vec(),
                     views: [view, their_view],
@@ -286,6 +305,8 @@ fn view_received(
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) channel: Channel,
+    /// The port's name, as messages show it.
+    pub(super) name: String,
     /// What the port allows.
     pub(super) message_max: usize,
     pub(super) data: Vec<u8>,
@@ -296,10 +317,11 @@ pub(super) struct Made {
 #[expect(clippy::large_enum_variant, reason = "one of them, at a connection")]
 enum Opened {
     Connected(Made),
-    Refused(Vec<u8>),
+    /// By the port of that name, with its data.
+    Refused(String, Vec<u8>),
 }
 
-fn refused(name: &str, data: Vec<u8>) -> Error {
+fn refused(name: String, data: Vec<u8>) -> Error {
     let words = match String::from_utf8(data) {
         Ok(words) if !words.is_empty() => format!("the server said: {words}"),
         _ => "the server said no".into(),

@@ -8,8 +8,8 @@ use crate::channel::Peer;
 use crate::channel::hub::{Session, lock};
 use crate::error::{ErrorKind, Result};
 use crate::nt::lpc::port::Rules;
+use crate::nt::lpc::too_long;
 use crate::nt::lpc::wire::{Head, Ids, Type};
-use crate::nt::lpc::{blame, of_port, too_long};
 use crate::nt::status::NtStatus;
 use crate::object::view::{View, Write};
 
@@ -17,6 +17,7 @@ use crate::object::view::{View, Write};
 const AWAITED_MAX: usize = 1024;
 /// Given-up requests that are remembered, the last ones.
 const CANCELLED_MAX: usize = 64;
+const SEND: &str = "send to client";
 
 /// What a server keeps of a connection.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) message_max: usize,
     /// The number of its port.
     pub(super) port: u64,
+    pub(super) rules: Arc<Rules>,
     /// The client may not be impersonated.
     pub(super) identification: bool,
     pub(super) ids: Mutex<Ids>,
@@ -39,13 +41,14 @@ impl State {
     pub(super) fn new(
         context: Option<Box<dyn Any + Send + Sync>>,
         views: [Option<View<Write>>; 2],
-        rules: &Rules,
+        rules: &Arc<Rules>,
     ) -> Self {
         Self {
             context,
             views,
             message_max: rules.message_max,
             port: rules.port,
+            rules: rules.clone(),
             identification: false,
             ids: Mutex::new(Ids::after(0)),
             awaited: Mutex::new(Vec::new()),
@@ -74,6 +77,11 @@ impl State {
         self.has_cancelled
             .store(!cancelled.is_empty(), Ordering::Relaxed);
         found.is_some()
+    }
+
+    /// The same, as often as one likes.
+    pub(super) fn has_cancelled(&self, id: u32) -> bool {
+        self.has_cancelled.load(Ordering::Relaxed) && lock(&self.cancelled).contains(&id)
     }
 
     pub(super) fn cancel(&self, id: u32) {
@@ -162,10 +170,11 @@ impl Connection {
     fn post(&self, head: Head, message: &[u8]) -> Result<()> {
         let most = self.0.user.message_max;
         if message.len() > most {
-            return Err(too_long("send to client", message.len(), most));
+            let name = &self.0.user.rules.shown;
+            return Err(too_long(SEND, name, message.len(), most));
         }
         let posted = self.0.post([&head.encode(), message]);
-        posted.map_err(|error| blame(of_port(error), self.0.user.port))
+        posted.map_err(|error| self.0.user.rules.lost(error, SEND, self.client()))
     }
 
     /// Ends the connection; a [`Message::Closed`](crate::nt::lpc::Message::Closed) follows.

@@ -145,15 +145,21 @@ impl<'a> ConnectRequest<'a> {
         data: &[u8],
         quick: bool,
     ) -> Result<(Asked, [Option<View<Write>>; 2], Vec<u8>)> {
-        check_data("accept", data)?;
+        check_data("accept", &self.inbox.rules.shown, data)?;
         self.inbox.check_own("accept")?;
         let Some(mut asked) = self.asked.take() else {
-            return Err(Error::new(ErrorKind::InvalidInput, "accept", ""));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "accept",
+                &*self.inbox.rules.shown,
+            ));
         };
         if self.terms.quick != quick {
             let _ = asked.refuse(REFUSED, b"it accepts the other form");
-            return Err(Error::new(ErrorKind::InvalidInput, "accept", "")
-                .because("the client wants the other form"));
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "accept", &*self.inbox.rules.shown)
+                    .because("the client wants the other form"),
+            );
         }
         let view = match (self.terms.view, asked.beside.take()) {
             (None, None) => Ok(None),
@@ -161,7 +167,10 @@ impl<'a> ConnectRequest<'a> {
                 let received = PortView::received(file, part, self.inbox.rules.view_max);
                 received.and_then(|view| view.map().map(Some))
             }
-            _ => Err(Error::new(ErrorKind::Broken, "accept", "").because("a view without memory")),
+            _ => Err(
+                Error::new(ErrorKind::Broken, "accept", &*self.inbox.rules.shown)
+                    .because("a view without memory"),
+            ),
         };
         let view = match view {
             Ok(view) => view,
@@ -191,7 +200,7 @@ impl<'a> ConnectRequest<'a> {
     /// # Errors
     /// [`ErrorKind::PeerGone`] if it waits no longer; [`ErrorKind::TooLong`].
     pub fn refuse(mut self, data: &[u8]) -> Result<()> {
-        check_data("refuse", data)?;
+        check_data("refuse", &self.inbox.rules.shown, data)?;
         self.inbox.check_own("refuse")?;
         match self.asked.take() {
             Some(asked) => asked.refuse(REFUSED, data).map_err(of_port),
@@ -454,8 +463,9 @@ impl Inbox {
                         Some((head, rest)) if head.id == id && head.kind == Type::Reply => {
                             return Ok(Some(rest.to_vec()));
                         }
-                        Some((head, _)) if head.id == id && head.kind == Type::LostReply => {
-                            return Err(super::reply_lost("call back"));
+                        Some((head, rest)) if head.id == id && head.kind == Type::LostReply => {
+                            let name = &self.rules.shown;
+                            return Err(super::reply_lost("call back", name, ("the client", rest)));
                         }
                         _ if is_flood => {
                             session.break_off("it floods who waits for it");

@@ -57,6 +57,8 @@
 //! | callbacks to the caller | faithful: [`Call::callback`], [`Client::call_with`] |
 //! | requests of the server to a client | faithful: [`Connection::request`]; the reply comes as [`Message::Reply`] |
 //! | LPC_PORT_CLOSED, LPC_CLIENT_DIED | faithful: [`Message::Closed`], [`Message::Died`]; the latter for processes, not threads |
+//! | LPC_CANCELED | differs: [`Pending::is_awaited`] is asked |
+//! | STATUS_LPC_REPLY_LOST | faithful, and more: the error says why there is no reply, and whose fault it is |
 //! | handles in messages (a handle attribute of ALPC's) | [`Client::attach`] to a request or datagram, [`Call::attach`] to a reply; to nothing else |
 //! | NtImpersonateClientOfPort, while a request is pending | faithful: [`Call::impersonate`], unless the client forbids it: [`ClientOptions::identification`] |
 //! | PortContext | faithful: [`ConnectRequest::context`], any value |
@@ -99,6 +101,7 @@ pub use self::wire::fuzz_message;
 use crate::channel::attach::TAKE;
 use crate::channel::link::Link;
 use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::wire::{Code, Lost};
 use crate::nt::status::NtStatus;
 use crate::object::Namespace;
 use crate::object::space::socket::{self, Calling};
@@ -141,14 +144,26 @@ fn blame(error: Error, port: u64) -> Error {
     }
 }
 
-fn too_long(operation: &'static str, len: usize, most: usize) -> Error {
-    Error::new(ErrorKind::TooLong, operation, "")
+/// The same failure, told of a port of that name and of who is at the other end.
+#[cold]
+fn told_of(error: Error, operation: &'static str, name: &str, other: &str) -> Error {
+    let error = of_port(error).during(operation, name);
+    match error.kind() {
+        ErrorKind::PeerGone if error.why().is_empty() => error.because(other),
+        _ => error,
+    }
+}
+
+#[cold]
+fn too_long(operation: &'static str, name: &str, len: usize, most: usize) -> Error {
+    Error::new(ErrorKind::TooLong, operation, name)
         .because(format!("{len} bytes, where the port allows {most}"))
         .with_status(NtStatus::PORT_MESSAGE_TOO_LONG.0)
 }
 
-fn mismatch(operation: &'static str, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, operation, "")
+#[cold]
+fn mismatch(operation: &'static str, name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, operation, name)
         .because(why)
         .with_status(NtStatus::REPLY_MESSAGE_MISMATCH.0)
 }
@@ -176,15 +191,25 @@ fn impersonate(link: &Link, identification: bool) -> Result<Impersonation> {
     })
 }
 
-fn reply_lost(operation: &'static str) -> Error {
-    Error::new(ErrorKind::Refused, operation, "")
-        .because("the other side dropped the request without a reply")
+/// The error of a request that `side`, the server or the client, answered by a [`Lost`].
+#[cold]
+fn reply_lost(operation: &'static str, name: &str, (side, said): (&str, &[u8])) -> Error {
+    let Lost { code, words } = Lost::decode(said);
+    let why = match code {
+        Code::Dropped => format!("{side} dropped the request without a reply"),
+        Code::WrongLength => format!("the request is not what {side} expects: {words}"),
+        Code::Failed => format!("{side}'s handler failed, which is not the request's fault"),
+        Code::TooLong => format!("{side}'s reply is too long: {words}"),
+        Code::Refused => format!("{side} said: {words}"),
+    };
+    Error::new(ErrorKind::Refused, operation, name)
+        .because(why)
         .with_status(NtStatus::LPC_REPLY_LOST.0)
 }
 
-fn check_data(operation: &'static str, data: &[u8]) -> Result<()> {
+fn check_data(operation: &'static str, name: &str, data: &[u8]) -> Result<()> {
     if data.len() <= DATA_MAX {
         return Ok(());
     }
-    Err(too_long(operation, data.len(), DATA_MAX))
+    Err(too_long(operation, name, data.len(), DATA_MAX))
 }

@@ -1,16 +1,21 @@
 //! The server's port.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crate::channel::hub::{Hub, Terms};
-use crate::channel::{Options, Spin};
+use rustix::net::Shutdown;
+
+use crate::channel::hub::{Hub, Terms, lock};
+use crate::channel::{Options, Peer, Spin};
 use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::call::REPLY;
 use crate::nt::lpc::connection::State;
 use crate::nt::lpc::inbox::{Inbox, Message};
+use crate::nt::lpc::typed::READ;
 use crate::nt::lpc::view::RECEIVED_MAX;
-use crate::nt::lpc::wire::{EXTENT_LEN, HEAD_LEN};
-use crate::nt::lpc::{Call, ROLE};
+use crate::nt::lpc::wire::{Code, EXTENT_LEN, HEAD_LEN, Lost};
+use crate::nt::lpc::{Call, ROLE, blame, told_of};
 use crate::object::space::name::Name;
 use crate::object::space::socket::{Calling, Listening, Place};
 use crate::object::space::{Namespace, secure::Security};
@@ -30,6 +35,19 @@ pub struct PortOptions {
     threads_max: usize,
     capacity: usize,
     spin: Spin,
+    hook: Option<Hook>,
+}
+
+type Tell = dyn Fn(&Peer, &Error) + Send + Sync;
+
+/// Is told of handlers' failures.
+#[derive(Clone)]
+struct Hook(Arc<Tell>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 /// The number of the next port of this process.
@@ -46,6 +64,39 @@ pub(super) struct Rules {
     pub(super) shown: String,
     /// What channels of this port are like, for those that stand apart from the hub.
     pub(super) options: Options,
+    hook: Option<Hook>,
+}
+
+impl Rules {
+    /// The failure of what was to be done for that client.
+    #[cold]
+    pub(super) fn lost(&self, error: Error, operation: &'static str, client: &Peer) -> Error {
+        let other = format!("its client was process {}", client.pid);
+        blame(told_of(error, operation, &self.shown, &other), self.port)
+    }
+
+    /// A handler has failed: the operator is told, unless the client is the reason.
+    #[cold]
+    pub(super) fn tell(&self, client: &Peer, error: &Error) {
+        if let Some(Hook(tell)) = &self.hook
+            && !error.is_of_client(self.port)
+        {
+            tell(client, error);
+        }
+    }
+
+    /// What the client is told of a handler's failure.
+    #[cold]
+    pub(super) fn fault(&self, error: &Error) -> Lost {
+        match (error.kind(), error.operation()) {
+            (ErrorKind::InvalidInput, READ) if error.is_of_client(self.port) => {
+                Lost::new(Code::WrongLength, error.why())
+            }
+            (ErrorKind::TooLong, REPLY) => Lost::new(Code::TooLong, error.why()),
+            // What it was is no business of the client's, who may be another user.
+            _ => Lost::new(Code::Failed, ""),
+        }
+    }
 }
 
 impl PortOptions {
@@ -100,6 +151,23 @@ impl PortOptions {
         self
     }
 
+    /// Is told of each failure of a handler that [`Port::serve`] or [`Port::serve_quick`] calls and
+    /// that no client is the reason of: of whose request, and what it was. On the thread of the
+    /// handler, before the client is told that it failed. By default nobody is.
+    ///
+    /// ```
+    /// # use strait::{Namespace, nt::lpc::{Client, Port}};
+    /// # let space = Namespace::temporary()?;
+    /// let options = Port::options()
+    ///     .on_failure(|client, error| eprintln!("a request of process {}: {error}", client.pid));
+    /// # let port = options.namespace(&space).create("port")?;
+    /// # Ok::<(), strait::Error>(())
+    /// ```
+    pub fn on_failure(mut self, tell: impl Fn(&Peer, &Error) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Hook(Arc::new(tell)));
+        self
+    }
+
     /// Creates the port, to which clients can connect from now on.
     ///
     /// # Errors
@@ -107,12 +175,13 @@ impl PortOptions {
     /// [`ErrorKind::PathNotFound`] for names that are none; [`ErrorKind::InvalidInput`] for limits
     /// out of range; [`ErrorKind::Denied`]; [`ErrorKind::Exhausted`].
     pub fn create(self, name: &str) -> Result<Port> {
-        if !(1..=MESSAGE_MAX).contains(&self.message_max) || self.clients_max == 0 {
-            return Err(
-                Error::new(ErrorKind::InvalidInput, "create port", name).because(
-                    "messages have 1 byte to 1 GiB at most, and there is at least one client",
-                ),
-            );
+        let wrong =
+            |why: &str| Err(Error::new(ErrorKind::InvalidInput, "create port", name).because(why));
+        if !(1..=MESSAGE_MAX).contains(&self.message_max) {
+            return wrong("the longest message is of 1 byte to 1 GiB");
+        }
+        if self.clients_max == 0 {
+            return wrong("there is at least one client");
         }
         let (space, name) = resolve(self.space, name)?;
         let place = Place {
@@ -142,7 +211,7 @@ impl PortOptions {
         let hub =
             Hub::open(socket, terms).map_err(|error| error.during("create port", shown.clone()))?;
         Ok(Port {
-            _listening: listening,
+            listening: Mutex::new(Some(listening)),
             hub: Arc::new(hub),
             rules: Arc::new(Rules {
                 port: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -151,6 +220,7 @@ impl PortOptions {
                 threads_max: self.threads_max,
                 shown,
                 options,
+                hook: self.hook,
             }),
         })
     }
@@ -169,8 +239,8 @@ pub(super) fn resolve(space: Option<Namespace>, text: &str) -> Result<(Namespace
 #[derive(Debug)]
 #[doc(alias = "NtCreatePort")]
 pub struct Port {
-    /// First: the name goes before the socket.
-    _listening: Listening,
+    /// Until it is closed. First: the name goes before the socket.
+    listening: Mutex<Option<Listening>>,
     hub: Arc<Hub<State>>,
     pub(super) rules: Arc<Rules>,
 }
@@ -187,6 +257,7 @@ impl Port {
             threads_max: 256,
             capacity: 32 << 10,
             spin: Spin::Adaptive,
+            hook: None,
         }
     }
 
@@ -201,35 +272,44 @@ impl Port {
     /// Serves everybody: accepts who connects, and has `handler` answer each request. Ends when the
     /// port is [closed](Self::close). Several threads may serve one port.
     ///
-    /// A datagram is given to the handler too; it wants no reply. A handler that returns without a
-    /// reply leaves its client with an error, unless it has [deferred](Call::defer) the reply.
+    /// A datagram is given to the handler too; it wants no reply. No request ends the server for
+    /// the others, whatever the handler fails with:
+    ///
+    /// | the handler | its client | the server |
+    /// | --- | --- | --- |
+    /// | replies, or [defers](Call::defer) the reply | gets it | goes on |
+    /// | [refuses](Call::refuse) | gets [`ErrorKind::Refused`] with the words | goes on |
+    /// | returns without a reply | gets [`ErrorKind::Refused`]: the request was dropped | goes on |
+    /// | fails because of a client of this port, who has gone, or sent or chose what cannot be, as the methods of [`Call`], [`Pending`](crate::nt::lpc::Pending) and [`Connection`](crate::nt::lpc::Connection) say | gets [`ErrorKind::Refused`], saying so for a request of a wrong [length](Call::read) | goes on |
+    /// | fails otherwise, as by the end of another port that it calls | gets [`ErrorKind::Refused`]: the server's handler failed | goes on; [`on_failure`](PortOptions::on_failure) is told |
+    /// | [closes](Self::close) the port | gets [`ErrorKind::PeerGone`], after the reply if there was one | returns `Ok` |
+    /// | panics | gets [`ErrorKind::Refused`]: the request was dropped | the panic goes on; other threads serve on, until the port is closed |
+    ///
+    /// So a handler that cannot go on at all closes the port, and keeps its error for whoever
+    /// called `serve`.
     ///
     /// # Errors
-    /// What the handler fails with, unless a client of this port is the reason, as the methods of
-    /// its [`Call`], [`Pending`](crate::nt::lpc::Pending) and
-    /// [`Connection`](crate::nt::lpc::Connection) say: it has gone, or sent or chose what cannot
-    /// be. What fails elsewhere is the handler's, such as a call to another port.
+    /// [`ErrorKind::Unsupported`] in a child of a fork, and none else.
     pub fn serve(&self, mut handler: impl FnMut(&mut Call<'_>) -> Result<()>) -> Result<()> {
         let mut inbox = self.inbox();
         loop {
-            let answered = match inbox.receive() {
-                Ok(Message::Request(mut call) | Message::Datagram(mut call)) => handler(&mut call),
+            match inbox.receive() {
+                Ok(Message::Request(mut call) | Message::Datagram(mut call)) => {
+                    if let Err(error) = handler(&mut call) {
+                        self.rules.tell(call.client(), &error);
+                        call.lost = self.rules.fault(&error);
+                    }
+                }
                 Ok(Message::Connect(request)) if request.wants_quick() => {
                     let _ = request.refuse(b"it has no Quick form");
-                    Ok(())
                 }
                 Ok(Message::Connect(request)) => {
                     // Who cannot be accepted has itself to blame, or is told.
                     let _ = request.accept(&[]);
-                    Ok(())
                 }
-                Ok(_) => Ok(()),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Removed => return Ok(()),
                 Err(error) => return Err(error),
-            };
-            match answered {
-                Err(error) if !error.is_of_client(self.rules.port) => return Err(error),
-                _ => {}
             }
         }
     }
@@ -247,9 +327,24 @@ impl Port {
         self.hub.len()
     }
 
-    /// Ends the port: nobody can connect any more, and whoever receives is told.
+    /// Ends the port, as its drop does: the name is free, whoever receives or
+    /// [serves](Self::serve) is told, and clients get [`ErrorKind::PeerGone`]
+    /// (STATUS_PORT_DISCONNECTED), after what they had been sent; those who were being connected
+    /// are refused. A request that is being worked on can be replied to no more. Clients of
+    /// [`serve_quick`](Self::serve_quick) are told by it, and
+    /// [sessions](crate::nt::lpc::ConnectRequest::accept_quick) of the caller's own end when they
+    /// are dropped.
     pub fn close(&self) {
+        if self.hub.is_foreign() {
+            return;
+        }
+        let listening = lock(&self.listening).take();
+        if let Some(listening) = &listening {
+            // The hub's thread has a descriptor too, until it looks: nobody shall come by that.
+            let _ = rustix::net::shutdown(&listening.socket, Shutdown::Both);
+        }
         self.hub.close();
+        drop(listening);
     }
 
     /// Its name, with its namespace.
@@ -261,6 +356,6 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        self.hub.close();
+        self.close();
     }
 }

@@ -1,10 +1,9 @@
 //! Plain data as requests and replies, in the message form and in Quick.
 //!
 //! The bytes of a value are its message, and are copied to their place at the other side: nothing
-//! is encoded. Which types these are is said by zerocopy's traits: numbers and arrays of them, and
-//! structs that derive `FromBytes`, `IntoBytes` and `Immutable` (its feature `derive`). Both sides
-//! must be built with the same ones. Whoever needs other types serializes into bytes, in a format
-//! of his own.
+//! is encoded. Which types these are is said by the traits of zerocopy 0.8: numbers and arrays of
+//! them, and structs that derive `FromBytes`, `IntoBytes` and `Immutable`. Both sides must be built
+//! with the same ones. Whoever needs other types serializes into bytes, in a format of his own.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -12,10 +11,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::nt::lpc::{Call, Client, Pending, Quick, QuickCall};
 
 const ASK: &str = "call";
-const READ: &str = "read request";
+pub(super) const READ: &str = "read request";
 
 impl Client {
-    /// [`call`](Self::call) with plain data.
+    /// [`call`](Self::call) with plain data: numbers, arrays of them, and structs that derive the
+    /// traits of zerocopy 0.8. For these a program depends on it too: `zerocopy = { version =
+    /// "0.8", features = ["derive"] }`.
     ///
     /// ```
     /// use strait::Namespace;
@@ -48,7 +49,8 @@ impl Client {
         Q: IntoBytes + Immutable + ?Sized,
         R: FromBytes,
     {
-        read(ASK, self.call(request.as_bytes())?)
+        let read = read(ASK, self.call(request.as_bytes())?);
+        read.map_err(|error| error.during(ASK, &*self.name))
     }
 }
 
@@ -97,8 +99,10 @@ impl Quick {
     {
         let mut reply = R::new_zeroed();
         let len = self.call_into(request.as_bytes(), reply.as_mut_bytes())?;
-        check_len(ASK, len, size_of::<R>())?;
-        Ok(reply)
+        match check_len(ASK, len, size_of::<R>()) {
+            Ok(()) => Ok(reply),
+            Err(error) => Err(error.during(ASK, &*self.name)),
+        }
     }
 }
 

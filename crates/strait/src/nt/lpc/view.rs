@@ -149,11 +149,11 @@ fn check_len(len: u64) -> Result<()> {
 }
 
 impl Extent {
-    /// A part of a view of so many bytes.
+    /// A part of a view, of a port of that name.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if it is not within it.
-    pub(super) fn within(self, view: Option<&View<Write>>) -> Result<Self> {
+    pub(super) fn within(self, view: Option<&View<Write>>, port: &str) -> Result<Self> {
         let room = view.map_or(0, |view| view.len() as u64);
         if self
             .offset
@@ -162,13 +162,14 @@ impl Extent {
         {
             return Ok(self);
         }
-        Err(Error::new(
-            ErrorKind::InvalidInput,
-            "use port view",
-            format!("{} bytes at {}", self.len, self.offset),
+        let Self { offset, len } = self;
+        Err(
+            Error::new(ErrorKind::InvalidInput, "use view of port", port)
+                .because(format!(
+                    "{len} bytes at {offset}, where the view has {room}"
+                ))
+                .with_status(NtStatus::INVALID_VIEW_SIZE.0),
         )
-        .because(format!("the view has {room} bytes"))
-        .with_status(NtStatus::INVALID_VIEW_SIZE.0))
     }
 
     pub(super) fn encode(self) -> [u8; EXTENT_LEN] {
@@ -189,6 +190,6 @@ impl Extent {
             offset: u64::from_le_bytes(*offset),
             len: u64::from_le_bytes(*len),
         };
-        Some((extent.within(view).ok()?, rest))
+        Some((extent.within(view, "").ok()?, rest))
     }
 }

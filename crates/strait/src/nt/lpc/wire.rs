@@ -39,6 +39,67 @@ impl Type {
     }
 }
 
+/// Why a request has no reply. The code is a byte after the head of a [`Type::LostReply`], and
+/// words may follow; without either the request was dropped.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Lost {
+    pub(super) code: Code,
+    pub(super) words: String,
+}
+
+/// Whose fault it is, and what for.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub(super) enum Code {
+    /// Nobody answered.
+    #[default]
+    Dropped,
+    /// The request is not as long as its type: the words say how long.
+    WrongLength,
+    /// The handler failed, and the client is not to blame.
+    Failed,
+    /// The reply is longer than the port allows: the words say how long.
+    TooLong,
+    /// The words say why.
+    Refused,
+}
+
+impl Lost {
+    /// Most bytes of the words.
+    const WORDS_MAX: usize = 512;
+    const CODES: [Code; 5] = [
+        Code::Dropped,
+        Code::WrongLength,
+        Code::Failed,
+        Code::TooLong,
+        Code::Refused,
+    ];
+
+    pub(super) fn new(code: Code, words: &str) -> Self {
+        let len = words.floor_char_boundary(Self::WORDS_MAX);
+        let words = words[..len].to_owned();
+        Self { code, words }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        if *self == Self::default() {
+            return Vec::new();
+        }
+        [&[self.code as u8], self.words.as_bytes()].concat()
+    }
+
+    /// What the other side said. What nobody says means as little as nothing.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        let Some((code, words)) = bytes.split_first() else {
+            return Self::default();
+        };
+        let Some(code) = Self::CODES.get(usize::from(*code)) else {
+            return Self::default();
+        };
+        let words = &words[..words.len().min(Self::WORDS_MAX)];
+        Self::new(*code, &String::from_utf8_lossy(words))
+    }
+}
+
 /// The first eight bytes of a message.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Head {
@@ -100,6 +161,8 @@ pub fn fuzz_message(bytes: &[u8]) {
     if let Some((head, rest)) = Head::decode(bytes) {
         assert_eq!([&head.encode()[..], rest].concat(), bytes);
     }
+    let lost = Lost::decode(bytes);
+    assert_eq!(Lost::decode(&lost.encode()), lost);
     if let Some((terms, rest)) = Terms::decode(bytes) {
         assert_eq!([&terms.encode()[..], rest].concat(), bytes);
     }
@@ -209,6 +272,23 @@ mod tests {
             message_max: 65_536,
         };
         assert_eq!(Terms::decode(&terms.encode()), Some((terms, &[][..])));
+    }
+
+    #[test]
+    fn why_there_is_no_reply() {
+        assert_eq!(Lost::decode(&[]), Lost::default());
+        assert_eq!(Lost::decode(&[5, b'?']), Lost::default());
+        let said = Lost::new(Code::Refused, "exit status: 3");
+        assert_eq!(Lost::decode(&said.encode()), said);
+        let long = Lost::new(Code::Failed, &"\u{e4}".repeat(Lost::WORDS_MAX));
+        assert_eq!(long.words.len(), Lost::WORDS_MAX);
+        let odd = Lost::new(
+            Code::Failed,
+            &format!("a{}", "\u{e4}".repeat(Lost::WORDS_MAX)),
+        );
+        assert_eq!(odd.words.len(), Lost::WORDS_MAX - 1);
+        let beyond = [&[2][..], &[b'a'; 513]].concat();
+        assert_eq!(Lost::decode(&beyond).words.len(), Lost::WORDS_MAX);
     }
 
     #[test]

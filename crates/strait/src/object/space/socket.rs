@@ -202,12 +202,19 @@ pub(crate) fn is_key(entry: &str) -> bool {
     entry.len() > 1 && (of(Calling::Pipe) || of(Calling::Port))
 }
 
+/// What space of names a directory entry belongs to, and the name that it stands for.
+pub(crate) fn understand(entry: &str) -> Option<(Calling, String)> {
+    [Calling::Pipe, Calling::Port]
+        .into_iter()
+        .find_map(|calling| Some((calling, calling.name_of(entry)?)))
+}
+
 /// Removes the file if nobody listens there any more. Whether it did.
 pub(crate) fn reap(space: &Namespace, entry: &str) -> bool {
     remove_stale(space.fd(), &space.path().join(entry))
 }
 
-fn is_alive(space: &Namespace, key: &str) -> bool {
+pub(crate) fn is_alive(space: &Namespace, key: &str) -> bool {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let reach = openat(space.fd(), key, flags, Mode::empty()).and_then(Reach::through);
     reach.and_then(|reach| reach.is_bound()).unwrap_or(false)

@@ -14,6 +14,11 @@
 //! | [`Readable`], [`Writable`], [`Process`], [`Delay`] | as they say | nothing: they are looked at |
 //! | [`Receiving`](crate::unix::msg::Receiving) | there is such a message | the message; for all: looked at |
 //! | [`Acquiring`](crate::unix::sem::Acquiring) | the operations can be done | does them; for all: looked at |
+//! | [`pipe::Readable`](crate::nt::pipe::Readable), [`Channel`](crate::channel::Channel) and its [`Receiver`](crate::channel::Receiver) | there is something to read or receive, or nothing more will come | nothing |
+//! | [`Sender`](crate::channel::Sender) | there is room for a message, or nobody receives any more | nothing |
+//! | [`pipe::Operation`](crate::nt::pipe::Operation) | the overlapped operation is done | nothing |
+//! | [`pipe::Completions`](crate::nt::pipe::Completions) | the queue has a completion | nothing |
+//! | [`lpc::Inbox`](crate::nt::lpc::Inbox), [`lpc::Client`](crate::nt::lpc::Client) | a receive would not block | nothing |
 //! | what else is a descriptor: pipes, FIFOs, sockets, signals, POSIX queues, children | as it says | nothing |
 //!
 //! How it blocks depends on the kernel: see [`tiers`]. Limits: [`MEMBERS_MAX`] members in one call;

@@ -338,10 +338,15 @@ fn a_server_of_both_forms_decides_for_each() {
 }
 
 #[test]
-fn a_handler_that_fails_or_panics_ends_the_port() {
+fn a_handler_that_fails_ends_nothing_and_one_that_panics_the_port() {
     let space = Namespace::temporary().unwrap();
     for panics in [false, true] {
-        let port = port(&space);
+        let (tell, told) = std::sync::mpsc::channel();
+        let options = Port::options().namespace(&space);
+        let options = options.on_failure(move |client, error| {
+            tell.send((client.pid, error.kind())).unwrap();
+        });
+        let port = options.create(NAME).unwrap();
         std::thread::scope(|scope| {
             let served = scope.spawn(|| {
                 port.serve_quick(|call| {
@@ -356,11 +361,21 @@ fn a_handler_that_fails_or_panics_ends_the_port() {
             let mut idle = connect(&space);
             let mut quick = connect(&space);
             assert!(quick.call(b"no number").is_err());
-            match served.join() {
-                Ok(result) => drop(refused(result, ErrorKind::InvalidInput)),
-                Err(_) => assert!(panics),
+            if panics {
+                assert!(served.join().is_err());
+                refused(idle.call(b"x"), ErrorKind::PeerGone);
+                return;
             }
-            refused(idle.call(b"x"), ErrorKind::PeerGone);
+            let failure = told.recv_timeout(GUARD).unwrap();
+            assert_eq!(failure, (std::process::id(), ErrorKind::InvalidInput));
+            refused(quick.call(&[0; 8]), ErrorKind::Refused);
+            refused(idle.call(&[0; 8]), ErrorKind::Refused);
+            port.close();
+            served.join().unwrap().unwrap();
+            assert!(
+                told.try_recv().is_err(),
+                "a request that is dropped is no failure"
+            );
         });
     }
 }

@@ -216,7 +216,9 @@ fn nobody_starves_when_all_have_something() {
     let scene = Scene::new();
     let server = scene.serve();
     let clients: Vec<_> = (0..CLIENTS).map(|_| scene.connect().unwrap()).collect();
-    scene.hub.close();
+    // Its thread ends, and the sessions go on.
+    scene.hub.shared.notes.fetch_or(CLOSED, Ordering::SeqCst);
+    scene.hub.shared.ring_all();
     server.join().unwrap();
     // Everybody has sent a hundred before the first is received.
     let mut attendant = Attendant::new(scene.hub.shared.clone());

@@ -7,22 +7,25 @@
 
 mod server;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::mailbox::{Mailbox, Post, Stop, Turn};
 use crate::channel::sender::Patience;
 use crate::channel::{Channel, Impersonation, Peer, Taken};
 use crate::error::{Error, ErrorKind, Result};
+use crate::nt::lpc::call::{REFUSE, REPLY};
 use crate::nt::lpc::client::Client;
 use crate::nt::lpc::connect::{ClientOptions, Made};
 use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::view::Extent;
-use crate::nt::lpc::wire::EXTENT_LEN;
-use crate::nt::lpc::{IMPERSONATE, blame, impersonate, mismatch, of_port, reply_lost, too_long};
+use crate::nt::lpc::wire::{Code, EXTENT_LEN, Lost};
+use crate::nt::lpc::{
+    IMPERSONATE, blame, impersonate, mismatch, of_port, reply_lost, told_of, too_long,
+};
 use crate::object::view::{View, Write};
 
 const CALL: &str = "call";
-const REPLY: &str = "reply";
 
 /// A client's end of a Quick connection.
 ///
@@ -52,6 +55,8 @@ const REPLY: &str = "reply";
 #[derive(Debug)]
 pub struct Quick {
     mailbox: Mailbox,
+    /// Of the port.
+    pub(super) name: String,
     /// The reply received last.
     reply: Vec<u8>,
     /// The reply to a call that was given up is still to come.
@@ -78,6 +83,7 @@ impl Quick {
     pub(super) fn new(made: Made) -> Result<Self> {
         Ok(Self {
             mailbox: Mailbox::new(made.channel)?,
+            name: made.name,
             reply: Vec::new(),
             owed: false,
             message_max: made.message_max,
@@ -92,7 +98,8 @@ impl Quick {
     /// [`ErrorKind::PeerGone`] (STATUS_PORT_DISCONNECTED) if the server is gone, or has ended the
     /// connection; [`ErrorKind::TooLong`] (STATUS_PORT_MESSAGE_TOO_LONG) beyond
     /// [`message_max`](Self::message_max), and nothing was sent; [`ErrorKind::Refused`]
-    /// (STATUS_LPC_REPLY_LOST) if the server drops the request without a reply;
+    /// (STATUS_LPC_REPLY_LOST) if the server answers without a reply, as for
+    /// [`Client::call`];
     /// [`ErrorKind::Broken`] if what comes is no reply, or longer than
     /// [`ClientOptions::message_max`].
     #[inline]
@@ -117,7 +124,7 @@ impl Quick {
             Ok(taken) => Ok(self.taken(taken)?.unwrap_or(0)),
             Err(error) => {
                 self.owed = true;
-                Err(of_port(error))
+                Err(self.lost(error))
             }
         }
     }
@@ -144,7 +151,7 @@ impl Quick {
     /// # Errors
     /// As [`call`](Self::call); [`ErrorKind::InvalidInput`] if the part is not within the view.
     pub fn call_at(&mut self, extent: Extent, request: &[u8]) -> Result<&[u8]> {
-        let extent = extent.within(self.view())?.encode();
+        let extent = extent.within(self.view(), &self.name)?.encode();
         self.send(Post::EXTENT, [&extent, request], Patience::Forever)?;
         let len = self.grown(Patience::Forever)?.unwrap_or(0);
         Ok(&self.reply[..len])
@@ -184,12 +191,16 @@ impl Quick {
     #[inline]
     fn send(&mut self, flags: u64, parts: [&[u8]; 2], patience: Patience) -> Result<bool> {
         if parts[1].len() > self.message_max {
-            return Err(too_long(CALL, parts[1].len(), self.message_max));
+            let name = &self.name;
+            return Err(too_long(CALL, name, parts[1].len(), self.message_max));
         }
         if self.owed && self.settle(patience)?.is_none() {
             return Ok(false);
         }
-        self.mailbox.post(flags, parts, patience).map_err(of_port)
+        match self.mailbox.post(flags, parts, patience) {
+            Ok(sent) => Ok(sent),
+            Err(error) => Err(self.lost(error)),
+        }
     }
 
     /// Drops the reply to a call that was given up. `None`: it has not come in time.
@@ -215,24 +226,32 @@ impl Quick {
             return Ok(None);
         };
         let taken = self.mailbox.copy_growing(post, &mut self.reply, patience);
-        let taken = taken.map_err(of_port)?;
+        let taken = taken.map_err(|error| self.lost(error))?;
         self.taken(taken)
     }
 
     /// The server's post. `None`: the time is up.
     #[inline]
     fn answer(&mut self, patience: Patience) -> Result<Option<Post>> {
-        match self.mailbox.turn(patience).map_err(of_port)? {
-            Turn::Ours(post) if post.has(Post::LOST) => {
-                self.mailbox
-                    .copy(post, &mut [], patience)
-                    .map_err(of_port)?;
-                Err(reply_lost(CALL))
-            }
-            Turn::Ours(post) => Ok(Some(post)),
-            Turn::TimedOut => Ok(None),
-            Turn::End => Err(ended()),
+        match self.mailbox.turn(patience) {
+            Ok(Turn::Ours(post)) if post.has(Post::LOST) => self.hear_lost(post, patience),
+            Ok(Turn::Ours(post)) => Ok(Some(post)),
+            Ok(Turn::TimedOut) => Ok(None),
+            Ok(Turn::End) => Err(self.ended()),
+            Err(error) => Err(self.lost(error)),
         }
+    }
+
+    /// Why there is no reply. `None`: the time is up before that has come.
+    #[cold]
+    fn hear_lost(&mut self, post: Post, patience: Patience) -> Result<Option<Post>> {
+        let mut said = Vec::new();
+        let taken = self.mailbox.copy_growing(post, &mut said, patience);
+        let taken = taken.map_err(|error| self.lost(error))?;
+        let Some(len) = self.taken(taken)? else {
+            return Ok(None);
+        };
+        Err(reply_lost(CALL, &self.name, ("the server", &said[..len])))
     }
 
     #[inline]
@@ -243,16 +262,22 @@ impl Quick {
                 self.owed = true;
                 Ok(None)
             }
-            Taken::End => Err(ended()),
+            Taken::End => Err(self.ended()),
         }
     }
-}
 
-#[cold]
-fn ended() -> Error {
-    of_port(
-        Error::new(ErrorKind::PeerGone, CALL, "").because("the server has ended the connection"),
-    )
+    /// The failure of what was to be done with the server.
+    #[cold]
+    fn lost(&self, error: Error) -> Error {
+        let other = format!("its server was process {}", self.server().pid);
+        told_of(error, CALL, &self.name, &other)
+    }
+
+    #[cold]
+    fn ended(&self) -> Error {
+        let error = Error::new(ErrorKind::PeerGone, CALL, "");
+        self.lost(error.because("the server has ended the connection"))
+    }
 }
 
 /// A server's side of a Quick connection, for the thread that serves it.
@@ -263,8 +288,7 @@ pub struct QuickSession {
     request: Vec<u8>,
     views: [Option<View<Write>>; 2],
     message_max: usize,
-    /// The number of its port.
-    port: u64,
+    rules: Arc<Rules>,
     /// The client may not be impersonated.
     pub(super) identification: bool,
 }
@@ -273,14 +297,14 @@ impl QuickSession {
     pub(super) fn new(
         channel: Channel,
         views: [Option<View<Write>>; 2],
-        rules: &Rules,
+        rules: &Arc<Rules>,
     ) -> Result<Self> {
         Ok(Self {
             mailbox: Mailbox::new(channel)?,
             request: Vec::new(),
             views,
             message_max: rules.message_max,
-            port: rules.port,
+            rules: rules.clone(),
             identification: false,
         })
     }
@@ -292,18 +316,19 @@ impl QuickSession {
     /// Has `handler` answer each request, until the client ends the connection.
     ///
     /// # Errors
-    /// What the handler fails with, unless the client is the reason, as in
-    /// [`Port::serve`](crate::nt::lpc::Port::serve): then it gets no reply; those of
-    /// [`receive`](Self::receive).
+    /// What the handler fails with, after the client was told as by
+    /// [`Port::serve`](crate::nt::lpc::Port::serve), unless the client is the reason; those of
+    /// [`receive`](Self::receive). Other clients have sessions of their own.
     pub fn serve(
         &mut self,
         mut handler: impl FnMut(&mut QuickCall<'_>) -> Result<()>,
     ) -> Result<()> {
-        let port = self.port;
         while let Some(mut call) = self.receive()? {
-            match handler(&mut call) {
-                Err(error) if !error.is_of_client(port) => return Err(error),
-                _ => {}
+            if let Err(error) = handler(&mut call) {
+                call.lost = call.session.rules.fault(&error);
+                if !error.is_of_client(call.port()) {
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -341,6 +366,7 @@ impl QuickSession {
             len,
             extent,
             is_open: true,
+            lost: Lost::default(),
         }))
     }
 
@@ -371,6 +397,8 @@ pub struct QuickCall<'a> {
     len: usize,
     extent: Option<Extent>,
     is_open: bool,
+    /// What the client is told if there is no reply.
+    lost: Lost,
 }
 
 impl QuickCall<'_> {
@@ -406,14 +434,23 @@ impl QuickCall<'_> {
     /// As there.
     pub fn impersonate(&self) -> Result<Impersonation> {
         if !self.is_open {
-            return Err(mismatch(IMPERSONATE, "nobody waits for a reply"));
+            let name = &self.session.rules.shown;
+            return Err(mismatch(IMPERSONATE, name, "nobody waits for a reply"));
         }
         let link = self.session.mailbox.link();
         impersonate(link, self.session.identification).map_err(|error| blame(error, self.port()))
     }
 
     pub(super) fn port(&self) -> u64 {
-        self.session.port
+        self.session.rules.port
+    }
+
+    /// The handler of a port has failed.
+    #[cold]
+    fn fail(&mut self, error: &Error) {
+        let rules = &self.session.rules;
+        rules.tell(self.client(), error);
+        self.lost = rules.fault(error);
     }
 
     /// Replies.
@@ -425,19 +462,52 @@ impl QuickCall<'_> {
     #[inline]
     pub fn reply(&mut self, reply: &[u8]) -> Result<()> {
         if !self.is_open {
-            return Err(mismatch(REPLY, "nobody waits for it"));
+            return Err(mismatch(
+                REPLY,
+                &self.session.rules.shown,
+                "nobody waits for it",
+            ));
         }
         if reply.len() > self.session.message_max {
-            return Err(too_long(REPLY, reply.len(), self.session.message_max));
+            let (name, most) = (&self.session.rules.shown, self.session.message_max);
+            return Err(too_long(REPLY, name, reply.len(), most));
         }
         self.is_open = false;
         let posted = self
             .session
             .mailbox
             .post(0, [&[], reply], Patience::Forever);
-        posted
-            .map(drop)
-            .map_err(|error| blame(of_port(error), self.port()))
+        match posted {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.session.rules.lost(error, REPLY, self.client())),
+        }
+    }
+
+    /// As [`Call::refuse`](crate::nt::lpc::Call::refuse).
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply), but for its length.
+    pub fn refuse(&mut self, why: &str) -> Result<()> {
+        if !self.is_open {
+            return Err(mismatch(
+                REFUSE,
+                &self.session.rules.shown,
+                "nobody waits for it",
+            ));
+        }
+        self.lost = Lost::new(Code::Refused, why);
+        self.lose()
+    }
+
+    #[cold]
+    fn lose(&mut self) -> Result<()> {
+        self.is_open = false;
+        let said = self.lost.encode();
+        let mailbox = &mut self.session.mailbox;
+        match mailbox.post(Post::LOST, [&[], &said], Patience::Forever) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.session.rules.lost(error, REFUSE, self.client())),
+        }
     }
 }
 
@@ -445,8 +515,7 @@ impl Drop for QuickCall<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.is_open {
-            let mailbox = &mut self.session.mailbox;
-            let _ = mailbox.post(Post::LOST, [&[], &[]], Patience::Forever);
+            let _ = self.lose();
         }
     }
 }

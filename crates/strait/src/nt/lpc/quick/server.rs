@@ -5,15 +5,11 @@ use std::thread::{self, Builder};
 
 use crate::channel::hub::lock;
 use crate::channel::mailbox::Stop;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::nt::lpc::{ConnectRequest, Message, Port, QuickCall, QuickSession};
 
-/// Those that are served now, by number, and the first failure of a handler.
-#[derive(Debug, Default)]
-struct Served {
-    sessions: Vec<(u64, Stop)>,
-    failed: Option<Error>,
-}
+/// Those that are served now, by number.
+type Served = Mutex<Vec<(u64, Stop)>>;
 
 impl Port {
     /// Serves Quick clients: each gets a thread of its own, `strait-quick`, in which `handler`
@@ -23,9 +19,10 @@ impl Port {
     ///
     /// A server of both forms has the explicit loop: see [`ConnectRequest::accept_quick`].
     ///
+    /// What a handler fails with is dealt with as by [`serve`](Self::serve).
+    ///
     /// # Errors
-    /// What the handler fails with, unless a client is the reason, as in [`serve`](Self::serve);
-    /// the port is then closed.
+    /// As [`serve`](Self::serve).
     ///
     /// # Panics
     /// If the handler does; the port is closed then.
@@ -35,7 +32,7 @@ impl Port {
         &self,
         handler: impl Fn(&mut QuickCall<'_>) -> Result<()> + Sync,
     ) -> Result<()> {
-        let served = Mutex::new(Served::default());
+        let served = Served::default();
         let (handler, shared) = (&handler, &served);
         thread::scope(|scope| {
             let mut inbox = self.inbox();
@@ -51,7 +48,7 @@ impl Port {
                     continue;
                 };
                 number += 1;
-                lock(shared).sessions.push((number, session.stop()));
+                lock(shared).push((number, session.stop()));
                 let seat = Seat {
                     port: self,
                     served: shared,
@@ -62,21 +59,19 @@ impl Port {
                     .name("strait-quick".into())
                     .spawn_scoped(scope, move || seat.serve(session, handler));
             };
-            for (_, stop) in &lock(shared).sessions {
+            for (_, stop) in lock(shared).iter() {
                 stop.stop();
             }
             ended
-        })?;
-        let failed = lock(&served).failed.take();
-        failed.map_or(Ok(()), Err)
+        })
     }
 
-    fn admit(&self, request: ConnectRequest<'_>, served: &Mutex<Served>) -> Option<QuickSession> {
+    fn admit(&self, request: ConnectRequest<'_>, served: &Served) -> Option<QuickSession> {
         if !request.wants_quick() {
             let _ = request.refuse(b"it has the Quick form only");
             return None;
         }
-        if lock(served).sessions.len() >= self.rules.threads_max {
+        if lock(served).len() >= self.rules.threads_max {
             let _ = request.refuse(b"it has no thread for more clients");
             return None;
         }
@@ -88,7 +83,7 @@ impl Port {
 /// A thread's place among those that serve.
 struct Seat<'a> {
     port: &'a Port,
-    served: &'a Mutex<Served>,
+    served: &'a Served,
     number: u64,
 }
 
@@ -98,18 +93,9 @@ impl Seat<'_> {
         mut session: QuickSession,
         handler: &(impl Fn(&mut QuickCall<'_>) -> Result<()> + Sync),
     ) {
-        loop {
-            let answered = match session.receive() {
-                Ok(Some(mut call)) => handler(&mut call),
-                Ok(None) | Err(_) => return,
-            };
-            match answered {
-                Err(error) if !error.is_of_client(self.port.rules.port) => {
-                    lock(self.served).failed.get_or_insert(error);
-                    self.port.close();
-                    return;
-                }
-                _ => {}
+        while let Ok(Some(mut call)) = session.receive() {
+            if let Err(error) = handler(&mut call) {
+                call.fail(&error);
             }
         }
     }
@@ -119,7 +105,7 @@ impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let own = |(number, _): &mut (u64, Stop)| *number == self.number;
         let mut served = lock(self.served);
-        served.sessions.extract_if(.., own).for_each(drop);
+        served.extract_if(.., own).for_each(drop);
         drop(served);
         if thread::panicking() {
             self.port.close();

@@ -1,6 +1,7 @@
 //! LPC: either side killed or stopped at any moment, and clients that lie.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use strait::nt::lpc::{Client, Message, Port};
 use strait::nt::status::NtStatus;
 use strait::{ErrorKind, Namespace};
 
+use super::super::fails;
 use super::{accept, client as options, reply_reversed};
 use crate::death::watch::{go_on, pid_of, setting};
 use crate::peer::{self, Peer, say, told};
@@ -312,4 +314,77 @@ fn at_the_point_of_an_answer_the_clients_go_on_or_hear_of_the_end() {
             }
         });
     }
+}
+
+/// A server that closes its port when it is told to, and lives on with it.
+pub(super) fn closing(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    let (release, released) = mpsc::channel();
+    say("ready");
+    thread::scope(|scope| {
+        let port = &port;
+        let served = scope.spawn(move || {
+            port.serve(|call| {
+                if call.request() == b"hang" {
+                    say("hangs");
+                    // Until its client has been told.
+                    released.recv().unwrap();
+                }
+                call.reply(b"here")
+            })
+        });
+        told();
+        port.close();
+        say(port.connections());
+        told();
+        release.send(()).unwrap();
+        served.join().unwrap().unwrap();
+    });
+    // The value lives.
+    say("ended");
+    told();
+    drop(port);
+}
+
+#[test]
+fn a_closed_port_has_no_clients_and_no_name_though_its_value_lives() {
+    let space = Namespace::temporary().unwrap();
+    let mut server = Peer::start("lpc.closing", &[space.path().to_str().unwrap()]);
+    assert_eq!(server.hear().as_deref(), Some("ready"));
+    let mut idle = options(&space).connect("port").unwrap();
+    let mut busy = options(&space).connect("port").unwrap();
+    assert_eq!(idle.call(b"").unwrap(), b"here");
+    let gone = |result: strait::Result<()>| {
+        fails(result, ErrorKind::PeerGone, NtStatus::PORT_DISCONNECTED, 6);
+    };
+    thread::scope(|scope| {
+        // One whose request is worked on, and one that nobody has decided about.
+        let calling = scope.spawn(|| busy.call(b"hang").map(drop));
+        assert_eq!(server.hear().as_deref(), Some("hangs"));
+        let listed = format!("/proc/{}/fd", server.child.id());
+        let descriptors = || std::fs::read_dir(&listed).unwrap().count();
+        let before = descriptors();
+        let undecided = scope.spawn(|| options(&space).connect("port").map(drop));
+        until("its greeting is heard", || descriptors() >= before + 2);
+        server.tell("close");
+        gone(calling.join().unwrap());
+        refused(undecided.join().unwrap(), ErrorKind::Refused);
+    });
+    assert_eq!(server.hear().as_deref(), Some("0"));
+    gone(idle.call(b"").map(drop));
+    assert!(strait::nt::lpc::names(&space).unwrap().is_empty());
+    refused(options(&space).connect("port"), ErrorKind::NotFound);
+    let next = Port::options().namespace(&space);
+    let _next = next.create("port").unwrap();
+    server.tell("go on");
+    assert_eq!(server.hear().as_deref(), Some("ended"));
+    assert_eq!(strait::nt::lpc::names(&space).unwrap(), ["port"]);
+    server.tell("end");
+    assert!(server.finish().success());
+    assert_eq!(
+        strait::nt::lpc::names(&space).unwrap(),
+        ["port"],
+        "it was not its own"
+    );
 }

@@ -252,12 +252,15 @@ fn what_was_given_up_takes_its_handles_along() {
 /// What a server receives after a callback that was answered by nobody, while a client sent so many
 /// datagrams with handles and called again.
 fn after_a_callback(laden: usize, ended: ErrorKind, served: impl FnOnce(&mut Inbox) + Send) {
+    let (go, gone) = std::sync::mpsc::channel();
     scene(
         |mut inbox| {
             accept(&mut inbox);
             let Message::Request(mut call) = inbox.receive().unwrap() else {
                 panic!("a request");
             };
+            // Not before: the client would answer it with its request.
+            gone.recv().unwrap();
             refused(call.callback(b"?", GUARD), ended);
             drop(call);
             served(&mut inbox);
@@ -270,6 +273,7 @@ fn after_a_callback(laden: usize, ended: ErrorKind, served: impl FnOnce(&mut Inb
                 client.attach(&event).unwrap();
                 client.datagram(b"set").unwrap();
             }
+            go.send(()).unwrap();
             // The callback is answered meanwhile, by a no.
             let called = client.call_for(b"done", GUARD);
             if ended == ErrorKind::Refused {

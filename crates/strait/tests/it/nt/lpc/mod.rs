@@ -43,6 +43,8 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.newcomer", again::newcomer),
     ("lpc.crowded", again::crowded),
     ("lpc.relay", fault::relay),
+    ("lpc.refusing", fault::refusing),
+    ("lpc.closing", death::closing),
     ("lpc.viewer", lies::viewer),
     ("lpc.misfit", lies::misfit),
     ("lpc.flooder", lies::flooder),
@@ -390,10 +392,12 @@ fn who_gave_up_gets_no_reply() {
         move |mut inbox| {
             accept(&mut inbox);
             let pending = request!(inbox).defer().unwrap();
+            assert!(pending.is_awaited());
             // The giving up comes before this one.
             let Message::Datagram(_) = inbox.receive().unwrap() else {
                 panic!("a datagram");
             };
+            assert!(!pending.is_awaited());
             let late = pending.reply(b"late");
             fails(
                 late,
