@@ -9,9 +9,13 @@ use crate::{Outcome, Site};
 
 /// The rows.
 pub const TABLE: &[Entry] = &[
+    entry::<onc::Null<onc::Tcp>>(),
     entry::<onc::Rpc<onc::Tcp>>(),
+    entry::<onc::Null<onc::Udp>>(),
     entry::<onc::Rpc<onc::Udp>>(),
+    entry::<onc::Null<onc::Local>>(),
     entry::<onc::Rpc<onc::Local>>(),
+    entry::<onc::Null<onc::Channels>>(),
     entry::<onc::Rpc<onc::Channels>>(),
 ];
 

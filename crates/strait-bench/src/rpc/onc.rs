@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 use strait::rpc::onc::xdr::{Reader, Writer};
 use strait::rpc::onc::{
@@ -25,6 +26,8 @@ const ECHO: Procedure = Procedure {
     number: 1,
 };
 const NAME: &str = "onc";
+/// Between two looks at the number of calls.
+const LOOK: Duration = Duration::from_millis(1);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 const KIB: Job = Job::sized(Measure::Rtt, 1 << 10);
@@ -39,6 +42,9 @@ pub(super) trait Way: 'static {
     const MEASURES: &'static [Job] = ALL;
     const WAITS: Waits = Waits::Blocks;
     const GOALS: &'static [Goal] = &[];
+    /// Of the row of procedure 0.
+    const NULL: &'static str;
+    const NULL_GOALS: &'static [Goal] = &[];
 
     /// Far: where near shall connect to.
     async fn listen(site: &Site<'_>, server: &mut Server) -> Outcome<String>;
@@ -62,7 +68,8 @@ pub(super) enum Tcp {}
 impl Way for Tcp {
     const ID: &'static str = "rpc.onc.tcp";
     const ABOUT: &'static str = "ONC RPC over TCP, a call that returns its argument";
-    const GOALS: &'static [Goal] = &[at_most(Job::RTT, "raw.tcp", 1.15)];
+    const NULL: &'static str = "rpc.onc.tcp.null";
+    const NULL_GOALS: &'static [Goal] = &[at_most(Job::RTT, "raw.tcp", 1.15)];
 
     async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
         Ok(server.tcp(LOOPBACK).await?.to_string())
@@ -80,6 +87,7 @@ impl Way for Udp {
     const ID: &'static str = "rpc.onc.udp";
     const ABOUT: &'static str = "ONC RPC over UDP, a call that returns its argument";
     const MEASURES: &'static [Job] = &[Job::RTT, KIB];
+    const NULL: &'static str = "rpc.onc.udp.null";
 
     async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
         Ok(server.udp(LOOPBACK).await?.to_string())
@@ -96,6 +104,7 @@ pub(super) enum Local {}
 impl Way for Local {
     const ID: &'static str = "rpc.onc.local";
     const ABOUT: &'static str = "ONC RPC over a local socket, a call that returns its argument";
+    const NULL: &'static str = "rpc.onc.local.null";
     const GOALS: &'static [Goal] = &[at_most(KIB_64, "raw.unix.stream", 1.5)];
 
     async fn listen(site: &Site<'_>, server: &mut Server) -> Outcome<String> {
@@ -115,6 +124,7 @@ pub(super) enum Channels {}
 impl Way for Channels {
     const ID: &'static str = "rpc.onc.channel";
     const ABOUT: &'static str = "ONC RPC over a channel, a call that returns its argument";
+    const NULL: &'static str = "rpc.onc.channel.null";
     const WAITS: Waits = Waits::Adapts;
 
     async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
@@ -255,6 +265,52 @@ impl<W: Way> Mechanism for Rpc<W> {
             while running.stats().replies_memory > 0 {
                 std::thread::yield_now();
                 tokio::task::yield_now().await;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Procedure 0, which the server answers itself.
+pub(super) struct Null<W>(Rpc<W>);
+
+impl<W: Way> Mechanism for Null<W> {
+    const ID: &'static str = W::NULL;
+    const ABOUT: &'static str = "ONC RPC, procedure 0";
+    const CARRIES: Carries = Carries::Nothing;
+    const MEASURES: &'static [Job] = &[Job::RTT];
+    const WAITS: Waits = W::WAITS;
+    const ECHOES: bool = true;
+    const GOALS: &'static [Goal] = W::NULL_GOALS;
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        Rpc::open(site).map(Self)
+    }
+
+    fn call(&mut self, request: &[u8], reply: &mut [u8]) -> Outcome<usize> {
+        let Rpc::Client(client, _) = &self.0 else {
+            return Err(Failure::new("the other side calls"));
+        };
+        client.null(ECHO.program, ECHO.version)?;
+        reply.copy_from_slice(request);
+        Ok(request.len())
+    }
+
+    fn echo(&mut self, calls: u32) -> Outcome<()> {
+        let Rpc::Server {
+            runtime,
+            running,
+            count,
+        } = &self.0
+        else {
+            return Err(Failure::new("the other side answers"));
+        };
+        let due = count.due.load(SeqCst) + u64::from(calls);
+        count.due.store(due, SeqCst);
+        runtime.block_on(async {
+            while running.stats().calls < due {
+                // sleep: no handler is there that could tell of the last call.
+                tokio::time::sleep(LOOK).await;
             }
         });
         Ok(())

@@ -65,7 +65,7 @@ fn calls_over_a_channel_are_answered_whatever_their_length() {
     let client = client(&served.space());
     client.null(PROGRAM, 1).unwrap();
     for len in [0, 4, 4096, 40_000, 1 << 20, (4 << 20) - 64] {
-        let bytes: Vec<u8> = (0..len).map(|at: usize| (at * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..len).map(|at: usize| ((at * 31) >> 3) as u8).collect();
         let came = call(&client, procedure::ECHO, &bytes).unwrap();
         assert!(came == bytes, "{len} bytes come back as they were");
     }

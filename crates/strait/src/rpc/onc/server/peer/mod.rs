@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
-use super::event::Dropped;
-use super::lock;
-use super::shared::Shared;
 use crate::rpc::onc::Caller;
+use crate::rpc::onc::server::event::Dropped;
+use crate::rpc::onc::server::lock;
+use crate::rpc::onc::server::shared::Shared;
 
 /// Times are milliseconds of [`Shared::now`]; 0 is never.
 #[derive(Debug)]
