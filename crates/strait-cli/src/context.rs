@@ -88,17 +88,22 @@ impl Context {
     /// Says something on standard error, which may be closed, or a terminal: names in it may be
     /// other users' choice.
     pub(crate) fn note(&self, text: &str) {
-        use std::io::Write as _;
-        let mut plain = String::with_capacity(text.len());
-        for letter in text.chars() {
-            match letter {
-                '\n' => plain.push(letter),
-                _ if letter.is_control() => plain.extend(letter.escape_default()),
-                _ => plain.push(letter),
-            }
-        }
-        // In one call, so that what several say at once stays in lines.
-        let line = format!("strait: {}: {plain}\n", self.verb);
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        note(&self.verb, text);
     }
+}
+
+/// The same where there is no context.
+pub(crate) fn note(verb: &str, text: &str) {
+    use std::io::Write as _;
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' => plain.push(letter),
+            _ if letter.is_control() => plain.extend(letter.escape_default()),
+            _ => plain.push(letter),
+        }
+    }
+    // In one call, so that what several say at once stays in lines.
+    let line = format!("strait: {verb}: {plain}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

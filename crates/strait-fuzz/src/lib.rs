@@ -48,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     target("rpcbind", wire::rpcbind),
     target("siginfo", kernel::siginfo),
     target("sockaddr", kernel::sockaddr),
+    target("values", interface::values),
     target("xdr", wire::xdr),
 ];
 

@@ -9,7 +9,11 @@ pub(crate) mod value;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use strait::rpc::onc::xdr::{Reader, Writer};
+use strait_idl::onc::{Specification, Type};
+
 use crate::unix;
+use crate::verbs::rpc::json;
 
 /// A whole command line, the program's name first: the verb it means, or what is wrong with it.
 ///
@@ -59,4 +63,27 @@ pub fn shown(bytes: &[u8]) -> String {
 /// The addresses in the text of `/proc/net/unix`.
 pub fn sockets(table: &str) -> impl Iterator<Item = &str> {
     table.lines().filter_map(unix::socket::address_in)
+}
+
+/// The value of a type of a `.x` file that the bytes begin with, as JSON, and its length.
+///
+/// # Errors
+/// They begin with none: what is wrong, and where.
+pub fn json_of(tree: &Specification, of: &Type, xdr: &[u8]) -> Result<(String, usize), String> {
+    let mut from = Reader::new(xdr);
+    let json = json::text(tree, of, "value", &mut from);
+    let json = json.map_err(|wrong| wrong.to_string())?;
+    Ok((json, from.position()))
+}
+
+/// JSON as a value of a type of a `.x` file.
+///
+/// # Errors
+/// It is none: what is wrong, and where.
+pub fn xdr_of(tree: &Specification, of: &Type, json: &str) -> Result<Vec<u8>, String> {
+    let value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let mut xdr = Vec::new();
+    let mut to = Writer::new(&mut xdr);
+    json::bytes(tree, of, "value", &value, &mut to).map_err(|wrong| wrong.to_string())?;
+    Ok(xdr)
 }

@@ -11,7 +11,7 @@ use strait::rpc::onc::rpcbind::{self, Netid, PORT, SOCKET, Service, Uaddr};
 use strait::rpc::onc::server::{Event, Whom};
 use strait::{Error, ErrorKind};
 
-use crate::context::Context;
+use crate::context::{Context, note};
 use crate::failure::Failure;
 use crate::value;
 
@@ -57,7 +57,7 @@ pub(crate) struct Bind {
 }
 
 /// Where it listens.
-type Place = (Netid, Uaddr);
+pub(super) type Place = (Netid, Uaddr);
 
 impl Bind {
     pub(crate) fn run(mut self, context: &mut Context) -> Result<ExitCode, Failure> {
@@ -81,7 +81,7 @@ impl Bind {
         let service = options.create();
         let server = Server::options()
             .reply_factor_max(rpcbind::REPLY_FACTOR_MAX, Whom::Strangers)
-            .on_event(complain);
+            .on_event(|event| complain("rpc bind", &event));
         let mut server = Server::with(server);
         for program in service.programs() {
             server.add(program);
@@ -100,7 +100,7 @@ impl Bind {
             let _ = service.announce(*netid, address);
         }
         let running = server.start();
-        self.tell(context, &places)?;
+        tell(context, &places, self.json)?;
         std::future::pending::<()>().await;
         drop(running);
         Ok(ExitCode::SUCCESS)
@@ -122,23 +122,24 @@ impl Bind {
         }
         server.udp(at).await.map(drop)
     }
+}
 
-    fn tell(&self, context: &mut Context, places: &[Place]) -> Result<(), Failure> {
-        if self.json {
-            let all = places.iter().map(|(netid, address)| {
-                json!({
-                    "netid": netid.name(), "address": shown(address), "uaddr": address.to_string(),
-                    "port": address.port(),
-                })
-            });
-            context.out.json_line(&json!(all.collect::<Vec<_>>()))?;
-        } else {
-            for (netid, address) in places {
-                context.out.line(&format!("{netid} {}", shown(address)))?;
-            }
+/// Prints where it listens.
+pub(super) fn tell(context: &mut Context, places: &[Place], json: bool) -> Result<(), Failure> {
+    if json {
+        let all = places.iter().map(|(netid, address)| {
+            json!({
+                "netid": netid.name(), "address": shown(address), "uaddr": address.to_string(),
+                "port": address.port(),
+            })
+        });
+        context.out.json_line(&json!(all.collect::<Vec<_>>()))?;
+    } else {
+        for (netid, address) in places {
+            context.out.line(&format!("{netid} {}", shown(address)))?;
         }
-        context.out.finish()
     }
+    context.out.finish()
 }
 
 /// Takes a port that is free over both: UDP first, which has fewer users.
@@ -168,9 +169,12 @@ fn shown(address: &Uaddr) -> String {
 }
 
 /// What an operator may want to know goes to standard error; idle connections are no news.
-fn complain(event: Event) {
-    use std::io::Write as _;
-    if let Event::Exhausted { .. } | Event::Panicked { .. } | Event::Datagram { .. } = event {
-        let _ = writeln!(std::io::stderr(), "strait: rpc bind: {event}");
+pub(super) fn complain(verb: &str, event: &Event) {
+    if let Event::Exhausted { .. }
+    | Event::Panicked { .. }
+    | Event::Datagram { .. }
+    | Event::Unsent { .. } = event
+    {
+        note(verb, &event.to_string());
     }
 }

@@ -303,7 +303,8 @@ impl Info {
             .map(|word| host::version(word))
             .transpose()?;
         let of = (program, version.unwrap_or(1));
-        let client = ping::connect(to, netid, of, self.timeout)?;
+        let options = strait::rpc::onc::Client::options().timeout(self.timeout);
+        let client = ping::connect(to, netid, of, options)?;
         let all = ping::call(&client, program, version)?;
         let is_ready = all.iter().all(|each| each.error.is_none());
         if self.json {

@@ -1,9 +1,14 @@
 //! `strait rpc`: remote procedure calls of Sun's kind.
 
 mod bind;
+mod call;
+mod r#gen;
 mod host;
 mod info;
+mod interface;
+pub(crate) mod json;
 mod ping;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -15,6 +20,9 @@ use crate::failure::Failure;
 /// The verbs of remote procedure calls.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Gen(r#gen::Gen),
+    Call(call::Call),
+    Serve(serve::Serve),
     Bind(bind::Bind),
     Info(info::Info),
 }
@@ -22,6 +30,9 @@ pub(crate) enum Verb {
 impl Verb {
     pub(crate) fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         match self {
+            Self::Gen(verb) => verb.run(context),
+            Self::Call(call) => call.run(context).map_err(Failure::into_error),
+            Self::Serve(serve) => serve.run(context).map_err(Failure::into_error),
             Self::Bind(bind) => bind.run(context).map_err(Failure::into_error),
             Self::Info(info) => info.run(context),
         }

@@ -1,9 +1,7 @@
 //! The null call: whether a program answers.
 
-use std::time::Duration;
-
 use strait::rpc::onc::rpcbind::{Netid, Uaddr};
-use strait::rpc::onc::{Client, Status, status};
+use strait::rpc::onc::{Client, ClientOptions, Status, status};
 
 use super::host::{is_path, parts, registry, wrong};
 use crate::failure::Failure;
@@ -35,9 +33,8 @@ pub(crate) fn connect(
     to: &To<'_>,
     netid: Netid,
     of: (u32, u32),
-    timeout: Duration,
+    options: ClientOptions,
 ) -> Result<Client, Failure> {
-    let options = Client::options().timeout(timeout);
     let at = match to {
         To::Registered(host) if is_path(host) && netid == Netid::Local => address(host, netid, of)?,
         To::Registered(host) => match address(host, netid, of)? {
@@ -59,7 +56,7 @@ pub(crate) fn connect(
 }
 
 fn over(
-    options: strait::rpc::onc::ClientOptions,
+    options: ClientOptions,
     netid: Netid,
     at: impl std::net::ToSocketAddrs,
 ) -> Result<Client, Failure> {
@@ -70,7 +67,8 @@ fn over(
     client.map_err(Failure::of)
 }
 
-fn address(host: &str, netid: Netid, of: (u32, u32)) -> Result<Uaddr, Failure> {
+/// Where the registry of that host says.
+pub(crate) fn address(host: &str, netid: Netid, of: (u32, u32)) -> Result<Uaddr, Failure> {
     let registry = registry(Some(host), netid)?;
     let found = registry.address(of, netid).map_err(Failure::of)?;
     found.ok_or_else(|| {

@@ -1,5 +1,6 @@
 //! The verbs of remote procedure calls.
 
+mod calls;
 mod peers;
 
 use serde_json::Value;

@@ -1,0 +1,195 @@
+//! `strait rpc serve`: a program whose calls a command answers, with JSON on both sides.
+
+mod jobs;
+mod program;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use strait::rpc::onc::rpcbind::Netid;
+use strait::rpc::onc::{Limits, Server};
+use strait::wait;
+use strait_idl::onc::Specification;
+use strait_sys::signal::Signal;
+
+use self::jobs::{GRACE, Jobs};
+use self::program::{Answers, Served, is_echo};
+use super::bind;
+use super::call::MAPPING;
+use super::host::{self, wrong};
+use super::interface::Interface;
+use crate::child::{self, Ends};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::value;
+
+/// Answer the calls of a file of the RPC language with what a command makes of them: the arguments
+/// are JSON on its standard input, and JSON on its standard output is the result
+///
+/// All programs and versions of the file are served. It prints where it listens, a line for each
+/// transport; unless said otherwise that is a port of its own choice over TCP of 127.0.0.1.
+#[derive(Args, Debug)]
+#[command(
+    group(ArgGroup::new("answer").args(["echo", "command"]).required(true)),
+    after_help = format!(
+        "The command reads the argument itself; of several an array, of none null. It finds in its \
+         environment STRAIT_RPC_PROGRAM, STRAIT_RPC_VERSION and STRAIT_RPC_PROCEDURE by name, \
+         their numbers in STRAIT_RPC_PROGRAM_NUMBER, STRAIT_RPC_VERSION_NUMBER and \
+         STRAIT_RPC_NUMBER, in STRAIT_RPC_CALLER who calls (over a local socket also in \
+         STRAIT_CLIENT_PID, STRAIT_CLIENT_UID and STRAIT_CLIENT_GID), and in STRAIT_RPC_SYS_UID \
+         and STRAIT_RPC_SYS_GID what an AUTH_SYS caller says to be, which proves nothing.\n\
+         It runs in a process group of its own, which is ended (SIGTERM, a second later SIGKILL) \
+         when its time is over or the server is ended by SIGINT, SIGTERM or SIGHUP. If it fails, \
+         says what is no result, or takes too long, the caller gets SYSTEM_ERR, and standard \
+         error says why.\n\n{MAPPING}\n\n\
+         Exit status: 125 on an error, 126 or 127 for a command that cannot be run or is not \
+         there; else it serves until a signal ends it.\n\
+         Example: strait rpc serve sums.x --tcp 127.0.0.1:7000 -- jq -c add\n\
+         Example: strait rpc serve kv.x --socket ./kv.sock -- ./kv.sh\n\
+         Example: strait rpc serve sums.x --echo"
+    )
+)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    interface: Interface,
+    /// Listen there over TCP; port 0 is drawn; as often as wanted
+    #[arg(long, value_name = "IP:PORT")]
+    tcp: Vec<SocketAddr>,
+    /// Receive datagrams there; port 0 is drawn; as often as wanted
+    #[arg(long, value_name = "IP:PORT")]
+    udp: Vec<SocketAddr>,
+    /// Listen at the path of a local socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Permission bits of the socket's file, in octal; to call takes the write bit
+    #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
+    mode: u32,
+    /// Register at this machine's registry (rpcbind) while it serves
+    #[arg(long)]
+    register: bool,
+    /// The same, at that registry: HOST:PORT or a path
+    #[arg(long, value_name = "WHERE")]
+    registry: Option<String>,
+    /// How many commands run at a time; further calls wait
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
+    jobs: u16,
+    /// How long a command may take
+    #[arg(long, value_name = "TIME", value_parser = value::duration, default_value = "1m")]
+    time_max: Duration,
+    /// Print where it listens as JSON, in one line
+    #[arg(long)]
+    json: bool,
+    /// Answer with the argument, where the result is of the same type
+    #[arg(long)]
+    echo: bool,
+    /// What answers
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Serve {
+    pub(crate) fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
+        let tree = self.interface.read()?;
+        self.check(&tree)?;
+        // Before there are threads, and a path to leave behind.
+        let ends = Ends::begin([Signal::INT, Signal::TERM, Signal::HUP])?;
+        let ends = Arc::new(ends);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
+        let jobs = Arc::new(Jobs::new(self.command.clone(), self.time_max));
+        let answers = Arc::new(Answers::new(tree, self.jobs, Arc::clone(&jobs)));
+        let ended = runtime.block_on(self.serve(context, &answers, &ends));
+        jobs.close();
+        runtime.shutdown_timeout(GRACE);
+        Err(ends.die_of(ended?))
+    }
+
+    fn check(&self, tree: &Specification) -> Result<(), Failure> {
+        let file = self.interface.file.display();
+        let versions = || tree.programs.iter().flat_map(|program| &program.versions);
+        if versions().next().is_none() {
+            return Err(wrong(format!("{file} defines no program")));
+        }
+        if !self.echo {
+            return child::check(&self.command);
+        }
+        let mut procedures = versions().flat_map(|version| &version.procedures);
+        if procedures.any(|procedure| is_echo(tree, procedure)) {
+            return Ok(());
+        }
+        Err(wrong(format!(
+            "{file}: no procedure gives what it takes, one argument of the same type"
+        )))
+    }
+
+    /// Until a signal comes; which.
+    async fn serve(
+        &self,
+        context: &mut Context,
+        answers: &Arc<Answers>,
+        ends: &Arc<Ends>,
+    ) -> Result<Signal, Failure> {
+        let limits = Limits {
+            // The rest of what may come is bounded by its memory.
+            calls_max: program::CALLS_MAX,
+            ..Limits::default()
+        };
+        let options = Server::options()
+            .limits(limits)
+            .on_event(|event| bind::complain("rpc serve", &event));
+        let mut server = Server::with(options);
+        for program in Served::all(answers, self.echo) {
+            server.add(program);
+        }
+        for address in &self.tcp {
+            server.tcp(*address).await.map_err(Failure::of)?;
+        }
+        for address in &self.udp {
+            server.udp(*address).await.map_err(Failure::of)?;
+        }
+        if let Some(path) = &self.socket {
+            server.local(path, self.mode).await.map_err(Failure::of)?;
+        }
+        let places = server.places();
+        if places.is_empty() {
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            server.tcp(any).await.map_err(Failure::of)?;
+        }
+        let places = server.places();
+        let registered = match &self.registry {
+            None if !self.register => Vec::new(),
+            registry => {
+                let registry = host::registry(registry.as_deref(), Netid::Tcp)?;
+                server.register(&registry).map_err(Failure::of)?
+            }
+        };
+        let running = server.start();
+        bind::tell(context, &places, self.json)?;
+        let heard = Arc::clone(ends);
+        let heard = tokio::task::spawn_blocking(move || {
+            loop {
+                wait::any(&[&heard.readable()]).map_err(Failure::of)?;
+                if let Some(signal) = heard.take() {
+                    return Ok(signal);
+                }
+            }
+        });
+        let ended = heard.await;
+        drop(registered);
+        // Their callers hear of it before the commands.
+        running.stop(Duration::ZERO).await;
+        ended.map_err(|_| Failure::new("the wait for signals has ended"))?
+    }
+}
