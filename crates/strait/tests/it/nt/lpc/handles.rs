@@ -254,7 +254,7 @@ fn what_was_given_up_takes_its_handles_along() {
 fn after_a_callback(laden: usize, ended: ErrorKind, served: impl FnOnce(&mut Inbox) + Send) {
     let (go, gone) = std::sync::mpsc::channel();
     scene(
-        |mut inbox| {
+        move |mut inbox| {
             accept(&mut inbox);
             let Message::Request(mut call) = inbox.receive().unwrap() else {
                 panic!("a request");
