@@ -281,6 +281,8 @@ impl<W: Way> Mechanism for Null<W> {
     const MEASURES: &'static [Job] = &[Job::RTT];
     const WAITS: Waits = W::WAITS;
     const ECHOES: bool = true;
+    /// It carries nothing: what a call costs beside its argument.
+    const YARDSTICK: bool = true;
     const GOALS: &'static [Goal] = W::NULL_GOALS;
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
