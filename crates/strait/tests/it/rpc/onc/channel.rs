@@ -238,9 +238,9 @@ fn an_idle_client_of_a_channel_makes_way() {
     call(&second, procedure::COUNT, &[]).unwrap();
     let third = client(&space);
     call(&third, procedure::COUNT, &[]).unwrap();
-    refused(call(&first, procedure::COUNT, &[]), ErrorKind::PeerGone);
-    first.reconnect().unwrap();
-    call(&first, procedure::COUNT, &[]).unwrap();
+    // Which of them was idle for longer may be within a millisecond.
+    let alive = [&first, &second].map(|client| call(client, procedure::COUNT, &[]).is_ok());
+    assert_eq!(alive.iter().filter(|alive| **alive).count(), 1);
     until("it is told", || served.has_told("made way for another"));
 }
 
