@@ -52,12 +52,12 @@
 //! # How it works
 //!
 //! There is no thread behind a [`Client`]: of those who wait for replies one reads for all, and
-//! hands the turn on when his own has come. Over a socket a call is one system call to send (mark, header and
-//! arguments in one buffer) and one to receive, and results are decoded where they were read into.
-//! While a large call finds no room, replies are read, so that a server that answers before it
-//! reads on is not stood off. Over a [channel](ClientOptions::channel) a call is one message, copied
-//! into memory that the server reads, without a system call while both are awake. An
-//! [`AsyncClient`] has one task that reads.
+//! hands the turn on when his own has come. Over a socket a call is one system call to send (mark,
+//! header and arguments in one buffer) and one to receive, and results are decoded where they were
+//! read into. While a large call finds no room, replies are read, so that a server that answers
+//! before it reads on is not stood off. Over a [channel](ClientOptions::channel) a call is one
+//! message, copied into memory that the server reads, without a system call while both are awake.
+//! An [`AsyncClient`] has one task that reads.
 //!
 //! After a call's time has run out the connection goes on: the reply is dropped when it comes. If a
 //! part of the call was sent by then, nothing can follow it, and each call says so until
