@@ -12,7 +12,7 @@
 //! and the number for a signal, 126 if it cannot be run, 127 if it does not exist.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -22,11 +22,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Access;
 use rustix::process::{Pid, getpid};
+use strait::unix::process;
 use strait::wait::{self, AllWon, Readable, Waitable, Won};
 use strait_sys::sigaction::{self, Action};
 use strait_sys::siginfo::{Code, Fields, Info};
 use strait_sys::signal::{self, Change, Set, Signal};
-use strait_sys::sigsend::{self, Target};
+use strait_sys::sigsend::{self, Scope, Target};
 use strait_sys::{Errno, signalfd, spawn};
 
 use crate::failure::{CANNOT_RUN, ERROR, Failure, NOT_FOUND, answer};
@@ -83,6 +84,49 @@ pub(crate) fn check(words: &[OsString]) -> Result<(), Failure> {
     Err(cannot(&command, &found.into()))
 }
 
+/// A process group by its leader.
+#[derive(Debug)]
+pub(crate) struct Group {
+    leader: Pid,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Group {
+    pub(crate) fn of(child: &process::Child) -> Option<Self> {
+        let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
+        let pidfd = child
+            .pidfd()
+            .and_then(|pidfd| pidfd.try_clone_to_owned().ok());
+        Some(Self { leader, pidfd })
+    }
+
+    /// Whether the process of that number leads it.
+    pub(crate) fn is_of(&self, leader: u32) -> bool {
+        u32::try_from(self.leader.as_raw_pid()) == Ok(leader)
+    }
+
+    /// To all of it, unless the leader has ended and was waited for: then its number may come to be
+    /// another's.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let by_number = || {
+            // It may have ended by itself.
+            let _ = sigsend::kill(Target::Group(self.leader), Some(signal));
+        };
+        let Some(pidfd) = &self.pidfd else {
+            return by_number();
+        };
+        let to = |signal, scope| sigsend::pidfd(pidfd.as_fd(), signal, None, scope);
+        let sent = to(Some(signal), Scope::ProcessGroup);
+        // An older kernel knows no groups here, but whether the leader is there.
+        if sent == Err(Errno::INVAL) && to(None, Scope::Descriptor).is_ok() {
+            by_number();
+        }
+    }
+}
+
+/// What ends a program that waits for others.
+const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
 /// Signals that end this program once it has cleared up.
 #[derive(Debug)]
 pub(crate) struct Ends {
@@ -94,12 +138,14 @@ pub(crate) struct Ends {
 impl Ends {
     /// From here on they wait to be [taken](Self::take), also in threads that are begun from now
     /// on. Those that this program was born to ignore stay ignored.
-    pub(crate) fn begin(signals: impl IntoIterator<Item = Signal>) -> Result<Self, Failure> {
+    pub(crate) fn begin() -> Result<Self, Failure> {
         let heeded = |signal: &Signal| {
             sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
         };
-        let taken = Set::new(signals.into_iter().filter(heeded));
+        let taken = Set::new(ENDING.into_iter().filter(heeded));
         let before = block(taken);
+        // One that was blocked before goes on doing nothing.
+        let taken = taken.without(before);
         let descriptor = signalfd::create(taken).map_err(|errno| Failure {
             message: format!("wait for signals: {}", answer(&errno.into())),
             status: ERROR,
@@ -120,6 +166,30 @@ impl Ends {
     pub(crate) fn take(&self) -> Option<Signal> {
         let taken = signal::take(&self.taken, Some(Duration::ZERO)).ok()?;
         taken.signal()
+    }
+
+    /// Has a thread take the first that comes, and die of it once it has done that.
+    pub(crate) fn first(self, run: impl FnOnce() + Send + 'static) -> Result<Ended, Failure> {
+        let ended = Ended::default();
+        let told = ended.clone();
+        let wait = move || {
+            let signal = loop {
+                match signal::take(&self.taken, None).map(|taken| taken.signal()) {
+                    Ok(Some(signal)) => break signal,
+                    // This program was stopped and continued.
+                    Ok(None) | Err(Errno::INTR) => {}
+                    Err(_) => return,
+                }
+            };
+            told.0.store(true, Ordering::SeqCst);
+            run();
+            // All others block it: this thread takes it, and the program ends of it.
+            self.die_of(signal);
+        };
+        let started = std::thread::Builder::new().spawn(wait);
+        started
+            .map(|_| ended)
+            .map_err(|error| Failure::io("start a thread", &error))
     }
 
     /// Does what the signal would have done at once. Comes back only if it cannot.
@@ -329,57 +399,6 @@ impl Drop for Hold {
         if self.is_end && signal::change_mask(Change::Replace, self.before).is_ok() {
             let _ = sigsend::kill(Target::Process(getpid()), Some(Signal::INT));
         }
-    }
-}
-
-/// What ends a program that waits for others.
-const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
-
-/// Signals that end this program, but not before something else is done.
-///
-/// Begin before there are other threads, which would be ended by them.
-#[derive(Debug)]
-pub(crate) struct Ending {
-    awaited: Set,
-    before: Set,
-}
-
-impl Ending {
-    /// From here on they wait. Those that this program was born to ignore stay ignored.
-    pub(crate) fn begin() -> Self {
-        let heeded = |signal: &Signal| {
-            sigaction::get(*signal).is_ok_and(|now| now.action() != Action::Ignore)
-        };
-        let awaited = Set::new(ENDING.into_iter().filter(heeded));
-        let before = block(awaited);
-        Self { awaited, before }
-    }
-
-    /// That is done first.
-    pub(crate) fn first(self, run: impl FnOnce() + Send + 'static) -> Result<Ended, Failure> {
-        let ended = Ended::default();
-        let told = ended.clone();
-        let wait = move || {
-            // One that was blocked before does nothing now.
-            let awaited = self.awaited.without(self.before);
-            let signal = loop {
-                match signal::take(&awaited, None).map(|taken| taken.signal()) {
-                    Ok(Some(signal)) => break signal,
-                    // This program was stopped and continued.
-                    Ok(None) | Err(Errno::INTR) => {}
-                    Err(_) => return,
-                }
-            };
-            told.0.store(true, Ordering::SeqCst);
-            run();
-            // All others block it: this thread takes it, and the program ends of it.
-            let _ = signal::change_mask(Change::Replace, self.before);
-            let _ = sigsend::kill(Target::Process(getpid()), Some(signal));
-        };
-        let started = std::thread::Builder::new().spawn(wait);
-        started
-            .map(|_| ended)
-            .map_err(|error| Failure::io("start a thread", &error))
     }
 }
 

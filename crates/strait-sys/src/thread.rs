@@ -103,7 +103,8 @@ const INTERRUPT: c_int = libc::SIGURG;
 const AGAIN: Duration = Duration::from_micros(200);
 
 /// A quiet thread whose blocking system call ends with `EINTR` when it is to stop: one of those
-/// that are never restarted (`signal(7)`), such as msgrcv(2), semop(2), poll(2).
+/// that are never restarted (`signal(7)`), such as msgrcv(2), semop(2), poll(2), and futex(2) with
+/// a timeout. Others go on sleeping where the program has a handler of its own with SA_RESTART.
 ///
 /// It is interrupted by SIGURG, which it alone does not block and for which a handler that does
 /// nothing is installed unless the program has one of its own. (Where the program installs one at
@@ -134,7 +135,8 @@ fn is_unhandled(action: &libc::sigaction) -> bool {
 pub(crate) fn install() {
     let mut put = libc::sigaction {
         sa_sigaction: nothing as extern "C" fn(c_int) as usize,
-        sa_flags: libc::SA_RESTART,
+        // Not SA_RESTART: a futex(2) would go on sleeping.
+        sa_flags: 0,
         // SAFETY: of integers and an optional function, for which zero is valid: no signal more is
         // blocked in the handler.
         ..unsafe { core::mem::zeroed() }

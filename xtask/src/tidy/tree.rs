@@ -10,6 +10,10 @@ use super::lex::{self, Kind, Token};
 /// Folders of a package that hold source.
 const SOURCE_FOLDERS: &[&str] = &["src", "tests", "benches", "examples"];
 
+/// How files of tests and examples begin that a compiler of interfaces has made: they are as long
+/// as it makes them.
+const MADE: &str = "// Made from ";
+
 /// Everything that tidy reads, paths from the workspace root.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -130,12 +134,11 @@ impl Tree {
         path: &Path,
     ) -> Result<(), String> {
         let text = read(path)?;
-        self.sources.push(Source::new(
-            package,
-            below(path, root),
-            below(path, home),
-            text,
-        ));
+        let inside = below(path, home);
+        if inside.starts_with("src") || !text.starts_with(MADE) {
+            let source = Source::new(package, below(path, root), inside, text);
+            self.sources.push(source);
+        }
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use strait::nt::pipe::{self, Client, Part, ReadMode, Server, Session, Timeout};
 use strait::{Error, ErrorKind, Namespace, Security};
 
 use self::relay::{Came, copy_in, is_one_clients, relay};
-use crate::child::Ending;
+use crate::child::Ends;
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::objects::Limit;
@@ -233,10 +233,10 @@ impl Listen {
     fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
         let named = Named::find(context, &self.name)?;
         // Before there are threads that a signal could end the program by.
-        let ending = Ending::begin();
+        let ends = Ends::begin()?;
         let server = Arc::new(self.serve(&named)?);
         let closing = server.clone();
-        let ended = ending.first(move || closing.close())?;
+        let ended = ends.first(move || closing.close())?;
         if self.ready {
             context.out.line(server.name())?;
             context.out.finish()?;

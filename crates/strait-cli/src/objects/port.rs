@@ -115,7 +115,7 @@ impl Serve {
             child::check(&self.command)?;
         }
         // Before there are threads, and a name to leave behind.
-        let ends = Ends::begin([Signal::INT, Signal::TERM, Signal::HUP])?;
+        let ends = Ends::begin()?;
         let port = self.create(context)?;
         let mut jobs = Jobs::new(
             &self.command,

@@ -37,6 +37,32 @@ fn the_output_is_the_golden_one() {
     }
 }
 
+/// Examples and tests of other crates hold output too: what `strait rpc gen` writes.
+#[test]
+fn what_stands_elsewhere_is_the_output_of_today() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let strait = Path::new(env!("CARGO_MANIFEST_DIR")).join("../strait");
+    for (from, to) in [
+        ("examples/kv/kv.x", "examples/kv/mod.rs"),
+        (
+            "tests/it/rpc/onc/foreign/every.x",
+            "tests/it/rpc/onc/foreign/every.rs",
+        ),
+    ] {
+        let made = Compiler::new().generate(strait.join(from));
+        let made = made.unwrap_or_else(|wrong| panic!("{wrong}"));
+        let golden = strait.join(to);
+        if update {
+            fs::write(&golden, &made).unwrap();
+        }
+        let kept = fs::read_to_string(&golden).unwrap_or_default();
+        assert!(
+            made == kept,
+            "{from} makes something else now; UPDATE_GOLDEN=1 accepts it"
+        );
+    }
+}
+
 /// `None` where there is no rustfmt.
 pub(crate) fn formatted(code: &str) -> Option<String> {
     let mut rustfmt = Command::new("rustfmt")

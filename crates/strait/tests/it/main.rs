@@ -37,6 +37,8 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::quick::ROLES,
     nt::lpc::ROLES,
     nt::pipe::ROLES,
+    rpc::onc::examples::ROLES,
+    rpc::onc::foreign::ROLES,
     rpc::onc::rpcbind::ROLES,
     rpc::onc::channel::ROLES,
     rpc::onc::client::ROLES,

@@ -48,6 +48,13 @@ fn lines_that_cannot_be_broken_are_allowed() {
 }
 
 #[test]
+fn what_a_compiler_has_made_is_as_long_as_it_is() {
+    let made = format!("// Made from kv.x by strait\n{}", file(601));
+    none("crates/strait-cli/tests/it/kv.rs", &made);
+    one(PATH, &made, 601, "file length");
+}
+
+#[test]
 fn function_length() {
     let function =
         |lines: usize| format!("//! Docs.\nfn f()\n{{\n{}}}\n", "//\n".repeat(lines - 3));

@@ -9,14 +9,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
 use strait::nt::lpc::{Call, Pending};
 use strait::unix::process::{Child, Options};
 use strait::wait;
 use strait_sys::signal::Signal;
-use strait_sys::sigsend::{self, Target};
 
-use crate::child;
+use crate::child::{self, Group};
 use crate::failure::Failure;
 
 /// Requests that wait for a worker.
@@ -35,11 +33,10 @@ pub(super) struct Job {
     client: [(&'static str, u32); 3],
 }
 
-/// A command that runs. Its leader is not waited for as long as this is there, so that the number
-/// of the group is its own.
+/// A command that runs.
 #[derive(Debug)]
 struct Running {
-    group: Pid,
+    group: Group,
     begun: Instant,
     pending: Option<Pending>,
     /// Since when it is to end, and why.
@@ -85,19 +82,14 @@ fn is_awaited(pending: Option<&Pending>) -> bool {
 }
 
 impl Running {
-    fn signal(&self, signal: Signal) {
-        // It may have ended by itself.
-        let _ = sigsend::kill(Target::Group(self.group), Some(signal));
-    }
-
     /// Asks it to end, and has it ended if it does not.
     fn end(&mut self, why: &'static str) {
         match self.ending {
             None => {
                 self.ending = Some((Instant::now(), why));
-                self.signal(Signal::TERM);
+                self.group.signal(Signal::TERM);
             }
-            Some((since, _)) if since.elapsed() >= GRACE => self.signal(Signal::KILL),
+            Some((since, _)) if since.elapsed() >= GRACE => self.group.signal(Signal::KILL),
             Some(_) => {}
         }
     }
@@ -221,8 +213,7 @@ impl<'a> Jobs<'a> {
             Ok(child) => child,
             Err(failure) => return (job.pending, Err(failure)),
         };
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let Some(group) = group else {
+        let Some(group) = Group::of(&child) else {
             return (job.pending, Err(Failure::new("the command has no number")));
         };
         let mut state = self.lock();
@@ -235,11 +226,12 @@ impl<'a> Jobs<'a> {
         // Whoever closes ends it.
         self.changed.notify_all();
         drop(state);
-        let said = self.exchange(&mut child, group, &job.request);
+        let said = self.exchange(&mut child, &job.request);
         // It is reaped only below: until then its number is nobody else's.
         let ended = wait::any(&[&child]).map_err(Failure::of);
         let mut state = self.lock();
-        let at = state.running.iter().position(|one| one.group == group);
+        let is_it = |one: &Running| one.group.is_of(child.id());
+        let at = state.running.iter().position(is_it);
         let ran = at.map(|at| state.running.swap_remove(at));
         drop(state);
         let status = child.wait().map_err(Failure::of);
@@ -258,7 +250,7 @@ impl<'a> Jobs<'a> {
     }
 
     /// Gives the command the request and reads what it says, to its end.
-    fn exchange(&self, child: &mut Child, group: Pid, request: &[u8]) -> Result<Vec<u8>, Failure> {
+    fn exchange(&self, child: &mut Child, request: &[u8]) -> Result<Vec<u8>, Failure> {
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -278,7 +270,9 @@ impl<'a> Jobs<'a> {
                 Err(error) => Failure::io("its reply", &error),
             };
             // Nothing that it does now is of use.
-            let _ = sigsend::kill(Target::Group(group), Some(Signal::KILL));
+            if let Some(group) = Group::of(child) {
+                group.signal(Signal::KILL);
+            }
             Err(failed)
         })
     }

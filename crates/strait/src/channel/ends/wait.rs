@@ -7,13 +7,14 @@ use strait_sys::Errno;
 use strait_sys::cell::ReadOnly;
 use strait_sys::futex::{self, Sleep};
 use strait_sys::map::Fixed;
+use strait_sys::time::Deadline;
 
 use crate::channel::layout::{CLOSED, DEAF, HEAD, POSITION, TAIL};
 use crate::channel::link::{Link, Place};
 use crate::channel::park::arm;
 use crate::channel::{Channel, Receiver, Sender};
 use crate::error::Result;
-use crate::object::wait::source::{Armed, Source};
+use crate::object::wait::source::{Armed, CALLABLE, Source};
 use crate::object::wait::{Member, Waitable};
 
 /// Something arrives: ready when a receive would not block.
@@ -103,7 +104,8 @@ impl<T: Awaited + std::fmt::Debug + Send + Sync> Source for T {
     fn block(&self) -> std::result::Result<(), Errno> {
         match self.arm() {
             Armed::Asleep(sleep) => {
-                let slept = futex::wait(sleep.word, sleep.expected, None);
+                let until = Deadline::after(CALLABLE);
+                let slept = futex::wait(sleep.word, sleep.expected, Some(until));
                 self.disarm();
                 match slept {
                     Err(Errno::INTR) => Err(Errno::INTR),

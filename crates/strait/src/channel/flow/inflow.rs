@@ -547,8 +547,13 @@ impl Inflow {
                 before = seen;
             } else if header.has(Header::TORN) {
                 if rest.take().is_some() && unit == Unit::Message {
-                    // It was given up: no read gets it.
-                    seen = before;
+                    if seen.len < buffer.len() {
+                        // It was given up: no read of this length gets any of it.
+                        seen = before;
+                    } else {
+                        // A read ends with what there is room for, and does not come here.
+                        first = false;
+                    }
                 }
                 orphan = false;
             } else if orphan {

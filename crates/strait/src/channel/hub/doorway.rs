@@ -13,7 +13,7 @@ use crate::channel::door::Sleeper;
 use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
 use crate::channel::park::Park;
 use crate::error::Result;
-use crate::object::wait::source::{Armed, Source};
+use crate::object::wait::source::{Armed, CALLABLE, Source};
 
 /// How long a sleep on several doors lasts where the kernel has no call for it.
 const SLICE: std::time::Duration = std::time::Duration::from_millis(1);
@@ -70,7 +70,7 @@ impl<T: Send + Sync + 'static> Source for Post<T> {
             .map(|hall| hall.door.bell().load(Ordering::SeqCst))
             .collect();
         if self.announce(&halls) {
-            let _ = sleep(&halls, &bells, None);
+            let _ = sleep(&halls, &bells, Some(Deadline::after(CALLABLE)));
         }
         for hall in halls.iter() {
             hall.door.wakes(Sleeper::ServesSome);

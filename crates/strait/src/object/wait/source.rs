@@ -24,6 +24,10 @@ use crate::object::wait::no_thread;
 /// The pause after the kernel refused to block for a reason that the waiter does not see.
 const REFUSED: Duration = Duration::from_millis(1);
 
+/// How long [`Source::block`] sleeps on a futex(2) at most. One without a timeout is restarted, not
+/// interrupted, where the program handles SIGURG with SA_RESTART, and one of several words always.
+pub(crate) const CALLABLE: Duration = Duration::from_secs(1);
+
 /// Something to wait for that has no descriptor.
 pub(crate) trait Source: Debug + Send + Sync {
     /// Takes it if it is ready. Never blocks.

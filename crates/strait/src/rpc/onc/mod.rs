@@ -1,7 +1,34 @@
 //! ONC RPC version 2 (RFC 5531), with XDR (RFC 4506) and rpcbind (RFC 1833).
 //!
 //! An interface is written as a `.x` file, and `strait_idl` makes Rust of it: types, a client for
-//! each version of a program, and a trait to be implemented for a server.
+//! each version of a program, and a trait to be implemented for a server. `docs/onc.md` of the
+//! repository leads from an empty directory to a call; `examples/kv_server.rs` and
+//! `examples/kv_client.rs` are two programs to copy from.
+//!
+//! | For | see |
+//! | --- | --- |
+//! | serving: TCP, UDP, local sockets, streams that exist | [`Server`] |
+//! | calling from threads, without a runtime | [`Client`] |
+//! | calling from tasks | [`AsyncClient`] |
+//! | finding a program by its number, and being found | [`rpcbind`] |
+//! | what the server said instead of results | [`status()`] |
+//!
+//! Use it to talk with what speaks it already, between machines, and where the interface is to
+//! outlive both programs. Between two processes of one machine
+//! [`nt::lpc`](crate::nt::lpc) costs less.
+//!
+//! # Faithful and not
+//!
+//! Tests have clients and servers of rpcgen and libtirpc as the other party, over TCP, UDP and
+//! local sockets, and Debian's rpcbind.
+//!
+//! | | |
+//! | --- | --- |
+//! | messages, records, XDR, the language with what rpcgen adds to it | RFC 5531, RFC 4506 |
+//! | AUTH_NONE, AUTH_SYS, AUTH_SHORT | RFC 5531 |
+//! | rpcbind, versions 2 to 4 | RFC 1833 |
+//! | RPCSEC_GSS, AUTH_DH, TLS (RFC 9289), broadcasts | not there |
+//! | `quadruple` | its 16 bytes as they are; libtirpc does not have it |
 
 pub mod client;
 mod generated;

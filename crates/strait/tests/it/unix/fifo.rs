@@ -23,6 +23,8 @@ struct Place(PathBuf);
 impl Place {
     fn of(test: &str) -> Self {
         let path = std::env::temp_dir().join(format!("strait-fifo-{}-{test}", std::process::id()));
+        // Of an earlier process of that number, which was killed.
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -74,6 +76,8 @@ fn confined(_: &[String]) {
         assert_eq!(found & 0o777, mode);
         refused(Fifo::create(&path, mode), ErrorKind::Exists);
     }
+    // Whoever hears that ends this process.
+    drop(place);
     say("done");
 }
 

@@ -2,18 +2,14 @@
 //! the server ends.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Stdio;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
 use strait::unix::process::{Child, Options};
-use strait_sys::Errno;
 use strait_sys::signal::Signal;
-use strait_sys::sigsend::{self, Scope, Target};
 
-use crate::child;
+use crate::child::{self, Group};
 use crate::failure::Failure;
 
 /// The longest output of a command, in bytes.
@@ -34,41 +30,6 @@ pub(super) struct Jobs {
 struct State {
     running: Vec<Group>,
     closed: bool,
-}
-
-/// A process group by its leader.
-#[derive(Debug)]
-struct Group {
-    leader: Pid,
-    pidfd: Option<OwnedFd>,
-}
-
-impl Group {
-    fn of(child: &Child) -> Option<Self> {
-        let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
-        let pidfd = child
-            .pidfd()
-            .and_then(|pidfd| pidfd.try_clone_to_owned().ok());
-        Some(Self { leader, pidfd })
-    }
-
-    /// To all of it, unless the leader has ended and was waited for: then its number may come to be
-    /// another's.
-    fn signal(&self, signal: Signal) {
-        let by_number = || {
-            // It may have ended by itself.
-            let _ = sigsend::kill(Target::Group(self.leader), Some(signal));
-        };
-        let Some(pidfd) = &self.pidfd else {
-            return by_number();
-        };
-        let to = |signal, scope| sigsend::pidfd(pidfd.as_fd(), signal, None, scope);
-        let sent = to(Some(signal), Scope::ProcessGroup);
-        // An older kernel knows no groups here, but whether the leader is there.
-        if sent == Err(Errno::INVAL) && to(None, Scope::Descriptor).is_ok() {
-            by_number();
-        }
-    }
 }
 
 impl Jobs {
@@ -109,18 +70,15 @@ impl Jobs {
         }
         let started = Options::new().new_group().start(&mut command);
         let mut child = started.map_err(Failure::of)?;
-        let leader = Group::of(&child).map(|group| {
-            let leader = group.leader;
-            state.running.push(group);
-            leader
-        });
+        let leader = child.id();
+        state.running.extend(Group::of(&child));
         drop(state);
         let said = child.communicate_for(input, OUTPUT_MAX, self.time_max);
         if !matches!(said, Ok(Some(_))) {
             end(&mut child);
         }
         let mut state = self.lock();
-        state.running.retain(|group| Some(group.leader) != leader);
+        state.running.retain(|group| !group.is_of(leader));
         let is_closed = state.closed;
         self.changed.notify_all();
         drop(state);

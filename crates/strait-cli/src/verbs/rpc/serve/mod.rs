@@ -102,7 +102,7 @@ impl Serve {
         let tree = self.interface.read()?;
         self.check(&tree)?;
         // Before there are threads, and a path to leave behind.
-        let ends = Ends::begin([Signal::INT, Signal::TERM, Signal::HUP])?;
+        let ends = Ends::begin()?;
         let ends = Arc::new(ends);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

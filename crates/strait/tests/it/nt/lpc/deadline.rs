@@ -1,14 +1,17 @@
-//! Connecting within a time, to a server that decides nothing.
+//! Connecting within a time, to a server that decides nothing; waits that something else ends.
 
+use std::io::{Read as _, Write as _};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use strait::nt::lpc::{Message, Port, PortView, Quick};
 use strait::nt::status::NtStatus;
-use strait::{ErrorKind, Namespace};
+use strait::{ErrorKind, Namespace, wait};
 
-use super::{client, fails};
+use super::{client, fails, options};
 use crate::peer::{Peer, say, told};
-use crate::world::{alone, descriptors, until};
+use crate::world::{GUARD, alone, descriptors, until};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -84,4 +87,27 @@ fn a_stopped_server_costs_no_more_than_the_time() {
     kill_process(pid, Signal::CONT).unwrap();
     let connected = client(&space).connect_for("port", crate::world::GUARD);
     assert_eq!(connected.unwrap().call(b"abc").unwrap(), b"cba");
+}
+
+#[test]
+fn a_descriptor_ends_a_wait_for_messages_too() {
+    let space = Namespace::temporary().unwrap();
+    let port = options(&space).create("port").unwrap();
+    let (tell, hear) = mpsc::channel();
+    let (told, teller) = std::io::pipe().unwrap();
+    let waiting = thread::spawn(move || {
+        let inbox = port.inbox();
+        for _ in 0..50 {
+            let won = wait::any(&[&inbox, &wait::readable(&told)]).unwrap();
+            tell.send(won.index).unwrap();
+            (&told).read_exact(&mut [0]).unwrap();
+        }
+    });
+    for _ in 0..50 {
+        // sleep: so that the other most likely sleeps; it passes also where that does not.
+        thread::sleep(Duration::from_millis(1));
+        (&teller).write_all(b"!").unwrap();
+        assert_eq!(hear.recv_timeout(GUARD), Ok(1), "the wait ends");
+    }
+    waiting.join().unwrap();
 }

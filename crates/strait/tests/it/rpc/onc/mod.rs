@@ -2,5 +2,8 @@
 
 pub(crate) mod channel;
 pub(crate) mod client;
+pub(crate) mod examples;
+pub(crate) mod foreign;
+mod page;
 pub(crate) mod rpcbind;
 pub(crate) mod server;
