@@ -10,7 +10,7 @@ use strait_sys::map::Fixed;
 
 use crate::channel::door::Knocker;
 use crate::channel::hub::{Hall, lock};
-use crate::channel::layout::CPU;
+use crate::channel::layout::{CLOSED, CPU, DEAF};
 use crate::channel::link::{Link, Peer};
 use crate::channel::meanwhile;
 use crate::channel::sender::Patience;
@@ -271,9 +271,17 @@ impl<T> Session<T> {
         Ok(())
     }
 
+    /// Sends what was kept, as [`drain`](Self::drain). True: there is more, and somebody to take
+    /// it.
+    pub(crate) fn owes(&self) -> bool {
+        self.is_blocked() && self.drain().is_ok() && self.is_blocked() && !self.is_gone()
+    }
+
     /// Ends it from this side: the client is told, and an attendant as well.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        // Before the hang-up: it is an end, and nobody's death.
+        self.link.say(CLOSED | DEAF);
         let _ = rustix::net::shutdown(&self.link.socket, Shutdown::Both);
         self.link.leave();
     }

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Wake, Waker};
-use std::time::Duration;
 
 use strait_sys::{Errno, thread};
 use strait_wire::onc::record::FRAGMENT_MAX;
@@ -22,7 +21,7 @@ use super::options::ServerOptions;
 use super::peer::{Peer, Ticket};
 use super::shared::{Counts, Shared};
 use crate::channel::connect::Asked;
-use crate::channel::hub::{self, Attendant, FULL, Hub, Session, Terms};
+use crate::channel::hub::{self, Attendant, FULL, Hub, PACE, Session, Terms};
 use crate::channel::sender::Patience;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::Namespace;
@@ -31,8 +30,6 @@ use crate::object::space::socket::{Calling, Listening, Place};
 use crate::rpc::onc::{CHANNEL_CAPACITY, CHANNEL_ROLE, Caller};
 
 const LISTEN: &str = "listen for calls at";
-/// Between two looks at replies that are to be taken before the end.
-const PACE: Duration = Duration::from_millis(2);
 
 /// A name that clients can connect to; they are served from [`serve`](Self::serve) on.
 pub(super) struct Entrance {
@@ -123,7 +120,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.hub.close();
+        self.hub.stop();
     }
 }
 
@@ -297,8 +294,8 @@ impl Desk {
             let is_done = |session: &mut Seated| {
                 // In this order: a reply is there before its call is not counted any more.
                 let is_idle = session.user.peer.in_flight.load(SeqCst) == 0;
-                let is_over = session.drain().is_err() || session.is_gone();
-                is_cut || is_over || (is_idle && !session.is_blocked())
+                let owes = session.owes();
+                is_cut || session.is_gone() || (is_idle && !owes)
             };
             let done = self.sessions.extract_if(|_, session| is_done(session));
             for (_, session) in done.collect::<Vec<_>>() {

@@ -53,6 +53,16 @@ pub(in crate::rpc::onc) struct Served {
     pub(super) tcp: SocketAddr,
     pub(super) udp: SocketAddr,
     pub(super) path: std::path::PathBuf,
+    _place: Place,
+}
+
+/// The directory of a server's own, which is gone with the test however the server ended.
+struct Place(std::path::PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Served {
@@ -65,12 +75,14 @@ impl Served {
         let mut peer = Peer::of(command);
         let tcp = peer.hear().unwrap().parse().unwrap();
         let udp = peer.hear().unwrap().parse().unwrap();
-        let path = peer.hear().unwrap().into();
+        let path = std::path::PathBuf::from(peer.hear().unwrap());
+        let place = Place(path.parent().unwrap().into());
         Self {
             peer,
             tcp,
             udp,
             path,
+            _place: place,
         }
     }
 

@@ -147,6 +147,7 @@ pub(crate) fn serve(settings: &[String]) {
         match word {
             "connections" => say(stats.connections),
             "in-flight" => say(stats.calls_in_flight),
+            "calls" => say(stats.calls),
             "repeated" => say(stats.repeated),
             "records" => say(stats.records_memory),
             "replies" => say(stats.replies_memory),
@@ -200,7 +201,9 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
 
 fn tempfile() -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("strait-onc-{}", std::process::id()));
-    std::fs::create_dir_all(&path).unwrap();
+    // Of an earlier process of that number, whose test was killed.
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir(&path).unwrap();
     path
 }
 
