@@ -36,12 +36,12 @@ pub mod channel;
 
 mod engine;
 mod mechanism;
-mod message;
 pub mod nt;
 pub mod raw;
 mod report;
 #[cfg(feature = "rivals")]
 pub mod rival;
+pub mod rpc;
 mod survey;
 pub mod unix;
 
@@ -61,6 +61,7 @@ pub const TABLE: &[&[Entry]] = &[
     nt::TABLE,
     unix::TABLE,
     channel::TABLE,
+    rpc::TABLE,
     raw::TABLE,
     #[cfg(feature = "rivals")]
     rival::TABLE,

@@ -15,8 +15,8 @@
 //! - Peers: [`pass`], [`mmsg`], [`sockaddr`], [`sockopt`], [`pidfd`], [`identity`],
 //!   [`ofd_lock`], [`fork`].
 //! - Files: [`umask`].
-//! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step` and
-//!   `interrupt`.
+//! - Processors: [`cpu`]. Tests: [`kill`]; with the feature `test-kit` also `seccomp`, `step`,
+//!   `interrupt` and `verdict`.
 
 #![expect(
     unsafe_code,
@@ -65,6 +65,8 @@ pub mod time;
 pub mod timerfd;
 pub mod umask;
 pub mod uring;
+#[cfg(feature = "test-kit")]
+mod verdict;
 pub mod vmsplice;
 pub mod window;
 

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use strait_sys::time::monotonic_ns;
 
 use crate::engine::link::Receipt;
-use crate::message::Pattern;
+use crate::mechanism::message::Pattern;
 use crate::{Carries, Failure, Job, Measure, Mechanism, Outcome, Side, Site};
 
 /// Number of the first message of each direction.
@@ -69,8 +69,9 @@ impl Messages {
         let bytes = M::CARRIES == Carries::Bytes && job.bytes() > 0;
         let patterns = if bytes {
             let pattern = |from| Pattern::new(job.bytes(), job.check, from);
-            // Alone, a side verifies what it sent itself.
-            Some((pattern(own)?, pattern(if M::ALONE { own } else { other })?))
+            // Alone, or before an echo, a side verifies what it sent itself.
+            let is_own = M::ALONE || M::ECHOES;
+            Some((pattern(own)?, pattern(if is_own { own } else { other })?))
         } else {
             None
         };
@@ -160,6 +161,10 @@ impl<M: Mechanism> Driver for Driven<M> {
             (Side::Near, _) if M::ALONE => self.repeat(count, None, Self::ask)?,
             (Side::Near, Measure::Oneway | Measure::Bandwidth) => {
                 self.repeat(count, None, Self::take)?;
+            }
+            (Side::Far, Measure::Rtt) if M::ECHOES => {
+                self.mechanism.echo(count)?;
+                self.messages.received += u64::from(count);
             }
             (Side::Far, Measure::Rtt | Measure::Scale) => {
                 self.trips(count, None, |far, reply, buffer| far.serve(buffer, reply))?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod failure;
 pub(crate) mod figure;
+pub(crate) mod message;
 
 use std::fmt;
 
@@ -63,6 +64,9 @@ pub trait Mechanism: Sized + 'static {
     const ALONE: bool = false;
     /// Opening it takes seconds: left out of surveys that did not ask for it by name, or for goals.
     const HEAVY: bool = false;
+    /// The far side is a server of its own, which sends each message back as it came: it is asked
+    /// for so many echoes at once, and near verifies them.
+    const ECHOES: bool = false;
     /// A measuring rod, never recommended for use.
     const YARDSTICK: bool = false;
     /// What this project promises about it.
@@ -120,6 +124,15 @@ pub trait Mechanism: Sized + 'static {
         let len = self.recv(buffer)?;
         self.send(reply)?;
         Ok(len)
+    }
+
+    /// Answers `count` round trips, far side of what [echoes](Self::ECHOES).
+    ///
+    /// # Errors
+    /// Whatever failed.
+    fn echo(&mut self, count: u32) -> Outcome<()> {
+        let _ = count;
+        Err(unsupported::<Self>("echo"))
     }
 
     /// One uncontended operation and its undoing, near side only (set and take, write and read).

@@ -40,6 +40,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     rpc::onc::examples::ROLES,
     rpc::onc::foreign::ROLES,
     rpc::onc::rpcbind::ROLES,
+    rpc::onc::channel::ROLES,
     rpc::onc::client::ROLES,
     rpc::onc::server::ROLES,
     transfer::ROLES,

@@ -213,7 +213,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             && self
                 .current
                 .as_ref()
-                .is_none_or(|(session, _)| !session.is_blocked())
+                .is_none_or(|(session, _)| !session.is_stayed())
     }
 
     #[inline]
@@ -262,6 +262,9 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                 Ok(()) if session.is_blocked() => return None,
                 Ok(()) => {}
             }
+        }
+        if session.is_held() && !session.is_gone() {
+            return None;
         }
         match receiver.poll(&mut self.buffer) {
             Ok(Taken::Message(len)) => {
@@ -317,14 +320,14 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         let Some(receiver) = receiver.take() else {
             return;
         };
-        let looks_again = if session.is_blocked() {
-            // It rings when it has made room.
+        let looks_again = if session.is_stayed() {
+            // It rings when it has made room, and whoever releases it knocks.
             false
         } else {
             meanwhile("leave: not blocked");
             session.knocker.unmark();
             // What was unmarked may have told of room that another thread waits for.
-            !session.arm() || session.is_blocked()
+            !session.arm() || session.is_stayed()
         };
         let rung = session.yield_up(receiver);
         if looks_again || rung {

@@ -163,12 +163,7 @@ impl<T> Lobby<T> {
     /// A client that scribbles on the door may have made the server miss others of its user.
     fn look(&self) {
         for hall in self.shared.halls().iter() {
-            let sessions: Vec<_> = lock(&hall.slots)
-                .sessions
-                .iter()
-                .flatten()
-                .cloned()
-                .collect();
+            let sessions = hall.sessions();
             let mut forgotten = 0;
             for session in sessions.iter().filter(|session| session.is_forgotten()) {
                 session.knocker.mark();

@@ -18,7 +18,9 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use strait_sys::time::Deadline;
 use strait_sys::{eventfd, fork, thread};
 
 pub(crate) use self::attendant::{Attendant, Event};
@@ -32,6 +34,10 @@ use crate::error::{Error, ErrorKind, Result};
 const DOORS_MAX: usize = 64;
 /// Connections that the server has not decided about yet.
 const ASKED_MAX: usize = 256;
+/// How long a hub that closes waits for clients to make room for what was posted to them.
+const LINGER: Duration = Duration::from_secs(1);
+/// Between two looks at room that is awaited for the end.
+pub(crate) const PACE: Duration = Duration::from_millis(2);
 /// The code of a refusal because there is no room.
 pub(crate) const FULL: u32 = u32::MAX;
 
@@ -87,6 +93,11 @@ impl<T> Hall<T> {
     fn is_empty(&self) -> bool {
         let slots = lock(&self.slots);
         slots.free.len() == slots.sessions.len()
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session<T>>> {
+        let slots = lock(&self.slots);
+        slots.sessions.iter().flatten().cloned().collect()
     }
 
     fn session(&self, bit: u32) -> Option<Arc<Session<T>>> {
@@ -242,21 +253,19 @@ impl<T> Shared<T> {
         }
     }
 
-    /// What [`CLOSED`] ends: sessions, and what those want who ask for one.
     fn end_all(&self) {
-        let asked = std::mem::take(&mut *lock(&self.asked));
-        drop(asked);
-        for hall in self.halls().iter() {
-            let sessions: Vec<_> = lock(&hall.slots)
-                .sessions
-                .iter()
-                .flatten()
-                .cloned()
-                .collect();
-            for session in sessions {
-                session.close();
-                self.release(&session);
-            }
+        let halls = self.halls();
+        let sessions: Vec<_> = halls.iter().flat_map(|hall| hall.sessions()).collect();
+        let until = Deadline::after(LINGER);
+        // Posted is sent, to all of them, as far as they make room in time.
+        let owing = || sessions.iter().filter(|session| session.owes()).count();
+        while owing() > 0 && !until.passed() {
+            // sleep: room is told of to attendants, and there are none any more.
+            std::thread::sleep(PACE);
+        }
+        for session in sessions {
+            session.close();
+            self.release(&session);
         }
     }
 
@@ -307,15 +316,26 @@ impl<T: Send + Sync + 'static> Hub<T> {
         self.shared.sessions.load(Ordering::Relaxed)
     }
 
-    /// No more connections, and nothing more is received: attendants are told, and clients too.
-    pub(crate) fn close(&self) {
+    /// No more connections, and nothing more is received: attendants are told. What is posted to
+    /// the sessions that are open still goes.
+    pub(crate) fn stop(&self) {
         if self.is_foreign() {
             return;
         }
         self.shared.notes.fetch_or(CLOSED, Ordering::SeqCst);
         let _ = eventfd::add(self.shared.stop.as_fd(), 1);
         self.shared.ring_all();
-        self.shared.end_all();
+        // Nobody decides about those any more.
+        drop(std::mem::take(&mut *lock(&self.shared.asked)));
+    }
+
+    /// [`stop`](Self::stop), and the end of every session: clients are told, after what was posted
+    /// to them if they make room for it within [`LINGER`].
+    pub(crate) fn close(&self) {
+        self.stop();
+        if !self.is_foreign() {
+            self.shared.end_all();
+        }
     }
 
     /// Begins the session that somebody asked for. `make` is given what the session is made of.

@@ -10,7 +10,7 @@ use strait_sys::map::Fixed;
 
 use crate::channel::door::Knocker;
 use crate::channel::hub::{Hall, lock};
-use crate::channel::layout::CPU;
+use crate::channel::layout::{CLOSED, CPU, DEAF};
 use crate::channel::link::{Link, Peer};
 use crate::channel::meanwhile;
 use crate::channel::sender::Patience;
@@ -31,6 +31,8 @@ pub(crate) struct Session<T> {
     outbox: Mutex<Outbox>,
     /// The client has to make room before anything is received from it.
     is_blocked: AtomicBool,
+    /// Its user receives nothing from it for now.
+    is_held: AtomicBool,
     /// This side has ended it.
     is_closed: AtomicBool,
     /// Its place has been given back.
@@ -81,6 +83,7 @@ impl<T> Session<T> {
                 len_max,
             }),
             is_blocked: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
             place: OnceLock::new(),
@@ -150,12 +153,34 @@ impl<T> Session<T> {
             .seat
             .try_lock()
             .is_ok_and(|seat| seat.receiver.is_some());
-        is_idle && (self.link.is_gone() || (!self.is_blocked() && self.has_arrivals()))
+        is_idle && (self.link.is_gone() || (!self.is_stayed() && self.has_arrivals()))
     }
 
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Ordering::SeqCst)
+    }
+
+    /// Nothing is received from it until it is released; its end still is.
+    pub(crate) fn hold(&self) {
+        self.is_held.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn release(&self) {
+        if self.is_held.swap(false, Ordering::SeqCst) {
+            self.knock();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing can be received from it as yet: whoever changes that knocks.
+    #[inline]
+    pub(crate) fn is_stayed(&self) -> bool {
+        self.is_blocked() || self.is_held()
     }
 
     /// Sends a message of two parts, the first of a length that is a multiple of 8. Never waits:
@@ -246,9 +271,17 @@ impl<T> Session<T> {
         Ok(())
     }
 
+    /// Sends what was kept, as [`drain`](Self::drain). True: there is more, and somebody to take
+    /// it.
+    pub(crate) fn owes(&self) -> bool {
+        self.is_blocked() && self.drain().is_ok() && self.is_blocked() && !self.is_gone()
+    }
+
     /// Ends it from this side: the client is told, and an attendant as well.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        // Before the hang-up: it is an end, and nobody's death.
+        self.link.say(CLOSED | DEAF);
         let _ = rustix::net::shutdown(&self.link.socket, Shutdown::Both);
         self.link.leave();
     }

@@ -48,3 +48,8 @@ pub use crate::Error;
 pub use strait_wire::onc::auth;
 pub use strait_wire::onc::message::{AuthStat, Procedure, Xid};
 pub use strait_wire::xdr;
+
+/// What a channel's session is for: its messages are calls and replies.
+const CHANNEL_ROLE: u32 = u32::from_be_bytes(*b"ONC1");
+/// Bytes of the ring that each side of a channel sends through.
+const CHANNEL_CAPACITY: usize = 256 << 10;

@@ -136,7 +136,7 @@ impl Connection {
                         return Err(Failure::Ended(end));
                     }
                     if until.passed() {
-                        if sent > 0 {
+                        if sent > 0 || self.transport.is_within_message() {
                             let cut = End::cut(sent, bytes.len());
                             self.calls(|calls| calls.close(cut));
                         }
@@ -175,7 +175,7 @@ impl Connection {
             return waited.map_err(Failure::Unsent);
         };
         let waited = self.transport.wait_for_room(true, until);
-        let read = self.transport.try_receive(reading.inbox().room());
+        let read = self.transport.try_receive(reading.inbox());
         let mut state = self.state();
         self.arrived(&mut state, reading.inbox(), &read);
         state.sort(reading.inbox(), None);
@@ -229,7 +229,7 @@ impl Connection {
     ) -> Result<Results, Failure> {
         let mut late_reads = 0;
         loop {
-            let read = self.transport.receive(reading.inbox().room(), limit);
+            let read = self.transport.receive(reading.inbox(), limit);
             let mut state = self.state();
             self.arrived(&mut state, reading.inbox(), &read);
             let found = state.sort(reading.inbox(), Some(xid));

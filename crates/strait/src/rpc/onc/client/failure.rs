@@ -48,12 +48,15 @@ impl End {
             | Errno::TIMEDOUT
             | Errno::NETUNREACH
             | Errno::HOSTUNREACH => ErrorKind::PeerGone,
+            Errno::PROTO | Errno::MSGSIZE => ErrorKind::Broken,
             _ => Error::kernel(errno, "", "").kind(),
         };
         let why = match errno {
             Errno::PIPE | Errno::CONNRESET | Errno::CONNABORTED => {
                 "the server has dropped the connection"
             }
+            Errno::PROTO => "the server does not keep to the channel's protocol",
+            Errno::MSGSIZE => "the server sends a longer reply than is taken",
             _ => "the connection has failed",
         };
         Self {

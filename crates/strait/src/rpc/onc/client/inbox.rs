@@ -45,6 +45,17 @@ impl Inbox {
         }
     }
 
+    /// The memory of the one message, which may grow; it is gone with that.
+    pub(super) fn vector(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Message { buffer, len, .. } => {
+                *len = 0;
+                buffer
+            }
+            Self::Records(_) => unreachable!("of what keeps messages apart"),
+        }
+    }
+
     /// So much was read.
     pub(super) fn filled(&mut self, read: usize) {
         match self {

@@ -52,10 +52,12 @@
 //! # How it works
 //!
 //! There is no thread behind a [`Client`]: of those who wait for replies one reads for all, and
-//! hands the turn on when his own has come. A call is one system call to send (mark, header and
-//! arguments in one buffer) and one to receive, and results are decoded where they were read into.
-//! While a large call finds no room, replies are read, so that a server that answers before it
-//! reads on is not stood off. An [`AsyncClient`] has one task that reads.
+//! hands the turn on when his own has come. Over a socket a call is one system call to send (mark,
+//! header and arguments in one buffer) and one to receive, and results are decoded where they were
+//! read into. While a large call finds no room, replies are read, so that a server that answers
+//! before it reads on is not stood off. Over a [channel](ClientOptions::channel) a call is one
+//! message, copied into memory that the server reads, without a system call while both are awake.
+//! An [`AsyncClient`] has one task that reads.
 //!
 //! After a call's time has run out the connection goes on: the reply is dropped when it comes. If a
 //! part of the call was sent by then, nothing can follow it, and each call says so until
@@ -102,6 +104,7 @@
 //! RFC 5531 sections 8, 9, 11 and appendix A; RFC 4506.
 
 mod calls;
+mod channel;
 mod connection;
 mod failure;
 mod generated;
@@ -164,8 +167,8 @@ impl Client {
     }
 
     fn connect(options: ClientOptions, target: Target) -> Result<Self> {
-        let (peer, socket) = target.connect(options.timeout)?;
-        let connection = options.connection(Box::new(socket));
+        let (peer, transport) = target.open(&options, options.timeout)?;
+        let connection = options.connection(transport);
         Ok(Self::new(options, target, peer, connection))
     }
 
@@ -295,10 +298,11 @@ impl Client {
         if !self.link().connection.calls(|calls| calls.is_closed()) {
             return Ok(());
         }
-        let (peer, socket) = self.shared.target.connect(self.timeout)?;
+        let options = &self.shared.options;
+        let (peer, transport) = self.shared.target.open(options, self.timeout)?;
         *self.lock() = Link {
             peer: peer.into(),
-            connection: Arc::new(self.shared.options.connection(Box::new(socket))),
+            connection: Arc::new(options.connection(transport)),
         };
         Ok(())
     }

@@ -19,9 +19,11 @@ use strait_wire::onc::record::RECORD_MAX;
 
 use super::Client;
 use super::calls::Calls;
+use super::channel;
 use super::connection::Connection;
 use super::transport::{Halves, Socket, Transport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::object::space::Namespace;
 use crate::unix::socket::{Address, Datagram, Stream};
 
 /// How long a call may take unless [`ClientOptions::timeout`] says otherwise: as long as with
@@ -29,7 +31,8 @@ use crate::unix::socket::{Address, Datagram, Stream};
 pub const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// How a client calls. The last step says where to: [`tcp`](Self::tcp), [`udp`](Self::udp),
-/// [`local`](Self::local), [`stream`](Self::stream), [`halves`](Self::halves).
+/// [`local`](Self::local), [`channel`](Self::channel), [`stream`](Self::stream),
+/// [`halves`](Self::halves).
 #[derive(Clone, Debug)]
 #[must_use = "it is no client yet"]
 pub struct ClientOptions {
@@ -38,6 +41,7 @@ pub struct ClientOptions {
     pub(super) record_max: usize,
     in_flight_max: usize,
     retry: Retry,
+    space: Option<Namespace>,
 }
 
 impl Default for ClientOptions {
@@ -51,6 +55,7 @@ impl Default for ClientOptions {
                 first: RETRY_FIRST,
                 max: RETRY_MAX,
             },
+            space: None,
         }
     }
 }
@@ -111,6 +116,12 @@ impl ClientOptions {
         Self { retry, ..self }
     }
 
+    /// The namespace of the name of a [`channel`](Self::channel); the user's own unless said.
+    pub fn namespace(self, space: &Namespace) -> Self {
+        let space = Some(space.clone());
+        Self { space, ..self }
+    }
+
     /// Calls over TCP. Of several addresses the first that answers is taken.
     ///
     /// # Errors
@@ -138,6 +149,16 @@ impl ClientOptions {
     /// any more; [`ErrorKind::TimedOut`].
     pub fn local(self, path: impl AsRef<Path>) -> Result<Client> {
         Client::connect(self, Target::Local(path.as_ref().to_owned()))
+    }
+
+    /// Calls over a channel to the server of that name in the [namespace](Self::namespace): the
+    /// fastest way within a machine. Each call and each reply is one message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Denied`]; [`ErrorKind::Refused`]: it has no room, or
+    /// what listens there is no server of ONC RPC; [`ErrorKind::TimedOut`].
+    pub fn channel(self, name: &str) -> Result<Client> {
+        Client::connect(self, Target::Channel(name.to_owned()))
     }
 
     /// Calls over a connected stream socket that exists: inherited, passed, one end of a pair. Its
@@ -192,6 +213,7 @@ pub(super) enum Target {
     Tcp(Vec<SocketAddr>),
     Udp(Vec<SocketAddr>),
     Local(PathBuf),
+    Channel(String),
     /// A stream that existed, and what it is called.
     Given(String),
 }
@@ -207,13 +229,28 @@ impl fmt::Display for Target {
                 Ok(())
             }
             Self::Local(path) => path.display().fmt(f),
-            Self::Given(what) => f.write_str(what),
+            Self::Channel(what) | Self::Given(what) => f.write_str(what),
         }
     }
 }
 
 impl Target {
     /// Connects within that time, and says to what.
+    pub(super) fn open(
+        &self,
+        options: &ClientOptions,
+        timeout: Duration,
+    ) -> Result<(String, Box<dyn Transport>)> {
+        if let Self::Channel(name) = self {
+            let name = (options.space.as_ref(), &**name);
+            let (peer, ends) = channel::connect(name, options.record_max, timeout)?;
+            return Ok((peer, Box::new(ends)));
+        }
+        let (peer, socket) = self.connect(timeout)?;
+        Ok((peer, Box::new(socket)))
+    }
+
+    /// Connects a socket within that time, and says to what.
     pub(super) fn connect(&self, timeout: Duration) -> Result<(String, Socket)> {
         match self {
             Self::Tcp(to) => first(to, |address| {
@@ -230,10 +267,12 @@ impl Target {
                 let fd = stream(&Address::Path(path.clone()), timeout)?;
                 Ok((path.display().to_string(), Socket::new(fd, Form::RECORD)))
             }
-            Self::Given(what) => Err(
-                Error::new(ErrorKind::Unsupported, "reconnect", what.clone())
-                    .because("a stream that was given cannot be opened anew from here"),
-            ),
+            Self::Channel(what) | Self::Given(what) => {
+                Err(
+                    Error::new(ErrorKind::Unsupported, "reconnect", what.clone())
+                        .because("a stream that was given cannot be opened anew from here"),
+                )
+            }
         }
     }
 }

@@ -386,7 +386,7 @@ impl Link {
     /// Takes what has come; true: perhaps there is more.
     fn receive(&self, inbox: &mut Inbox) -> bool {
         let form = self.socket.form();
-        let read = self.socket.try_receive(inbox.room());
+        let read = self.socket.try_receive(inbox);
         let mut state = self.state();
         match read {
             Ok(Some(0)) if form == Form::RECORD => {

@@ -13,24 +13,31 @@ use strait_sys::Errno;
 use strait_sys::time::Deadline;
 use strait_wire::onc::client::Form;
 
-/// One connection, of whatever kind. A channel fits too: messages without marks, none lost.
+use super::inbox::Inbox;
+
+/// One connection, of whatever kind.
 pub(super) trait Transport: Send + Sync {
     /// What calls look like on it.
     fn form(&self) -> Form;
 
-    /// Sends some of a record, or a whole message. `AGAIN`: none, as there is no room.
+    /// Sends some of a record, or a whole message. `AGAIN`: not yet, as there is no room.
     fn try_send(&self, bytes: &[u8]) -> Result<usize, Errno>;
 
     /// Receives some bytes, or a whole message, until then; `None`: nothing has come. 0 bytes are
     /// the end of a stream.
-    fn receive(&self, room: &mut [u8], until: Deadline) -> Result<Option<usize>, Errno>;
+    fn receive(&self, inbox: &mut Inbox, until: Deadline) -> Result<Option<usize>, Errno>;
 
     /// Waits until there is something to receive (if `receiving`) or room to send, or until then.
     fn wait_for_room(&self, receiving: bool, until: Deadline) -> Result<(), Errno>;
 
     /// Receives what is there.
-    fn try_receive(&self, room: &mut [u8]) -> Result<Option<usize>, Errno> {
-        self.receive(room, Deadline::from_ns(0))
+    fn try_receive(&self, inbox: &mut Inbox) -> Result<Option<usize>, Errno> {
+        self.receive(inbox, Deadline::from_ns(0))
+    }
+
+    /// Whether a message was begun that the next [`try_send`](Self::try_send) goes on with.
+    fn is_within_message(&self) -> bool {
+        false
     }
 }
 
@@ -81,7 +88,8 @@ impl Transport for Socket {
         send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
     }
 
-    fn receive(&self, room: &mut [u8], until: Deadline) -> Result<Option<usize>, Errno> {
+    fn receive(&self, inbox: &mut Inbox, until: Deadline) -> Result<Option<usize>, Errno> {
+        let room = inbox.room();
         let mut left = until.left();
         let mut flags = RecvFlags::DONTWAIT;
         if left >= TICKS {
@@ -149,7 +157,8 @@ impl<R: Read + Send, W: Write + Send> Transport for Halves<R, W> {
         Ok(bytes.len())
     }
 
-    fn receive(&self, room: &mut [u8], until: Deadline) -> Result<Option<usize>, Errno> {
+    fn receive(&self, inbox: &mut Inbox, until: Deadline) -> Result<Option<usize>, Errno> {
+        let room = inbox.room();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if until.passed() {

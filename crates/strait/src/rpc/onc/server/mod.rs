@@ -1,4 +1,5 @@
-//! A server of ONC RPC: over TCP, UDP, local sockets, and any stream that is handed to it.
+//! A server of ONC RPC: over TCP, UDP, local sockets, channels, and any stream that is handed to
+//! it.
 //!
 //! Use it with the dispatcher that was made from a `.x` file; anything that is a
 //! [`Program`] will do. It runs on tokio, and needs its I/O and time drivers.
@@ -112,6 +113,7 @@ use strait_sys::{Errno, pktinfo};
 use strait_wire::onc::server::Programs;
 use tokio::net::UdpSocket;
 
+use self::channel::Entrance;
 use self::shared::Shared;
 use self::socket::{Listener, Socket};
 use super::rpcbind::{Netid, Uaddr};
@@ -121,7 +123,7 @@ use crate::unix::socket::{Address, Bytes, Datagrams, Options};
 
 mod accept;
 mod call;
-mod care;
+mod channel;
 mod datagram;
 mod event;
 mod gate;
@@ -145,6 +147,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     posts: Vec<(UdpSocket, u16)>,
     streams: Vec<(Socket, Caller)>,
+    entrances: Vec<Entrance>,
 }
 
 impl Server {
@@ -255,6 +258,26 @@ impl Server {
         Ok(())
     }
 
+    /// Serves channels of that name, among those of LPC ports, in the
+    /// [namespace](ServerOptions::namespace): shared memory, with one call and one reply to a
+    /// message. Callers are known by what the kernel says of them.
+    ///
+    /// A thread of its own, `strait-onc`, receives calls and answers those that end at once; what
+    /// waits goes on in the runtime. Each side has a ring of 32 KiB, of which a client costs what
+    /// it has used. Of a client that reads no replies nothing is received, and
+    /// [`Limits::idle`] ends it. More than [`Limits::replies_memory`] of replies to one client,
+    /// ready while it does not read, end it at once. What has come of a call that is not whole is
+    /// bounded by [`Limits::record_max`] for each client, and not by [`Limits::records_memory`];
+    /// [`Limits::record_time`] and [`Limits::write_time`] are not looked at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`] while somebody listens under the name; [`ErrorKind::InvalidName`],
+    /// [`ErrorKind::PathNotFound`] for a name that is none; as the kernel says.
+    pub fn channel(&mut self, name: &str) -> Result<()> {
+        self.entrances.push(Entrance::open(&self.options, name)?);
+        Ok(())
+    }
+
     /// Serves whoever is at the other end of a connected stream: of TCP, or of this machine, as an
     /// end of a pair.
     ///
@@ -328,12 +351,15 @@ impl Server {
     pub fn start(self) -> Running {
         let shared = Arc::new(Shared::new(self.options, self.programs));
         let mut services = lock(&shared.services);
-        services.spawn(care::look_after(Arc::clone(&shared)));
+        services.spawn(peer::care::look_after(Arc::clone(&shared)));
         for listener in self.listeners {
             services.spawn(accept::accept(listener, Arc::clone(&shared)));
         }
         for (socket, port) in self.posts {
             services.spawn(datagram::serve(socket, port, Arc::clone(&shared)));
+        }
+        for entrance in self.entrances {
+            services.spawn(entrance.serve(&shared));
         }
         drop(services);
         for (socket, caller) in self.streams {

@@ -8,6 +8,7 @@ use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::{record, server};
 
 use super::Event;
+use crate::object::space::{Namespace, secure::Security};
 
 /// How much a server takes from its clients. Each bound is there because somebody will try.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -81,6 +82,8 @@ pub struct ServerOptions {
     pub(super) required: Option<Flavor>,
     pub(super) reply_factor: Option<(usize, Whom)>,
     pub(super) duplicates_on_streams: bool,
+    pub(super) space: Option<Namespace>,
+    pub(super) security: Security,
     pub(super) on_event: Option<Arc<dyn Fn(Event) + Send + Sync>>,
 }
 
@@ -92,6 +95,8 @@ impl Default for ServerOptions {
             required: None,
             reply_factor: None,
             duplicates_on_streams: false,
+            space: None,
+            security: Security::private(),
             on_event: None,
         }
     }
@@ -134,6 +139,19 @@ impl ServerOptions {
         self
     }
 
+    /// The namespace of the names of its channels; the user's own unless said.
+    pub fn namespace(mut self, namespace: &Namespace) -> Self {
+        self.space = Some(namespace.clone());
+        self
+    }
+
+    /// Who may call over its channels: whoever may write the name's file. The caller's own user
+    /// unless said.
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
+        self
+    }
+
     /// Is told of what an operator may want to know. Called from the tasks that serve: it must not
     /// block.
     pub fn on_event(mut self, hook: impl Fn(Event) + Send + Sync + 'static) -> Self {
@@ -150,6 +168,8 @@ impl fmt::Debug for ServerOptions {
             .field("required", &self.required)
             .field("reply_factor", &self.reply_factor)
             .field("duplicates_on_streams", &self.duplicates_on_streams)
+            .field("space", &self.space)
+            .field("security", &self.security)
             .finish_non_exhaustive()
     }
 }

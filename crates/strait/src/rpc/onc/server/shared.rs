@@ -40,6 +40,8 @@ pub(super) struct Shared {
     /// Connections and calls.
     tasks: Mutex<JoinSet<()>>,
     pub(super) is_stopping: AtomicBool,
+    /// Nothing is waited for any more.
+    pub(super) is_cut: AtomicBool,
     /// Something has ended while the server stops.
     pub(super) end: Notify,
     /// A connection has ended.
@@ -88,6 +90,7 @@ impl Shared {
             services: Mutex::default(),
             tasks: Mutex::default(),
             is_stopping: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             end: Notify::new(),
             room: Notify::new(),
             care: Notify::new(),
@@ -130,6 +133,7 @@ impl Shared {
     /// Ends everything at once.
     pub(super) fn abort(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
+        self.is_cut.store(true, Ordering::SeqCst);
         lock(&self.services).abort_all();
         lock(&self.tasks).abort_all();
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
 use strait::channel::Spin;
 use strait::nt::lpc::{Client, Message, Port};
 use strait::nt::status::NtStatus;
@@ -19,6 +19,16 @@ use crate::world::{GUARD, Random, refused, until};
 
 /// Calls as often as it is told to, and checks the replies.
 pub(super) fn client(args: &[String]) {
+    calls(args, || {});
+}
+
+/// The same, with time between for the server to fall asleep: else it need not be knocked at.
+pub(super) fn knocking(args: &[String]) {
+    // sleep: nothing tells a client that the server sleeps
+    calls(args, || thread::sleep(Duration::from_micros(50)));
+}
+
+fn calls(args: &[String], between: impl Fn()) {
     let space = Namespace::directory(&args[0]).unwrap();
     let mut client = options(&space).connect("port").unwrap();
     say("ready");
@@ -27,6 +37,7 @@ pub(super) fn client(args: &[String]) {
             let request = [&number.to_le_bytes()[..], &[7; 200]].concat();
             let reply = client.call(&request).unwrap();
             assert!(reply.iter().eq(request.iter().rev()));
+            between();
         }
         say("done");
     }
@@ -251,7 +262,7 @@ fn at_every_point_of_a_knock_the_others_are_served() {
         for point in ["door.bit", "door.summary", "door.bell"] {
             for hit in 0..2 * hits {
                 let signal = ["KILL", "STOP"][usize::from(hit % 2 == 1)];
-                let mut victim = doomed("lpc.client", &path, point, signal, &mut random);
+                let mut victim = doomed("lpc.knocking", &path, point, signal, &mut random);
                 victim.tell("1000000000");
                 await_blow(&mut victim, signal);
                 calls();
@@ -387,4 +398,62 @@ fn a_closed_port_has_no_clients_and_no_name_though_its_value_lives() {
         ["port"],
         "it was not its own"
     );
+}
+
+/// Answers one request with much more than a ring holds, and closes its port at once.
+pub(super) fn answering_last(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let port = Port::options().namespace(&space).create("port").unwrap();
+    let mut inbox = port.inbox();
+    say("ready");
+    accept(&mut inbox);
+    let Message::Request(mut call) = inbox.receive().unwrap() else {
+        panic!("it calls");
+    };
+    if call.request() == b"stopped" {
+        say("asked");
+        told();
+    }
+    call.reply(&counted()).unwrap();
+    port.close();
+    say("closed");
+}
+
+/// Calls once, and is stopped then.
+pub(super) fn asking_once(args: &[String]) {
+    let space = Namespace::directory(&args[0]).unwrap();
+    let mut client = options(&space).connect("port").unwrap();
+    let _ = client.call(b"stopped");
+}
+
+fn counted() -> Vec<u8> {
+    (0..800_000_u32).map(|at| (at / 7) as u8).collect()
+}
+
+#[test]
+fn what_was_replied_before_a_port_was_closed_comes_whole() {
+    let space = Namespace::temporary().unwrap();
+    let mut server = Peer::start("lpc.answering_last", &[space.path().to_str().unwrap()]);
+    assert_eq!(server.hear().as_deref(), Some("ready"));
+    let mut client = options(&space).connect("port").unwrap();
+    assert!(client.call(b"").unwrap() == counted());
+    let error = refused(client.call(b""), ErrorKind::PeerGone);
+    assert!(!error.to_string().contains("without closing"), "{error}");
+    assert_eq!(server.hear().as_deref(), Some("closed"));
+    assert!(server.finish().success());
+}
+
+#[test]
+fn a_client_that_does_not_take_its_reply_does_not_keep_a_port_open() {
+    let space = Namespace::temporary().unwrap();
+    let path = space.path().to_str().unwrap().to_owned();
+    let mut server = Peer::start("lpc.answering_last", &[&path]);
+    assert_eq!(server.hear().as_deref(), Some("ready"));
+    let mut client = Peer::start("lpc.asking_once", &[&path]);
+    assert_eq!(server.hear().as_deref(), Some("asked"));
+    kill_process(pid_of(&client), Signal::STOP).unwrap();
+    server.tell("answer");
+    assert_eq!(server.hear().as_deref(), Some("closed"));
+    client.kill();
+    assert!(server.finish().success());
 }

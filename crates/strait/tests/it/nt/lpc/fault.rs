@@ -171,7 +171,7 @@ fn a_client_that_takes_no_handles_is_busy_and_ends_no_server() {
     let space = Namespace::temporary().unwrap();
     let port = born(&space).create("port").unwrap();
     let (tell, told) = mpsc::channel();
-    let enough = AtomicBool::new(false);
+    let [enough, paused] = [false; 2].map(AtomicBool::new);
     let event = Event::options().shared().create().unwrap();
     let mut kept = Vec::new();
     thread::scope(|scope| {
@@ -185,6 +185,8 @@ fn a_client_that_takes_no_handles_is_busy_and_ends_no_server() {
                     return Ok(());
                 }
                 enough.store(true, Ordering::SeqCst);
+                // A client that still asks takes replies as well.
+                until("it asks no more", || paused.load(Ordering::SeqCst));
                 for mut pending in kept.drain(..) {
                     pending.attach(&event)?;
                     let replied = pending.reply(b"one more");
@@ -198,6 +200,7 @@ fn a_client_that_takes_no_handles_is_busy_and_ends_no_server() {
         });
         let mut client = options(&space).connect("port").unwrap();
         asks_on(&mut client, &enough);
+        paused.store(true, Ordering::SeqCst);
         let (kind, words) = told.recv_timeout(GUARD).unwrap();
         assert_eq!(kind, ErrorKind::Busy, "{words}");
         assert!(

@@ -45,6 +45,9 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("lpc.relay", fault::relay),
     ("lpc.refusing", fault::refusing),
     ("lpc.closing", death::closing),
+    ("lpc.knocking", death::knocking),
+    ("lpc.answering_last", death::answering_last),
+    ("lpc.asking_once", death::asking_once),
     ("lpc.viewer", lies::viewer),
     ("lpc.misfit", lies::misfit),
     ("lpc.flooder", lies::flooder),
@@ -722,6 +725,11 @@ fn ports_and_clients_are_waited_for_with_others() {
         }
         assert_eq!(answered, 200);
     });
+    // Its end is nothing that the set below tells of.
+    while port.connections() > 0 {
+        let ended = inbox.receive_for(GUARD).unwrap();
+        assert!(matches!(ended, Some(Message::Closed(_))), "{ended:?}");
+    }
     // A set watches it as well.
     let set = wait::Set::new().unwrap();
     let key = set.add(&inbox).unwrap();

@@ -1,5 +1,6 @@
 //! ONC RPC.
 
+pub(crate) mod channel;
 pub(crate) mod client;
 pub(crate) mod examples;
 pub(crate) mod foreign;

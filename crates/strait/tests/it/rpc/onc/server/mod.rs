@@ -21,10 +21,10 @@ pub(crate) const ROLES: &[(&str, peer::Role)] = &[
 ];
 
 /// The program that is served, in versions 1 and 3.
-pub(super) const PROGRAM: u32 = 0x2000_0099;
+pub(in crate::rpc::onc) const PROGRAM: u32 = 0x2000_0099;
 
 /// Its procedures.
-pub(super) mod procedure {
+pub(in crate::rpc::onc) mod procedure {
     /// Returns its arguments.
     pub(crate) const ECHO: u32 = 1;
     /// Answers once that gate is open.
@@ -48,16 +48,26 @@ pub(super) mod procedure {
 }
 
 /// A server in another process.
-pub(super) struct Served {
-    pub(super) peer: Peer,
+pub(in crate::rpc::onc) struct Served {
+    pub(in crate::rpc::onc) peer: Peer,
     pub(super) tcp: SocketAddr,
     pub(super) udp: SocketAddr,
     pub(super) path: std::path::PathBuf,
+    _place: Place,
+}
+
+/// The directory of a server's own, which is gone with the test however the server ended.
+struct Place(std::path::PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Served {
     /// With these settings, such as `idle=100`.
-    pub(super) fn start(settings: &[&str]) -> Self {
+    pub(in crate::rpc::onc) fn start(settings: &[&str]) -> Self {
         Self::of(&mut peer::command("rpc.onc.server", settings))
     }
 
@@ -65,13 +75,21 @@ impl Served {
         let mut peer = Peer::of(command);
         let tcp = peer.hear().unwrap().parse().unwrap();
         let udp = peer.hear().unwrap().parse().unwrap();
-        let path = peer.hear().unwrap().into();
+        let path = std::path::PathBuf::from(peer.hear().unwrap());
+        let place = Place(path.parent().unwrap().into());
         Self {
             peer,
             tcp,
             udp,
             path,
+            _place: place,
         }
+    }
+
+    /// Where its channel's name is.
+    pub(in crate::rpc::onc) fn space(&self) -> strait::Namespace {
+        let path = self.path.with_file_name("space");
+        strait::Namespace::directory(path).unwrap()
     }
 
     pub(super) fn client(&self) -> Client<TcpStream> {
@@ -79,12 +97,12 @@ impl Served {
     }
 
     /// One of the server's counts.
-    pub(super) fn count(&mut self, what: &str) -> u64 {
+    pub(in crate::rpc::onc) fn count(&mut self, what: &str) -> u64 {
         self.peer.ask(what).parse().unwrap()
     }
 
     /// Whether an event has been told whose text has this in it.
-    pub(super) fn has_told(&mut self, text: &str) -> bool {
+    pub(in crate::rpc::onc) fn has_told(&mut self, text: &str) -> bool {
         self.count(&format!("events {text}")) > 0
     }
 }
@@ -153,7 +171,7 @@ impl<S: Read + Write> Client<S> {
 }
 
 /// Words as they are sent.
-pub(super) fn words(words: &[u32]) -> Vec<u8> {
+pub(in crate::rpc::onc) fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use strait::Namespace;
 use strait::rpc::onc::auth::Flavor;
 use strait::rpc::onc::server::Whom;
 use strait::rpc::onc::xdr::{Reader, Writer};
@@ -119,7 +120,10 @@ pub(crate) fn serve(settings: &[String]) {
     let told_events = Arc::clone(&events);
     let shared = Arc::new(Shared::default());
     let running = runtime.block_on(async {
-        let options = options(settings).on_event(move |event| {
+        let space = directory.join("space");
+        std::fs::create_dir(&space).unwrap();
+        let space = Namespace::directory(&space).unwrap();
+        let options = options(settings).namespace(&space).on_event(move |event| {
             told_events.lock().unwrap().push(event.to_string());
         });
         let mut server = Server::with(options);
@@ -131,6 +135,7 @@ pub(crate) fn serve(settings: &[String]) {
         let tcp = server.tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let udp = server.udp(any).await.unwrap();
         server.local(&path, 0o666).await.unwrap();
+        server.channel("calls").unwrap();
         say(tcp);
         say(format!("127.0.0.1:{}", udp.port()));
         say(path.display());
@@ -142,6 +147,7 @@ pub(crate) fn serve(settings: &[String]) {
         match word {
             "connections" => say(stats.connections),
             "in-flight" => say(stats.calls_in_flight),
+            "calls" => say(stats.calls),
             "repeated" => say(stats.repeated),
             "records" => say(stats.records_memory),
             "replies" => say(stats.replies_memory),
@@ -178,6 +184,7 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "write_time" => limits.write_time = time,
             "replies" => limits.replies_memory = value as usize,
             "streams" => options = options.duplicates_on_streams(),
+            "calls" => limits.calls_per_connection = value as usize,
             "connections" => limits.connections_max = value as usize,
             "require" => options = options.require(Flavor(value as u32)),
             "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),
@@ -194,7 +201,9 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
 
 fn tempfile() -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("strait-onc-{}", std::process::id()));
-    std::fs::create_dir_all(&path).unwrap();
+    // Of an earlier process of that number, whose test was killed.
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir(&path).unwrap();
     path
 }
 

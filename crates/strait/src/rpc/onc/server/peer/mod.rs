@@ -1,14 +1,16 @@
 //! A connection as others see it: the tasks that do its calls, and who looks after all of them.
 
+pub(super) mod care;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
-use super::event::Dropped;
-use super::lock;
-use super::shared::Shared;
 use crate::rpc::onc::Caller;
+use crate::rpc::onc::server::event::Dropped;
+use crate::rpc::onc::server::lock;
+use crate::rpc::onc::server::shared::Shared;
 
 /// Times are milliseconds of [`Shared::now`]; 0 is never.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ impl Peer {
             return false;
         }
         mailbox.doom = Some(why);
-        wake(mailbox.waker.clone());
+        wake(mailbox);
         true
     }
 
@@ -140,11 +142,11 @@ impl Peer {
     pub(super) fn shrink(&self) {
         let mut mailbox = lock(&self.mailbox);
         mailbox.shrink = true;
-        wake(mailbox.waker.clone());
+        wake(mailbox);
     }
 
     pub(super) fn wake(&self) {
-        wake(lock(&self.mailbox).waker.clone());
+        wake(lock(&self.mailbox));
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -152,7 +154,10 @@ impl Peer {
     }
 }
 
-fn wake(waker: Option<Waker>) {
+/// Not under the lock: what is woken may look here.
+fn wake(mailbox: MutexGuard<'_, Mailbox>) {
+    let waker = mailbox.waker.clone();
+    drop(mailbox);
     if let Some(waker) = waker {
         waker.wake();
     }

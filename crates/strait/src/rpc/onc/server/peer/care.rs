@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
-use super::event::Dropped;
-use super::options::Limits;
-use super::peer::Peer;
-use super::shared::{Shared, millis};
+use crate::rpc::onc::server::event::Dropped;
+use crate::rpc::onc::server::options::Limits;
+use crate::rpc::onc::server::peer::Peer;
+use crate::rpc::onc::server::shared::{Shared, millis};
 
 /// Between two looks, at least and at most.
 const PACE_MIN: Duration = Duration::from_millis(20);
@@ -23,7 +23,7 @@ const FLOOD_STEP: usize = 8;
 /// Without a call for so long, a connection gives back the memory that it reads into.
 const QUIET_MS: u64 = 1000;
 
-pub(super) async fn look_after(shared: Arc<Shared>) {
+pub(in crate::rpc::onc::server) async fn look_after(shared: Arc<Shared>) {
     let limits = shared.options.limits;
     let shortest = limits.idle.min(limits.record_time).min(limits.write_time);
     let pace = (shortest / 8).clamp(PACE_MIN, PACE_MAX);

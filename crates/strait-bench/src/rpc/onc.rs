@@ -1,0 +1,320 @@
+//! `rpc.onc.*`: a procedure of ONC RPC that returns its argument, over each transport.
+
+use std::future::ready;
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use strait::rpc::onc::xdr::{Reader, Writer};
+use strait::rpc::onc::{
+    Answer, Client, ClientOptions, Context, Procedure, Program, Refusal, Running, Server,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use crate::{
+    Against, Carries, Failure, Goal, Job, Limit, Measure, Mechanism, Outcome, Placement, Side,
+    Site, Waits,
+};
+
+/// opaque ECHO(opaque) = 1, opaque<> both ways.
+const ECHO: Procedure = Procedure {
+    program: 0x2000_0e40,
+    version: 1,
+    number: 1,
+};
+const NAME: &str = "onc";
+/// Between two looks at the number of calls.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+const KIB: Job = Job::sized(Measure::Rtt, 1 << 10);
+const KIB_64: Job = Job::sized(Measure::Rtt, 64 << 10);
+const MIB: Job = Job::sized(Measure::Rtt, 1 << 20);
+const ALL: &[Job] = &[Job::RTT, KIB, KIB_64, MIB];
+
+/// What carries the calls.
+pub(super) trait Way: 'static {
+    const ID: &'static str;
+    const ABOUT: &'static str;
+    const MEASURES: &'static [Job] = ALL;
+    const WAITS: Waits = Waits::Blocks;
+    const GOALS: &'static [Goal] = &[];
+    /// Of the row of procedure 0.
+    const NULL: &'static str;
+    const NULL_GOALS: &'static [Goal] = &[];
+
+    /// Far: where near shall connect to.
+    async fn listen(site: &Site<'_>, server: &mut Server) -> Outcome<String>;
+
+    /// Near.
+    fn connect(site: &Site<'_>, options: ClientOptions, place: &str) -> Outcome<Client>;
+}
+
+const fn at_most(job: Job, raw: &'static str, limit: f64) -> Goal {
+    Goal {
+        job,
+        placement: Some(Placement::Same),
+        against: Against::Row(raw),
+        limit: Limit::AtMost(limit),
+    }
+}
+
+/// Over TCP.
+pub(super) enum Tcp {}
+
+impl Way for Tcp {
+    const ID: &'static str = "rpc.onc.tcp";
+    const ABOUT: &'static str = "ONC RPC over TCP, a call that returns its argument";
+    const NULL: &'static str = "rpc.onc.tcp.null";
+    const NULL_GOALS: &'static [Goal] = &[at_most(Job::RTT, "raw.tcp", 1.15)];
+
+    async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
+        Ok(server.tcp(LOOPBACK).await?.to_string())
+    }
+
+    fn connect(_: &Site<'_>, options: ClientOptions, place: &str) -> Outcome<Client> {
+        Ok(options.tcp(place)?)
+    }
+}
+
+/// Over UDP.
+pub(super) enum Udp {}
+
+impl Way for Udp {
+    const ID: &'static str = "rpc.onc.udp";
+    const ABOUT: &'static str = "ONC RPC over UDP, a call that returns its argument";
+    const MEASURES: &'static [Job] = &[Job::RTT, KIB];
+    const NULL: &'static str = "rpc.onc.udp.null";
+
+    async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
+        Ok(server.udp(LOOPBACK).await?.to_string())
+    }
+
+    fn connect(_: &Site<'_>, options: ClientOptions, place: &str) -> Outcome<Client> {
+        Ok(options.udp(place)?)
+    }
+}
+
+/// Over a local stream socket.
+pub(super) enum Local {}
+
+impl Way for Local {
+    const ID: &'static str = "rpc.onc.local";
+    const ABOUT: &'static str = "ONC RPC over a local socket, a call that returns its argument";
+    const NULL: &'static str = "rpc.onc.local.null";
+    const GOALS: &'static [Goal] = &[at_most(KIB_64, "raw.unix.stream", 1.5)];
+
+    async fn listen(site: &Site<'_>, server: &mut Server) -> Outcome<String> {
+        let path = site.place()?.join(NAME);
+        server.local(path, 0o600).await?;
+        Ok(String::new())
+    }
+
+    fn connect(site: &Site<'_>, options: ClientOptions, _: &str) -> Outcome<Client> {
+        Ok(options.local(site.place()?.join(NAME))?)
+    }
+}
+
+/// Over a channel.
+pub(super) enum Channels {}
+
+impl Way for Channels {
+    const ID: &'static str = "rpc.onc.channel";
+    const ABOUT: &'static str = "ONC RPC over a channel, a call that returns its argument";
+    const NULL: &'static str = "rpc.onc.channel.null";
+    const WAITS: Waits = Waits::Adapts;
+
+    async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
+        server.channel(NAME)?;
+        Ok(String::new())
+    }
+
+    fn connect(site: &Site<'_>, options: ClientOptions, _: &str) -> Outcome<Client> {
+        Ok(options.namespace(&super::space(site)?).channel(NAME)?)
+    }
+}
+
+/// How many echoes there have been, and how many are awaited.
+#[derive(Default)]
+pub(super) struct Count {
+    done: AtomicU64,
+    due: AtomicU64,
+    reached: Notify,
+}
+
+/// The program: what a dispatcher made from a `.x` file does.
+struct Echo(Arc<Count>);
+
+impl Program for Echo {
+    fn program(&self) -> u32 {
+        ECHO.program
+    }
+
+    fn version(&self) -> u32 {
+        ECHO.version
+    }
+
+    fn dispatch(
+        self: Arc<Self>,
+        _: Context,
+        procedure: u32,
+        args: &[u8],
+        mut reply: Vec<u8>,
+    ) -> Result<Answer, Refusal> {
+        if procedure != ECHO.number {
+            return Err(Refusal::ProcedureUnavailable);
+        }
+        let mut from = Reader::new(args);
+        let bytes = from.opaque(u32::MAX);
+        let bytes = bytes.map_err(|_| Refusal::GarbageArguments)?;
+        reply.reserve(args.len());
+        let written = Writer::new(&mut reply).opaque(bytes, u32::MAX);
+        written.map_err(|_| Refusal::SystemError)?;
+        let Count { done, due, reached } = &*self.0;
+        if done.fetch_add(1, SeqCst) + 1 == due.load(SeqCst) {
+            reached.notify_one();
+        }
+        Ok(Box::pin(ready(Ok(reply))))
+    }
+}
+
+/// One side's end.
+pub(super) enum Rpc<W> {
+    Client(Client, PhantomData<W>),
+    Server {
+        runtime: Runtime,
+        running: Running,
+        count: Arc<Count>,
+    },
+}
+
+impl<W: Way> Mechanism for Rpc<W> {
+    const ID: &'static str = W::ID;
+    const ABOUT: &'static str = W::ABOUT;
+    const CARRIES: Carries = Carries::Bytes;
+    const MEASURES: &'static [Job] = W::MEASURES;
+    const WAITS: Waits = W::WAITS;
+    const ECHOES: bool = true;
+    const GOALS: &'static [Goal] = W::GOALS;
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        if site.side() == Side::Near {
+            let place = String::from_utf8(site.hear()?)?;
+            let client = W::connect(site, Client::options(), &place)?;
+            return Ok(Self::Client(client, PhantomData));
+        }
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let count = Arc::new(Count::default());
+        let mut server = Server::with(Server::options().namespace(&super::space(site)?));
+        server.add(Echo(Arc::clone(&count)));
+        let (place, running) = runtime.block_on(async {
+            let place = W::listen(site, &mut server).await?;
+            Ok::<_, Failure>((place, server.start()))
+        })?;
+        // A message has at least one byte.
+        site.tell(if place.is_empty() {
+            b"-"
+        } else {
+            place.as_bytes()
+        })?;
+        Ok(Self::Server {
+            runtime,
+            running,
+            count,
+        })
+    }
+
+    fn call(&mut self, request: &[u8], reply: &mut [u8]) -> Outcome<usize> {
+        let Self::Client(client, _) = self else {
+            return Err(Failure::new("the other side calls"));
+        };
+        let max = u32::MAX;
+        let len = client.call(
+            ECHO,
+            |to| to.opaque(request, max),
+            |from| {
+                let bytes = from.opaque(max)?;
+                if let Some(room) = reply.get_mut(..bytes.len()) {
+                    room.copy_from_slice(bytes);
+                }
+                Ok(bytes.len())
+            },
+        )?;
+        Ok(len)
+    }
+
+    fn echo(&mut self, echoes: u32) -> Outcome<()> {
+        let Self::Server {
+            runtime,
+            running,
+            count,
+        } = self
+        else {
+            return Err(Failure::new("the other side echoes"));
+        };
+        let due = count.due.load(SeqCst) + u64::from(echoes);
+        count.due.store(due, SeqCst);
+        runtime.block_on(async {
+            while count.done.load(SeqCst) < due {
+                count.reached.notified().await;
+            }
+            // The last reply may not have gone wholly: then its reader needs the CPU.
+            while running.stats().replies_memory > 0 {
+                std::thread::yield_now();
+                tokio::task::yield_now().await;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Procedure 0, which the server answers itself.
+pub(super) struct Null<W>(Rpc<W>);
+
+impl<W: Way> Mechanism for Null<W> {
+    const ID: &'static str = W::NULL;
+    const ABOUT: &'static str = "ONC RPC, procedure 0";
+    const CARRIES: Carries = Carries::Nothing;
+    const MEASURES: &'static [Job] = &[Job::RTT];
+    const WAITS: Waits = W::WAITS;
+    const ECHOES: bool = true;
+    /// It carries nothing: what a call costs beside its argument.
+    const YARDSTICK: bool = true;
+    const GOALS: &'static [Goal] = W::NULL_GOALS;
+
+    fn open(site: &mut Site<'_>) -> Outcome<Self> {
+        Rpc::open(site).map(Self)
+    }
+
+    fn call(&mut self, request: &[u8], reply: &mut [u8]) -> Outcome<usize> {
+        let Rpc::Client(client, _) = &self.0 else {
+            return Err(Failure::new("the other side calls"));
+        };
+        client.null(ECHO.program, ECHO.version)?;
+        reply.copy_from_slice(request);
+        Ok(request.len())
+    }
+
+    fn echo(&mut self, calls: u32) -> Outcome<()> {
+        let Rpc::Server {
+            runtime,
+            running,
+            count,
+        } = &self.0
+        else {
+            return Err(Failure::new("the other side answers"));
+        };
+        let due = count.due.load(SeqCst) + u64::from(calls);
+        count.due.store(due, SeqCst);
+        runtime.block_on(async {
+            while running.stats().calls < due {
+                // sleep: no handler is there that could tell of the last call.
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,330 @@
+//! Calls that come over channels: one thread for each name receives, and answers what ends at once.
+//!
+//! A client is a session of a hub and a [`Peer`] as any connection is, so that limits and care are
+//! the same. What would wake a connection's task here releases the session, or closes it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Wake, Waker};
+
+use strait_sys::{Errno, thread};
+use strait_wire::onc::record::FRAGMENT_MAX;
+use tokio::runtime::Handle;
+
+use super::call::{Form, Origin, Outcome, begin};
+use super::event::{Dropped, Event};
+use super::options::ServerOptions;
+use super::peer::{Peer, Ticket};
+use super::shared::{Counts, Shared};
+use crate::channel::connect::Asked;
+use crate::channel::hub::{self, Attendant, FULL, Hub, PACE, Session, Terms};
+use crate::channel::sender::Patience;
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::space::Namespace;
+use crate::object::space::name::Name;
+use crate::object::space::socket::{Calling, Listening, Place};
+use crate::rpc::onc::{CHANNEL_CAPACITY, CHANNEL_ROLE, Caller};
+
+const LISTEN: &str = "listen for calls at";
+
+/// A name that clients can connect to; they are served from [`serve`](Self::serve) on.
+pub(super) struct Entrance {
+    listening: Listening,
+    hub: Arc<Hub<Guest>>,
+    /// To the thread: it ends if nothing comes.
+    begin: Sender<Desk>,
+    shown: String,
+}
+
+impl Entrance {
+    pub(super) fn open(options: &ServerOptions, name: &str) -> Result<Self> {
+        let (name, prefix) = Name::parse_bytes(name.as_bytes())?;
+        let space = options.space.clone().map_or_else(Namespace::local, Ok)?;
+        let place = Place {
+            space: &space.led_by(prefix)?,
+            calling: Calling::Port,
+            name: &name,
+        };
+        let shown = place.shown();
+        let during = |error: Error| error.during(LISTEN, shown.clone());
+        let kernel = |errno: Errno| Error::kernel(errno, LISTEN, shown.clone());
+        let mode = options.security.bits().as_raw_mode();
+        let listening = place.listen(mode).map_err(during)?;
+        let socket = listening.socket.try_clone();
+        let socket = socket.map_err(|_| kernel(Errno::MFILE))?;
+        let limits = &options.limits;
+        let terms = Terms {
+            options: crate::channel::Options::new()
+                .capacity(CHANNEL_CAPACITY)
+                .message_max(limits.record_max)
+                .shareable(false),
+            role: CHANNEL_ROLE,
+            // Whoever comes then takes the idlest's place, which it leaves a moment later.
+            sessions_max: 2 * limits.connections_max,
+            backlog_max: limits.replies_memory,
+        };
+        let hub = Arc::new(Hub::open(socket, terms).map_err(during)?);
+        let (begin, begun) = channel::<Desk>();
+        let attendant = hub.attendant();
+        thread::spawn_quiet("strait-onc", move || {
+            if let Ok(desk) = begun.recv() {
+                desk.serve(attendant);
+            }
+        })
+        .map_err(kernel)?;
+        Ok(Self {
+            listening,
+            hub,
+            begin,
+            shown,
+        })
+    }
+
+    /// Serves until the future is dropped.
+    pub(super) fn serve(self, shared: &Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
+        let desk = Desk {
+            shared: Arc::clone(shared),
+            hub: Arc::clone(&self.hub),
+            runtime: Handle::current(),
+            sessions: HashMap::new(),
+        };
+        // The thread waits for nothing else.
+        let _ = self.begin.send(desk);
+        let open = Open {
+            _listening: self.listening,
+            hub: self.hub,
+        };
+        async move {
+            let _open = open;
+            std::future::pending().await
+        }
+    }
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Entrance").field(&self.shown).finish()
+    }
+}
+
+/// A name that is served.
+struct Open {
+    /// First: the name goes before the socket.
+    _listening: Listening,
+    hub: Arc<Hub<Guest>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.hub.stop();
+    }
+}
+
+/// A client, as the server keeps it with the session.
+#[derive(Debug)]
+struct Guest {
+    peer: Arc<Peer>,
+    waker: OnceLock<Waker>,
+}
+
+type Seated = Arc<Session<Guest>>;
+
+/// What a connection's task would be woken for.
+struct Bell(Weak<Session<Guest>>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Some(session) = self.0.upgrade() else {
+            return;
+        };
+        if session.user.peer.is_doomed() {
+            session.close();
+        } else {
+            session.release();
+        }
+    }
+}
+
+/// The thread that serves a name.
+struct Desk {
+    shared: Arc<Shared>,
+    hub: Arc<Hub<Guest>>,
+    runtime: Handle,
+    sessions: HashMap<u64, Seated>,
+}
+
+impl Desk {
+    fn serve(mut self, mut attendant: Attendant<Guest>) {
+        let runtime = self.runtime.clone();
+        let _entered = runtime.enter();
+        loop {
+            match attendant.next(Patience::Forever) {
+                None => {}
+                Some(hub::Event::Asked(asked)) => self.welcome(*asked),
+                Some(hub::Event::Message(len)) => {
+                    self.answer(attendant.session(), &attendant.buffer[..len]);
+                }
+                Some(hub::Event::Ended(why)) => self.part(attendant.session(), why),
+                Some(hub::Event::Closed) => break,
+            }
+        }
+        self.finish();
+    }
+
+    fn welcome(&mut self, asked: Asked) {
+        let shared = &self.shared;
+        let is_full = shared.connections() >= shared.options.limits.connections_max;
+        if is_full && !shared.make_way() {
+            let _ = asked.refuse(FULL, b"it has no room for more clients");
+            return;
+        }
+        let caller = Caller::Local {
+            pid: asked.peer.pid,
+            uid: asked.peer.uid,
+            gid: asked.peer.gid,
+        };
+        let peer = Arc::new(Peer::new(shared.next_id(), caller, None, shared.now()));
+        let guest = Guest {
+            peer: Arc::clone(&peer),
+            waker: OnceLock::new(),
+        };
+        match self.hub.welcome(asked, (Vec::new(), None), guest) {
+            Ok(session) => {
+                let waker = Waker::from(Arc::new(Bell(Arc::downgrade(&session))));
+                peer.collect(session.user.waker.get_or_init(|| waker));
+                shared.enter(&peer);
+                self.sessions.insert(peer.id, session);
+            }
+            // Who has gone meanwhile is nobody's loss.
+            Err(error) if error.kind() == ErrorKind::PeerGone => {}
+            Err(error) => {
+                let made_way = shared.make_way();
+                let error = io::Error::other(error);
+                shared.tell(|| Event::Exhausted { error, made_way });
+            }
+        }
+    }
+
+    fn answer(&self, session: &Seated, message: &[u8]) {
+        let (shared, peer) = (&self.shared, &session.user.peer);
+        peer.used.set(shared.now());
+        let origin = Origin {
+            caller: &peer.caller,
+            reached: None,
+            form: Form {
+                lead: 0,
+                max: FRAGMENT_MAX.min(shared.options.limits.replies_memory),
+            },
+            cache: None,
+        };
+        match begin(shared, &origin, message) {
+            Outcome::Reply(reply) => send(session, &reply),
+            Outcome::Later(later) => {
+                let ticket = Ticket::new(shared, Some(peer));
+                let session = Arc::clone(session);
+                shared.spawn(async move {
+                    send(&session, &later.await);
+                    // The reply is on its way before the call is not counted any more.
+                    drop(ticket);
+                });
+            }
+            Outcome::Repeated => {}
+            Outcome::Ignored(why) => {
+                peer.doom(Dropped::NoCall(why));
+            }
+        }
+        if self.is_full(session) {
+            session.hold();
+            // Calls that have ended before that was said have released nobody.
+            if !self.is_full(session) {
+                session.release();
+            }
+        }
+    }
+
+    /// Whether no further call of that client may begin now; it is released when one may.
+    fn is_full(&self, session: &Seated) -> bool {
+        let peer = &session.user.peer;
+        let shared = &self.shared;
+        peer.in_flight.load(SeqCst) >= shared.options.limits.calls_per_connection
+            || session
+                .user
+                .waker
+                .get()
+                .is_some_and(|waker| !shared.calls.is_open_or_wait(peer.id, waker))
+    }
+
+    /// A client is no longer there.
+    fn part(&mut self, session: &Seated, why: Option<Error>) {
+        let peer = &session.user.peer;
+        let doom = peer.collect(Waker::noop()).doom;
+        let broken = why.filter(|error| error.kind() != ErrorKind::PeerGone);
+        let broken = broken.map(|_| Dropped::Failed(io::ErrorKind::InvalidData));
+        if let Some(why) = doom.or(broken) {
+            Counts::add(&self.shared.counts.dropped);
+            self.shared.tell(|| Event::Dropped {
+                caller: peer.caller.clone(),
+                why,
+            });
+        }
+        self.sessions.remove(&peer.id);
+        self.forget(peer);
+    }
+
+    fn forget(&self, peer: &Peer) {
+        peer.close();
+        self.shared.calls.forget(peer.id);
+        self.shared.leave(peer.id);
+    }
+
+    /// No call begins any more: those in progress are answered, and their replies taken, while
+    /// there is time.
+    fn finish(&mut self) {
+        loop {
+            let shared = &self.shared;
+            let is_cut = !shared.is_stopping.load(SeqCst) || shared.is_cut.load(SeqCst);
+            let is_done = |session: &mut Seated| {
+                // In this order: a reply is there before its call is not counted any more.
+                let is_idle = session.user.peer.in_flight.load(SeqCst) == 0;
+                let owes = session.owes();
+                is_cut || session.is_gone() || (is_idle && !owes)
+            };
+            let done = self.sessions.extract_if(|_, session| is_done(session));
+            for (_, session) in done.collect::<Vec<_>>() {
+                session.close();
+                self.forget(&session.user.peer);
+            }
+            if self.sessions.is_empty() {
+                return;
+            }
+            // sleep: nothing tells a thread that is no attendant that a client has made room.
+            std::thread::sleep(PACE);
+        }
+    }
+}
+
+impl Drop for Desk {
+    /// After a panic of what is told of events, too: the clients are told.
+    fn drop(&mut self) {
+        self.hub.close();
+        for (_, session) in std::mem::take(&mut self.sessions) {
+            session.close();
+            self.forget(&session.user.peer);
+        }
+    }
+}
+
+/// Never waits. A client that is gone, or takes nothing, is told of by its session's end.
+fn send(session: &Session<Guest>, reply: &[u8]) {
+    if !reply.is_empty() {
+        let _ = session.post([&[], reply]);
+    }
+}

@@ -1,0 +1,271 @@
+//! Calls over channels, to a server in a process of its own.
+
+use std::time::Duration;
+
+use strait::rpc::onc::xdr::{Error, Reader, Writer};
+use strait::rpc::onc::{Client, Pending, Procedure};
+use strait::{ErrorKind, Namespace};
+
+use super::server::{PROGRAM, Served, procedure};
+use crate::peer::{self, Peer};
+use crate::world::{GUARD, refused, until};
+
+pub(crate) const ROLES: &[(&str, peer::Role)] = &[("rpc.onc.channel.client", wait_for_ever)];
+
+const NAME: &str = "calls";
+
+fn client(space: &Namespace) -> Client {
+    let options = Client::options().timeout(GUARD).namespace(space);
+    options.channel(NAME).unwrap()
+}
+
+fn number(number: u32) -> Procedure {
+    Procedure {
+        program: PROGRAM,
+        version: 1,
+        number,
+    }
+}
+
+fn rest(from: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
+    from.opaque_fixed(from.remaining()).map(<[u8]>::to_vec)
+}
+
+fn call(client: &Client, procedure: u32, arguments: &[u8]) -> strait::Result<Vec<u8>> {
+    let encode = |to: &mut Writer<'_>| {
+        to.opaque_fixed(arguments);
+        Ok(())
+    };
+    client.call(number(procedure), encode, rest)
+}
+
+fn begin(client: &Client, procedure: u32, argument: u32) -> Pending<Vec<u8>> {
+    let encode = |to: &mut Writer<'_>| {
+        to.unsigned(argument);
+        Ok(())
+    };
+    client.begin(number(procedure), encode, rest).unwrap()
+}
+
+fn open(client: &Client, gate: u32) {
+    call(client, procedure::OPEN, &gate.to_be_bytes()).unwrap();
+}
+
+/// A client that is to be killed in the middle of a call.
+fn wait_for_ever(arguments: &[String]) {
+    let client = client(&Namespace::directory(&arguments[0]).unwrap());
+    let waiting = begin(&client, procedure::WAIT, 7);
+    peer::say("begun");
+    let _ = waiting.wait();
+}
+
+#[test]
+fn calls_over_a_channel_are_answered_whatever_their_length() {
+    let served = Served::start(&[]);
+    let client = client(&served.space());
+    client.null(PROGRAM, 1).unwrap();
+    for len in [0, 4, 4096, 40_000, 1 << 20, (4 << 20) - 64] {
+        let bytes: Vec<u8> = (0..len).map(|at: usize| ((at * 31) >> 3) as u8).collect();
+        let came = call(&client, procedure::ECHO, &bytes).unwrap();
+        assert!(came == bytes, "{len} bytes come back as they were");
+    }
+    let who = call(&client, procedure::WHO, &[]).unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    assert_eq!(
+        who,
+        super::server::words(&[2, uid, 0]),
+        "as the kernel says"
+    );
+    let error = refused(call(&client, 77, &[]), ErrorKind::Unsupported);
+    assert!(error.to_string().contains(NAME), "{error}");
+}
+
+#[test]
+fn calls_over_a_channel_run_beside_each_other() {
+    let mut served = Served::start(&[]);
+    let client = client(&served.space());
+    let waiting: Vec<_> = (1..=32)
+        .map(|gate| begin(&client, procedure::WAIT, gate))
+        .collect();
+    until("they are begun", || served.count("in-flight") == 32);
+    std::thread::scope(|scope| {
+        for call in waiting {
+            scope.spawn(move || call.wait().unwrap());
+        }
+        for gate in (1..=32).rev() {
+            open(&client, gate);
+        }
+    });
+    // A call is counted until its reply is on its way, and a moment longer.
+    until("all have ended", || served.count("in-flight") == 0);
+}
+
+#[test]
+fn threads_share_a_channel() {
+    let served = Served::start(&[]);
+    let client = client(&served.space());
+    std::thread::scope(|scope| {
+        for thread in 0..8_u32 {
+            let client = &client;
+            scope.spawn(move || {
+                for turn in 0..200_u32 {
+                    let words = super::server::words(&[thread, turn]);
+                    let bytes = words.repeat(1 + 997 * (turn as usize % 5));
+                    assert!(call(client, procedure::ECHO, &bytes).unwrap() == bytes);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_client_of_a_channel_may_send_much_before_it_reads() {
+    let served = Served::start(&[]);
+    let client = client(&served.space());
+    let len = 100_000;
+    let calls: Vec<_> = (0..64)
+        .map(|_| begin(&client, procedure::BYTES, len))
+        .collect();
+    for call in calls {
+        assert_eq!(call.wait().unwrap().len(), len as usize);
+    }
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let encode = |to: &mut Writer<'_>| {
+                to.opaque_fixed(&[9; 200_000]);
+                Ok(())
+            };
+            client.begin(number(procedure::ECHO), encode, rest).unwrap()
+        })
+        .collect();
+    for call in calls {
+        assert!(call.wait().unwrap() == [9; 200_000]);
+    }
+}
+
+#[test]
+fn no_more_calls_of_a_channel_begin_than_may_be() {
+    let mut served = Served::start(&["calls=4"]);
+    let space = served.space();
+    let (many, other) = (client(&space), client(&space));
+    let waiting: Vec<_> = (0..12)
+        .map(|_| begin(&many, procedure::COUNT_AND_WAIT, 0))
+        .collect();
+    until("some are begun", || served.count("in-flight") == 4);
+    assert_eq!(call(&other, procedure::COUNT, &[]).unwrap(), [0, 0, 0, 5]);
+    open(&other, 0);
+    for call in waiting {
+        call.wait().unwrap();
+    }
+    assert_eq!(call(&many, procedure::COUNT, &[]).unwrap(), [0, 0, 0, 14]);
+}
+
+#[test]
+fn who_calls_a_killed_server_over_a_channel_hears_of_it_at_once() {
+    let mut served = Served::start(&[]);
+    let space = served.space();
+    let client = client(&space).within(Duration::MAX);
+    let waiting = begin(&client, procedure::WAIT, 1);
+    let second = begin(&client, procedure::WAIT, 2);
+    until("they are begun", || served.count("in-flight") == 2);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| waiting.wait());
+        served.peer.kill();
+        refused(waits.join().unwrap(), ErrorKind::PeerGone);
+    });
+    refused(second.wait(), ErrorKind::PeerGone);
+    refused(call(&client, procedure::COUNT, &[]), ErrorKind::PeerGone);
+    refused(client.reconnect(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_killed_client_of_a_channel_is_forgotten() {
+    let mut served = Served::start(&[]);
+    let space = served.space();
+    let other = client(&space);
+    let path = served.path.with_file_name("space");
+    let mut killed = Peer::start("rpc.onc.channel.client", &[path.to_str().unwrap()]);
+    assert_eq!(killed.hear().unwrap(), "begun");
+    until("it is served", || served.count("in-flight") == 1);
+    assert_eq!(served.count("connections"), 2);
+    killed.kill();
+    until("it is forgotten", || served.count("connections") == 1);
+    open(&other, 7);
+    until("its call ends", || served.count("in-flight") == 0);
+    call(&other, procedure::COUNT, &[]).unwrap();
+}
+
+#[test]
+fn calls_over_a_channel_are_answered_before_the_end() {
+    let mut served = Served::start(&[]);
+    let space = served.space();
+    let (client, idle) = (client(&space), client(&space));
+    call(&idle, procedure::COUNT, &[]).unwrap();
+    let waiting = begin(&client, procedure::WAIT, 1);
+    until("it is begun", || served.count("in-flight") == 1);
+    // More than the ring holds is still to be read then.
+    let long = begin(&client, procedure::BYTES, 600_000);
+    until("that is begun too", || served.count("calls") == 3);
+    served.peer.tell("stop 20000");
+    until("the name is free", || {
+        let again = Client::options().namespace(&space).channel(NAME);
+        again.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    });
+    refused(call(&idle, procedure::COUNT, &[]), ErrorKind::PeerGone);
+    served.peer.tell("open");
+    assert!(waiting.wait().unwrap().is_empty());
+    assert_eq!(long.wait().unwrap().len(), 600_000);
+    assert_eq!(served.peer.hear().unwrap(), "cut 0");
+}
+
+#[test]
+fn after_the_grace_calls_over_a_channel_are_cut() {
+    let mut served = Served::start(&[]);
+    let client = client(&served.space());
+    let waiting = begin(&client, procedure::WAIT, 5);
+    until("it is begun", || served.count("in-flight") == 1);
+    assert_eq!(served.peer.ask("stop 50"), "cut 1");
+    refused(waiting.wait(), ErrorKind::PeerGone);
+    assert!(served.peer.finish().success());
+}
+
+#[test]
+fn an_idle_client_of_a_channel_makes_way() {
+    let mut served = Served::start(&["connections=2"]);
+    let space = served.space();
+    let first = client(&space);
+    call(&first, procedure::COUNT, &[]).unwrap();
+    let second = client(&space);
+    call(&second, procedure::COUNT, &[]).unwrap();
+    let third = client(&space);
+    call(&third, procedure::COUNT, &[]).unwrap();
+    // Which of them was idle for longer may be within a millisecond.
+    let alive = [&first, &second].map(|client| call(client, procedure::COUNT, &[]).is_ok());
+    assert_eq!(alive.iter().filter(|alive| **alive).count(), 1);
+    until("it is told", || served.has_told("made way for another"));
+}
+
+#[test]
+fn a_client_of_a_channel_that_does_nothing_is_dropped() {
+    let mut served = Served::start(&["idle=100"]);
+    let client = client(&served.space());
+    until("it is told", || served.has_told("idle for too long"));
+    refused(call(&client, procedure::COUNT, &[]), ErrorKind::PeerGone);
+    assert_eq!(served.count("connections"), 0);
+}
+
+#[test]
+fn what_is_no_client_of_rpc_is_refused_by_a_channel() {
+    let served = Served::start(&[]);
+    let space = served.space();
+    let port = strait::nt::lpc::Client::options().namespace(&space);
+    let error = port.connect(NAME).unwrap_err();
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Refused | ErrorKind::Broken | ErrorKind::Layout
+        ),
+        "{error}"
+    );
+    call(&client(&space), procedure::COUNT, &[]).unwrap();
+}
