@@ -5,10 +5,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::tidy;
+
+/// No step takes so long on two cores: one that does hangs, and what hangs is then told.
+const STEP_MAX: Duration = Duration::from_secs(40 * 60);
+/// Between two looks whether a step has ended.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a step runs.
 enum Work {
@@ -50,7 +56,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
             continue;
         }
         let begin = Instant::now();
-        let result = step.work.run(root);
+        let result = step.work.run(root, STEP_MAX);
         let took = seconds(begin.elapsed());
         match result {
             Ok(()) => println!(
@@ -174,7 +180,7 @@ impl Work {
         }
     }
 
-    fn run(&self, root: &Path) -> Result<(), String> {
+    fn run(&self, root: &Path, max: Duration) -> Result<(), String> {
         match self {
             Self::Command { words, environment } => {
                 let (program, args) = words.split_first().ok_or("an empty command")?;
@@ -183,9 +189,10 @@ impl Work {
                     .args(args)
                     .envs(environment.iter().copied())
                     .current_dir(root);
-                let status = command
-                    .status()
+                let child = command
+                    .spawn()
                     .map_err(|error| format!("{program}: {error}"))?;
+                let status = end_of(child, max).map_err(|why| format!("{program}: {why}"))?;
                 if status.success() {
                     Ok(())
                 } else {
@@ -198,9 +205,59 @@ impl Work {
     }
 }
 
+/// Waits for a step's program; after `max` tells what it runs, and kills all of it.
+fn end_of(mut child: Child, max: Duration) -> Result<ExitStatus, String> {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            return Ok(status);
+        }
+        if begin.elapsed() >= max {
+            break;
+        }
+        // sleep: between two looks at a program whose end nothing else tells with a limit.
+        thread::sleep(LOOK);
+    }
+    let (ids, told) = tree_of(child.id());
+    // Of the shell's own: there may be no such program.
+    let ids: Vec<_> = ids.iter().map(u32::to_string).collect();
+    let kill = format!("kill -KILL {}", ids.join(" "));
+    let _ = Command::new("sh").args(["-c", &kill]).status();
+    let _ = child.wait();
+    let after = seconds(begin.elapsed());
+    Err(format!("killed after {after}; still running were:{told}"))
+}
+
+/// A process and those that descend from it, and a line about each.
+fn tree_of(root: u32) -> (Vec<u32>, String) {
+    let of_proc = |id: u32, what| fs::read_to_string(format!("/proc/{id}/{what}"));
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // "ID (NAME) STATE PARENT …": NAME may have anything in it.
+    let parents: Vec<(u32, String, u32)> = ids
+        .filter_map(|id| {
+            let stat = of_proc(id, "stat").ok()?;
+            let mut words = stat.rsplit_once(") ")?.1.split(' ');
+            Some((id, words.next()?.into(), words.next()?.parse().ok()?))
+        })
+        .collect();
+    let (mut tree, mut told) = (vec![root], String::new());
+    let mut at = 0;
+    while let Some(parent) = tree.get(at).copied() {
+        for (id, state, _) in parents.iter().filter(|process| process.2 == parent) {
+            let what = of_proc(*id, "cmdline").unwrap_or_default();
+            let sleeps = of_proc(*id, "wchan").unwrap_or_default();
+            told += &format!("\n  {id} {state} {sleeps} {}", what.replace('\0', " "));
+            tree.push(*id);
+        }
+        at += 1;
+    }
+    (tree, told)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Work, readme_command, steps};
+    use super::{STEP_MAX, Work, readme_command, steps};
 
     const README: &str = "Try `cargo run -- other`.\n\n\
         ```sh\n$ cargo run --release -- survey  # 3 min\ncargo test --workspace\n```\n\n\
@@ -271,7 +328,25 @@ mod tests {
     #[test]
     fn a_failing_command_says_its_status() {
         let work = super::command("false", &[]);
-        let why = work.run(std::path::Path::new("/")).unwrap_err();
+        let why = work.run(std::path::Path::new("/"), STEP_MAX).unwrap_err();
         assert!(why.contains('1'), "{why}");
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_killed_and_tells_what_ran() {
+        let max = std::time::Duration::from_millis(300);
+        let words = ["sh", "-c", "sleep 8888; true"].map(str::to_owned);
+        let environment = &[];
+        let work = Work::Command {
+            words: words.into(),
+            environment,
+        };
+        let why = work.run(std::path::Path::new("/"), max).unwrap_err();
+        assert!(why.contains("sleep 8888"), "{why}");
+        let is_left = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline"));
+            line.is_ok_and(|line| line == b"sleep\08888\0")
+        });
+        assert!(!is_left);
     }
 }

@@ -30,7 +30,7 @@ pub struct Limits {
     /// Calls that are being done in all; 8,192. Then nothing is read from anybody, and of those
     /// that came by datagrams, which have half of it, none is taken.
     pub calls_max: usize,
-    /// Memory of all calls that have begun to come, in bytes; 40 MiB. When it runs out, those of
+    /// Memory of all calls that have begun to come, in bytes; 24 MiB. When it runs out, those of
     /// more than 8 KiB wait for others, and connections are closed that have begun a call and send
     /// nothing more for a second. An eighth is kept for one call at a time, so that all waiting
     /// for each other cannot happen.
@@ -56,7 +56,7 @@ impl Default for Limits {
             write_time: Duration::from_secs(30),
             calls_per_connection: 256,
             calls_max: 8192,
-            records_memory: 40 << 20,
+            records_memory: 24 << 20,
             replies_per_connection: 1 << 20,
             replies_memory: 64 << 20,
             duplicates: server::Limits::default(),

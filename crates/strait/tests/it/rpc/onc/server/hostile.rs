@@ -117,7 +117,7 @@ fn a_thousand_hostile_clients_get_no_more_memory_than_allowed() {
     writing.join().unwrap().unwrap();
     let (records, peak) = (served.count("records"), served.count("VmHWM:"));
     println!("{records} bytes of records; {peak} kB at most");
-    assert!(records <= 40 << 20, "{records}");
+    assert!(records <= 24 << 20, "{records}");
     assert!(peak < 64 << 10, "{peak} kB");
 }
 
