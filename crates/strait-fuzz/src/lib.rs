@@ -14,6 +14,7 @@ mod kernel;
 mod message;
 mod names;
 mod namespace;
+mod onc;
 mod patch;
 mod wire;
 
@@ -30,6 +31,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     target("address", names::address),
     target("channel", strait::kit::session),
+    target("client", onc::client::client),
     target("control", message::control),
     target("flow", strait::kit::flow),
     target("fragments", wire::fragments),
@@ -44,8 +46,10 @@ pub const TARGETS: &[Target] = &[
     target("namespace", namespace::namespace),
     target("proc", kernel::proc),
     target("records", strait::kit::records),
+    target("registry", onc::registry::registry),
     target("rpc", wire::rpc),
     target("rpcbind", wire::rpcbind),
+    target("server", onc::server::server),
     target("siginfo", kernel::siginfo),
     target("sockaddr", kernel::sockaddr),
     target("values", interface::values),

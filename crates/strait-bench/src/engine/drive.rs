@@ -150,6 +150,9 @@ fn out_of_order(came: u64, due: u64) -> Failure {
 
 impl<M: Mechanism> Driver for Driven<M> {
     fn run(&mut self, count: u32, trips: Option<&mut Vec<u32>>) -> Outcome<Receipt> {
+        if M::APART && self.side == Side::Near {
+            return self.apart(count);
+        }
         let before = self.messages.verified(self.job);
         let begin_ns = monotonic_ns();
         match (self.side, self.job.measure) {
@@ -178,6 +181,9 @@ impl<M: Mechanism> Driver for Driven<M> {
             }
         }
         let end_ns = monotonic_ns();
+        if (self.side, self.job.measure) == (Side::Near, Measure::Rtt) {
+            self.mechanism.settle()?;
+        }
         let verified = self.messages.verified(self.job) - before;
         Ok(Receipt {
             begin_ns,
@@ -193,6 +199,17 @@ impl<M: Mechanism> Driver for Driven<M> {
 }
 
 impl<M: Mechanism> Driven<M> {
+    fn apart(&mut self, count: u32) -> Outcome<Receipt> {
+        let [begin_ns, end_ns] = self.mechanism.run_apart(self.messages.sent, count)?;
+        self.messages.sent += u64::from(count);
+        Ok(Receipt {
+            begin_ns,
+            end_ns,
+            verified: count.into(),
+            switches: 0,
+        })
+    }
+
     #[inline]
     fn repeat(
         &mut self,

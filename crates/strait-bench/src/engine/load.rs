@@ -21,12 +21,17 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// The load so far; `None` without /proc.
+    /// The load so far, the pair's with the programs that it has started; `None` without /proc.
     pub(crate) fn now(pair: [u32; 2]) -> Option<Self> {
         let all = busy_ticks(&fs::read_to_string("/proc/stat").ok()?)?;
         let mut own = 0;
         for pid in pair {
             own += process_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+            for child in children.unwrap_or_default().split_whitespace() {
+                let stat = fs::read_to_string(format!("/proc/{child}/stat"));
+                own += stat.ok().and_then(|stat| process_ticks(&stat)).unwrap_or(0);
+            }
         }
         Some(Self {
             at_ns: monotonic_ns(),

@@ -67,10 +67,22 @@ pub trait Mechanism: Sized + 'static {
     /// The far side is a server of its own, which sends each message back as it came: it is asked
     /// for so many echoes at once, and near verifies them.
     const ECHOES: bool = false;
+    /// Near's round trips are made, timed and verified by a program of its own, many at a time:
+    /// see [`run_apart`](Self::run_apart).
+    const APART: bool = false;
     /// A measuring rod, never recommended for use.
     const YARDSTICK: bool = false;
+    /// What a round trip is compared with if no goal says otherwise; `None`: a futex, or what its
+    /// place demands.
+    const BESIDE: Option<&'static str> = None;
     /// What this project promises about it.
     const GOALS: &'static [Goal] = &[];
+
+    /// Why it cannot be measured on this machine, if it cannot: it is then left out, and goals
+    /// against it are not judged.
+    fn missing() -> Option<&'static str> {
+        None
+    }
 
     /// Sets up this side's end. Both sides run it at the same time; what they share goes from
     /// one to the other through `site`.
@@ -126,6 +138,14 @@ pub trait Mechanism: Sized + 'static {
         Ok(len)
     }
 
+    /// After the round trips of a chunk, near side: outside of what is timed.
+    ///
+    /// # Errors
+    /// Whatever failed.
+    fn settle(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
     /// Answers `count` round trips, far side of what [echoes](Self::ECHOES).
     ///
     /// # Errors
@@ -133,6 +153,16 @@ pub trait Mechanism: Sized + 'static {
     fn echo(&mut self, count: u32) -> Outcome<()> {
         let _ = count;
         Err(unsupported::<Self>("echo"))
+    }
+
+    /// Makes `count` round trips, near side of what runs [apart](Self::APART): the messages from
+    /// number `first` on. When the first of them began and the last ended, on the monotonic clock.
+    ///
+    /// # Errors
+    /// Whatever failed.
+    fn run_apart(&mut self, first: u64, count: u32) -> Outcome<[u64; 2]> {
+        let _ = (first, count);
+        Err(unsupported::<Self>("run_apart"))
     }
 
     /// One uncontended operation and its undoing, near side only (set and take, write and read).
@@ -182,6 +212,8 @@ pub struct Entry {
     pub(crate) alone: bool,
     pub(crate) heavy: bool,
     pub(crate) yardstick: bool,
+    pub(crate) beside: Option<&'static str>,
+    pub(crate) missing: fn() -> Option<&'static str>,
     pub(crate) goals: &'static [Goal],
     pub(crate) open: fn(&mut Site<'_>) -> Outcome<Box<dyn Driver>>,
 }
@@ -198,6 +230,8 @@ pub const fn entry<M: Mechanism>() -> Entry {
         alone: M::ALONE,
         heavy: M::HEAVY,
         yardstick: M::YARDSTICK,
+        beside: M::BESIDE,
+        missing: M::missing,
         goals: M::GOALS,
         open: drive::<M>,
     }

@@ -1,5 +1,5 @@
-//! Other libraries that do what Strait does, from their published crates: with the feature
-//! `rivals` only, as they take a minute to build.
+//! Other libraries that do what Strait does, from their published crates, or as they are installed:
+//! with the feature `rivals` only, as they take a minute to build.
 //!
 //! Each is used as its documentation has it, with the defaults it comes with. They are there to be
 //! compared with: none is recommended, and goals against them are judged only where they are built.
@@ -9,6 +9,7 @@
 mod iceoryx2;
 mod interprocess;
 mod ipc_channel;
+mod libtirpc;
 
 use crate::mechanism::{Entry, entry};
 
@@ -21,4 +22,10 @@ pub const TABLE: &[Entry] = &[
     entry::<iceoryx2::Loan>(),
     entry::<ipc_channel::Channel>(),
     entry::<interprocess::LocalSocket>(),
+    entry::<libtirpc::Null<libtirpc::Tcp>>(),
+    entry::<libtirpc::Echo<libtirpc::Tcp>>(),
+    entry::<libtirpc::Turns<libtirpc::Tcp>>(),
+    entry::<libtirpc::Null<libtirpc::Local>>(),
+    entry::<libtirpc::Echo<libtirpc::Local>>(),
+    entry::<libtirpc::Turns<libtirpc::Local>>(),
 ];

@@ -1,6 +1,10 @@
 //! Remote procedure calls, through the library as its users call it.
 
+mod flight;
 mod onc;
+
+#[cfg(feature = "rivals")]
+pub(crate) use onc::{FLIGHT, SIZES};
 
 use strait::Namespace;
 
@@ -15,6 +19,9 @@ pub const TABLE: &[Entry] = &[
     entry::<onc::Rpc<onc::Udp>>(),
     entry::<onc::Null<onc::Local>>(),
     entry::<onc::Rpc<onc::Local>>(),
+    entry::<flight::Of32<flight::TcpBatch>>(),
+    entry::<flight::Of32<flight::TcpBegun>>(),
+    entry::<flight::Of32<flight::LocalBatch>>(),
     entry::<onc::Null<onc::Channels>>(),
     entry::<onc::Rpc<onc::Channels>>(),
 ];

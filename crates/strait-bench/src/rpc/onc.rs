@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
 
 use strait::rpc::onc::xdr::{Reader, Writer};
 use strait::rpc::onc::{
@@ -20,28 +19,31 @@ use crate::{
 };
 
 /// opaque ECHO(opaque) = 1, opaque<> both ways.
-const ECHO: Procedure = Procedure {
+pub(super) const ECHO: Procedure = Procedure {
     program: 0x2000_0e40,
     version: 1,
     number: 1,
 };
 const NAME: &str = "onc";
-/// Between two looks at the number of calls.
-const LOOK: Duration = Duration::from_millis(1);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 const KIB: Job = Job::sized(Measure::Rtt, 1 << 10);
 const KIB_64: Job = Job::sized(Measure::Rtt, 64 << 10);
 const MIB: Job = Job::sized(Measure::Rtt, 1 << 20);
-const ALL: &[Job] = &[Job::RTT, KIB, KIB_64, MIB];
+/// What goes there and back.
+pub(crate) const SIZES: &[Job] = &[Job::RTT, KIB, KIB_64, MIB];
+/// Calls in flight, where there are several.
+pub(crate) const FLIGHT: u32 = 32;
 
 /// What carries the calls.
 pub(super) trait Way: 'static {
     const ID: &'static str;
     const ABOUT: &'static str;
-    const MEASURES: &'static [Job] = ALL;
+    const MEASURES: &'static [Job] = SIZES;
     const WAITS: Waits = Waits::Blocks;
     const GOALS: &'static [Goal] = &[];
+    /// The same bytes without RPC.
+    const RAW: Option<&'static str> = None;
     /// Of the row of procedure 0.
     const NULL: &'static str;
     const NULL_GOALS: &'static [Goal] = &[];
@@ -53,7 +55,8 @@ pub(super) trait Way: 'static {
     fn connect(site: &Site<'_>, options: ClientOptions, place: &str) -> Outcome<Client>;
 }
 
-const fn at_most(job: Job, raw: &'static str, limit: f64) -> Goal {
+/// A goal where both sides share a CPU.
+pub(super) const fn at_most(job: Job, raw: &'static str, limit: f64) -> Goal {
     Goal {
         job,
         placement: Some(Placement::Same),
@@ -68,8 +71,18 @@ pub(super) enum Tcp {}
 impl Way for Tcp {
     const ID: &'static str = "rpc.onc.tcp";
     const ABOUT: &'static str = "ONC RPC over TCP, a call that returns its argument";
+    const GOALS: &'static [Goal] = &[
+        at_most(Job::RTT, "rival.libtirpc.tcp", 1.0),
+        at_most(KIB, "rival.libtirpc.tcp", 1.0),
+        at_most(KIB_64, "rival.libtirpc.tcp", 1.0),
+        at_most(MIB, "rival.libtirpc.tcp", 1.0),
+    ];
+    const RAW: Option<&'static str> = Some("raw.tcp");
     const NULL: &'static str = "rpc.onc.tcp.null";
-    const NULL_GOALS: &'static [Goal] = &[at_most(Job::RTT, "raw.tcp", 1.15)];
+    const NULL_GOALS: &'static [Goal] = &[
+        at_most(Job::RTT, "raw.tcp", 1.15),
+        at_most(Job::RTT, "rival.libtirpc.tcp.null", 1.0),
+    ];
 
     async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
         Ok(server.tcp(LOOPBACK).await?.to_string())
@@ -87,6 +100,7 @@ impl Way for Udp {
     const ID: &'static str = "rpc.onc.udp";
     const ABOUT: &'static str = "ONC RPC over UDP, a call that returns its argument";
     const MEASURES: &'static [Job] = &[Job::RTT, KIB];
+    const RAW: Option<&'static str> = Some("raw.udp");
     const NULL: &'static str = "rpc.onc.udp.null";
 
     async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
@@ -104,8 +118,16 @@ pub(super) enum Local {}
 impl Way for Local {
     const ID: &'static str = "rpc.onc.local";
     const ABOUT: &'static str = "ONC RPC over a local socket, a call that returns its argument";
+    const GOALS: &'static [Goal] = &[
+        at_most(KIB_64, "raw.unix.stream", 1.5),
+        at_most(Job::RTT, "rival.libtirpc.local", 1.0),
+        at_most(KIB, "rival.libtirpc.local", 1.0),
+        at_most(KIB_64, "rival.libtirpc.local", 1.0),
+        at_most(MIB, "rival.libtirpc.local", 1.0),
+    ];
+    const RAW: Option<&'static str> = Some("raw.unix.stream");
     const NULL: &'static str = "rpc.onc.local.null";
-    const GOALS: &'static [Goal] = &[at_most(KIB_64, "raw.unix.stream", 1.5)];
+    const NULL_GOALS: &'static [Goal] = &[at_most(Job::RTT, "rival.libtirpc.local.null", 1.0)];
 
     async fn listen(site: &Site<'_>, server: &mut Server) -> Outcome<String> {
         let path = site.place()?.join(NAME);
@@ -125,6 +147,7 @@ impl Way for Channels {
     const ID: &'static str = "rpc.onc.channel";
     const ABOUT: &'static str = "ONC RPC over a channel, a call that returns its argument";
     const NULL: &'static str = "rpc.onc.channel.null";
+    const NULL_GOALS: &'static [Goal] = &[at_most(Job::RTT, "rpc.onc.local.null", 1.0)];
     const WAITS: Waits = Waits::Adapts;
 
     async fn listen(_: &Site<'_>, server: &mut Server) -> Outcome<String> {
@@ -142,6 +165,8 @@ impl Way for Channels {
 pub(super) struct Count {
     done: AtomicU64,
     due: AtomicU64,
+    /// Calls of procedure 0, which the server answers itself, that are awaited.
+    null_due: AtomicU64,
     reached: Notify,
 }
 
@@ -173,8 +198,10 @@ impl Program for Echo {
         reply.reserve(args.len());
         let written = Writer::new(&mut reply).opaque(bytes, u32::MAX);
         written.map_err(|_| Refusal::SystemError)?;
-        let Count { done, due, reached } = &*self.0;
-        if done.fetch_add(1, SeqCst) + 1 == due.load(SeqCst) {
+        let Count {
+            done, due, reached, ..
+        } = &*self.0;
+        if done.fetch_add(1, SeqCst) + 1 >= due.load(SeqCst) {
             reached.notify_one();
         }
         Ok(Box::pin(ready(Ok(reply))))
@@ -198,6 +225,7 @@ impl<W: Way> Mechanism for Rpc<W> {
     const MEASURES: &'static [Job] = W::MEASURES;
     const WAITS: Waits = W::WAITS;
     const ECHOES: bool = true;
+    const BESIDE: Option<&'static str> = W::RAW;
     const GOALS: &'static [Goal] = W::GOALS;
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
@@ -283,6 +311,7 @@ impl<W: Way> Mechanism for Null<W> {
     const ECHOES: bool = true;
     /// It carries nothing: what a call costs beside its argument.
     const YARDSTICK: bool = true;
+    const BESIDE: Option<&'static str> = W::RAW;
     const GOALS: &'static [Goal] = W::NULL_GOALS;
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {
@@ -298,21 +327,36 @@ impl<W: Way> Mechanism for Null<W> {
         Ok(request.len())
     }
 
+    fn settle(&mut self) -> Outcome<()> {
+        self.0.announce()
+    }
+
     fn echo(&mut self, calls: u32) -> Outcome<()> {
-        let Rpc::Server {
+        self.0.answer(calls.into())
+    }
+}
+
+impl<W: Way> Rpc<W> {
+    /// After calls of procedure 0: one that the other side is told of. A timer there would cost
+    /// each of them.
+    pub(super) fn announce(&mut self) -> Outcome<()> {
+        self.call(&[], &mut []).map(drop)
+    }
+
+    /// Waits until so many calls of procedure 0 have been answered, and announced.
+    pub(super) fn answer(&mut self, calls: u64) -> Outcome<()> {
+        let Self::Server {
             runtime,
             running,
             count,
-        } = &self.0
+        } = self
         else {
             return Err(Failure::new("the other side answers"));
         };
-        let due = count.due.load(SeqCst) + u64::from(calls);
-        count.due.store(due, SeqCst);
+        let due = count.null_due.fetch_add(calls, SeqCst) + calls;
         runtime.block_on(async {
-            while running.stats().calls < due {
-                // sleep: no handler is there that could tell of the last call.
-                tokio::time::sleep(LOOK).await;
+            while running.stats().calls - count.done.load(SeqCst) < due {
+                count.reached.notified().await;
             }
         });
         Ok(())

@@ -2,6 +2,7 @@
 
 pub mod command;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,8 +14,9 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::engine::draw::{blank, drawn};
 use crate::engine::pair;
-use crate::engine::plan::{Planned, Wanted, budget, rows};
+use crate::engine::plan::{Planned, Wanted, against_id, budget, rows};
 use crate::engine::protocol::Plan;
+use crate::engine::role::find;
 use crate::report::{Machine, Report, Row};
 use crate::{Entry, Failure, Placement, Side};
 
@@ -160,7 +162,7 @@ pub fn survey(
 ) -> Result<Report, Refusal> {
     let cpus = allowed_cpus().map_err(Refusal::Cpus)?;
     let (placements, mut notes) = placements(options, cpus.len());
-    let planned = planned(table, options, &placements)?;
+    let planned = planned(table, options, &placements, &mut notes)?;
     let json = options.json.as_ref().map(writable).transpose()?;
     let html = options.html.as_ref().map(writable).transpose()?;
     let mut survey = Survey {
@@ -333,13 +335,10 @@ fn placements(options: &Options, cpus: usize) -> (Vec<Placement>, Vec<String>) {
     (wanted, notes)
 }
 
-fn planned(
-    table: &[&[Entry]],
-    options: &Options,
-    placements: &[Placement],
-) -> Result<Vec<Planned>, Refusal> {
+/// The mechanisms that are asked for.
+fn picked<'a>(table: &[&'a [Entry]], options: &Options) -> Result<Vec<&'a Entry>, Refusal> {
     let entries: Vec<&Entry> = table.iter().flat_map(|family| family.iter()).collect();
-    let picked = match &options.only {
+    Ok(match &options.only {
         None => entries,
         Some(text) => {
             let pattern =
@@ -355,7 +354,21 @@ fn planned(
             }
             picked
         }
-    };
+    })
+}
+
+fn planned(
+    table: &[&[Entry]],
+    options: &Options,
+    placements: &[Placement],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Planned>, Refusal> {
+    let mut picked = picked(table, options)?;
+    notes.extend(left_out(table, &picked));
+    picked.retain(|entry| (entry.missing)().is_none());
+    if picked.is_empty() {
+        return Err(Refusal::Nothing(notes.join(" ")));
+    }
     let wanted = Wanted {
         placements,
         null: options.null,
@@ -380,6 +393,18 @@ fn planned(
         return Err(Refusal::Nothing(why));
     }
     Ok(planned)
+}
+
+/// What of the mechanisms, and of those that they have goals against, cannot be measured here.
+fn left_out(table: &[&[Entry]], picked: &[&Entry]) -> Vec<String> {
+    let goals = picked.iter().flat_map(|entry| entry.goals);
+    let others = goals.filter_map(|goal| find(table, against_id(goal.against)));
+    let all = picked.iter().copied().chain(others);
+    let notes = all.filter_map(|entry| {
+        let why = (entry.missing)()?;
+        Some(format!("Left out: {}: {why}.", entry.id))
+    });
+    notes.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn allowed_cpus() -> io::Result<Vec<usize>> {

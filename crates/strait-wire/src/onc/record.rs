@@ -319,11 +319,12 @@ impl Records {
         Some((left, last))
     }
 
-    /// Bytes to be made room for.
+    /// Bytes to be made room for. A mark more than what is announced: the next one comes with it,
+    /// and a read that brings all there is does not fill the room, as if there were more.
     fn need(&self) -> usize {
         let here = self.end - self.start;
-        self.announced()
-            .map_or(ROOM_MIN, |(left, _)| left.min(here.max(ROOM_MAX)))
+        let need = |(left, _): (usize, bool)| (left + MARK_LEN).min(here.max(ROOM_MAX));
+        self.announced().map_or(ROOM_MIN, need)
     }
 
     /// How long the buffer must be, with what is in use at its front.

@@ -71,9 +71,11 @@ pub(crate) fn rows(table: &[&[Entry]], entry: &Entry, wanted: &Wanted<'_>) -> Ve
     rows
 }
 
-/// Whether this program can measure it: rivals are not built into every one.
+/// Whether this program can measure it: rivals are not built into every one, or need what is not
+/// installed everywhere.
 fn is_here(table: &[&[Entry]], against: Against) -> bool {
-    matches!(against, Against::Figure(..)) || find(table, against_id(against)).is_some()
+    let found = || find(table, against_id(against));
+    matches!(against, Against::Figure(..)) || found().is_some_and(|one| (one.missing)().is_none())
 }
 
 /// Where a figure is taken: nowhere in particular if one process does it all.
@@ -154,7 +156,8 @@ fn row(
     }
 }
 
-fn against_id(against: Against) -> &'static str {
+/// The mechanism that a goal is against.
+pub(crate) fn against_id(against: Against) -> &'static str {
     match against {
         Against::Row(id) | Against::Other(id, _) | Against::Figure(id, _) => id,
     }
@@ -186,6 +189,7 @@ fn reference(
 ) -> Option<(&'static str, Job)> {
     let id = match job.measure {
         Measure::Scale if entry.alone => return Some(("raw.syscall", Job::UNCONTENDED)),
+        Measure::Rtt if entry.beside.is_some() => entry.beside?,
         Measure::Rtt | Measure::Scale
             if placement == Some(Placement::Split) && entry.waits != Waits::Blocks =>
         {

@@ -80,6 +80,49 @@ fn blocking_is_compared_with_a_futex_between_probes_of_the_place() {
 }
 
 #[test]
+fn a_row_may_name_what_it_stands_beside() {
+    let same = Wanted {
+        placements: &[Placement::Same],
+        ..everything(false)
+    };
+    let sizes = |id| -> Vec<_> {
+        let rows = of(id, &same);
+        let two = |row: &Planned| (row.candidates[2].id.clone(), row.candidates[2].job);
+        rows.iter().map(two).collect()
+    };
+    let of_size = |size| Job::sized(Measure::Rtt, size);
+    assert_eq!(
+        sizes("rpc.onc.local"),
+        [64, 1 << 10, 64 << 10, 1 << 20].map(|size| ("raw.unix.stream".into(), of_size(size)))
+    );
+    assert_eq!(sizes("rpc.onc.tcp.null"), [("raw.tcp".into(), Job::RTT)]);
+}
+
+#[test]
+fn goals_against_what_is_missing_here_are_no_goals() {
+    let goals = &[Goal {
+        job: Job::RTT,
+        placement: Some(Placement::Same),
+        against: Against::Row("raw.tcp"),
+        limit: Limit::AtMost(1.0),
+    }];
+    let entry = Entry {
+        goals,
+        ..*find(TABLE, "raw.pipe").unwrap()
+    };
+    let wanted = Wanted {
+        goals: true,
+        ..everything(false)
+    };
+    let missing = Entry {
+        missing: || Some("it is elsewhere"),
+        ..*find(TABLE, "raw.tcp").unwrap()
+    };
+    assert_eq!(rows(TABLE, &entry, &wanted).len(), 1);
+    assert!(rows(&[&[missing]], &entry, &wanted).is_empty());
+}
+
+#[test]
 fn goals_are_against_what_there_is_or_may_be() {
     let goals = TABLE.iter().flat_map(|family| family.iter());
     for goal in goals.flat_map(|entry| entry.goals) {
