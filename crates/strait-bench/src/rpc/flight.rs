@@ -15,6 +15,7 @@ const NULL: Procedure = Procedure { number: 0, ..ECHO };
 pub(super) trait Flight: 'static {
     const ID: &'static str;
     const ABOUT: &'static str;
+    const BESIDE: Option<&'static str> = None;
     const GOALS: &'static [Goal] = &[];
     type Way: Way;
 
@@ -49,7 +50,7 @@ pub(super) enum TcpBegun {}
 impl Flight for TcpBegun {
     const ID: &'static str = "rpc.onc.tcp.begun";
     const ABOUT: &'static str = "ONC RPC, 32 calls of procedure 0 in flight, begun one by one";
-    const GOALS: &'static [Goal] = &[at_most(Job::RTT, "rival.libtirpc.tcp.turns", 0.333)];
+    const BESIDE: Option<&'static str> = Some("rival.libtirpc.tcp.turns");
     type Way = Tcp;
 
     fn take_off(client: &Client) -> Result<Vec<Pending<()>>> {
@@ -82,6 +83,7 @@ impl<F: Flight> Mechanism for Of32<F> {
     const MEASURES: &'static [Job] = &[Job::RTT];
     const ECHOES: bool = true;
     const YARDSTICK: bool = true;
+    const BESIDE: Option<&'static str> = F::BESIDE;
     const GOALS: &'static [Goal] = F::GOALS;
 
     fn open(site: &mut Site<'_>) -> Outcome<Self> {

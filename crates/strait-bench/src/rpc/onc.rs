@@ -24,6 +24,8 @@ pub(super) const ECHO: Procedure = Procedure {
     version: 1,
     number: 1,
 };
+/// void SETTLE(void) = 2: near has all replies.
+const SETTLE: Procedure = Procedure { number: 2, ..ECHO };
 const NAME: &str = "onc";
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -160,14 +162,22 @@ impl Way for Channels {
     }
 }
 
-/// How many echoes there have been, and how many are awaited.
+/// How many calls there have been, and how many are awaited.
 #[derive(Default)]
 pub(super) struct Count {
     done: AtomicU64,
     due: AtomicU64,
-    /// Calls of procedure 0, which the server answers itself, that are awaited.
+    /// Calls of procedure 0 that are awaited: the server answers them itself.
     null_due: AtomicU64,
-    reached: Notify,
+    settled: AtomicU64,
+    is_settled: Notify,
+}
+
+impl Count {
+    fn settle(&self) {
+        self.settled.fetch_add(1, SeqCst);
+        self.is_settled.notify_one();
+    }
 }
 
 /// The program: what a dispatcher made from a `.x` file does.
@@ -189,6 +199,10 @@ impl Program for Echo {
         args: &[u8],
         mut reply: Vec<u8>,
     ) -> Result<Answer, Refusal> {
+        if procedure == SETTLE.number {
+            self.0.settle();
+            return Ok(Box::pin(ready(Ok(reply))));
+        }
         if procedure != ECHO.number {
             return Err(Refusal::ProcedureUnavailable);
         }
@@ -198,12 +212,7 @@ impl Program for Echo {
         reply.reserve(args.len());
         let written = Writer::new(&mut reply).opaque(bytes, u32::MAX);
         written.map_err(|_| Refusal::SystemError)?;
-        let Count {
-            done, due, reached, ..
-        } = &*self.0;
-        if done.fetch_add(1, SeqCst) + 1 >= due.load(SeqCst) {
-            reached.notify_one();
-        }
+        self.0.done.fetch_add(1, SeqCst);
         Ok(Box::pin(ready(Ok(reply))))
     }
 }
@@ -274,28 +283,13 @@ impl<W: Way> Mechanism for Rpc<W> {
         Ok(len)
     }
 
+    fn settle(&mut self) -> Outcome<()> {
+        self.announce()
+    }
+
     fn echo(&mut self, echoes: u32) -> Outcome<()> {
-        let Self::Server {
-            runtime,
-            running,
-            count,
-        } = self
-        else {
-            return Err(Failure::new("the other side echoes"));
-        };
-        let due = count.due.load(SeqCst) + u64::from(echoes);
-        count.due.store(due, SeqCst);
-        runtime.block_on(async {
-            while count.done.load(SeqCst) < due {
-                count.reached.notified().await;
-            }
-            // The last reply may not have gone wholly: then its reader needs the CPU.
-            while running.stats().replies_memory > 0 {
-                std::thread::yield_now();
-                tokio::task::yield_now().await;
-            }
-        });
-        Ok(())
+        let due = |count: &Count| count.due.fetch_add(echoes.into(), SeqCst) + u64::from(echoes);
+        self.serve_until(due, |count, _| count.done.load(SeqCst))
     }
 }
 
@@ -337,14 +331,30 @@ impl<W: Way> Mechanism for Null<W> {
 }
 
 impl<W: Way> Rpc<W> {
-    /// After calls of procedure 0: one that the other side is told of. A timer there would cost
-    /// each of them.
+    /// Near has all replies, and tells far: a timer there, or a look each time that nothing is to
+    /// be done, would cost every call.
     pub(super) fn announce(&mut self) -> Outcome<()> {
-        self.call(&[], &mut []).map(drop)
+        let Self::Client(client, _) = self else {
+            return Err(Failure::new("the other side calls"));
+        };
+        Ok(client.call(SETTLE, |_| Ok(()), |_| Ok(()))?)
     }
 
-    /// Waits until so many calls of procedure 0 have been answered, and announced.
+    /// Serves until so many calls of procedure 0 have been answered.
     pub(super) fn answer(&mut self, calls: u64) -> Outcome<()> {
+        let due = |count: &Count| count.null_due.fetch_add(calls, SeqCst) + calls;
+        self.serve_until(due, |count, running| {
+            let others = count.done.load(SeqCst) + count.settled.load(SeqCst);
+            running.stats().calls - others
+        })
+    }
+
+    /// Serves until near has the replies of all calls that are due.
+    fn serve_until(
+        &mut self,
+        due: impl FnOnce(&Count) -> u64,
+        done: impl Fn(&Count, &Running) -> u64,
+    ) -> Outcome<()> {
         let Self::Server {
             runtime,
             running,
@@ -353,10 +363,10 @@ impl<W: Way> Rpc<W> {
         else {
             return Err(Failure::new("the other side answers"));
         };
-        let due = count.null_due.fetch_add(calls, SeqCst) + calls;
+        let due = due(count);
         runtime.block_on(async {
-            while running.stats().calls - count.done.load(SeqCst) < due {
-                count.reached.notified().await;
+            while done(count, running) < due {
+                count.is_settled.notified().await;
             }
         });
         Ok(())

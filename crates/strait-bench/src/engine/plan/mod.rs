@@ -201,7 +201,8 @@ fn reference(
         Measure::Uncontended => "raw.syscall",
         Measure::Connect => "raw.unix.stream",
     };
-    let known = find(table, id)?.measures;
+    let known = find(table, id).filter(|one| (one.missing)().is_none());
+    let known = known?.measures;
     known
         .iter()
         .any(|known| known.measure == plain(job.measure))
