@@ -9,6 +9,7 @@ mod interface;
 pub(crate) mod json;
 mod ping;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 
