@@ -1,6 +1,6 @@
 //! `strait rpc serve --tls-cert` and `strait rpc call --tls`.
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::Value;
 
 use crate::world::{Ran, Running, World};
@@ -19,7 +19,9 @@ impl Place {
         let file = world.space.path().join("echo.x");
         std::fs::write(&file, ECHO).unwrap();
         for name in ["a", "b"] {
-            let params = CertificateParams::new([format!("{name}.test")]).unwrap();
+            let mut params = CertificateParams::new([format!("{name}.test")]).unwrap();
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, name);
             let key = KeyPair::generate().unwrap();
             let certificate = params.self_signed(&key).unwrap();
             let path = world.space.path().join(name);
@@ -75,7 +77,7 @@ fn calls_go_within_tls() {
     let strange = ["--tls", "--tls-roots", &other, "--tls-name", "a.test"];
     place.bad(125, &host, &strange, why);
     let none = ["--tls", "--tls-roots", "/no/such.pem"];
-    place.bad(125, &host, &none, "read /no/such.pem: no such object");
+    place.bad(125, &host, &none, "/no/such.pem: no such object");
     place.bad(2, &host, &["--tls-roots", &roots], "--tls");
     place.bad(2, "unix:/no/such", &tls[..3], "--tls-name");
     let over_udp = format!("udp://{host}");
@@ -108,7 +110,10 @@ fn what_a_server_cannot_use_is_said() {
     let serve = format!("rpc serve {file} --echo --tls-cert {cert}");
     let ran = place.world.strait(&format!("{serve} --tls-key {key}"));
     assert_eq!(ran.status, Some(125), "{ran:?}");
-    assert!(ran.err.contains("use certificate and key"), "{ran:?}");
+    assert!(
+        ran.err.contains("the key is not that of the certificate"),
+        "{ran:?}"
+    );
     let ran = place.world.strait(&format!("{serve} --tls-key {cert}"));
     assert!(ran.err.contains("it has no private key"), "{ran:?}");
     let ran = place.world.strait(&serve);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use strait_wire::onc::message::{CallHeader, NULL};
 use strait_wire::onc::server::{Caps, Duplicates, Programs};
 use strait_wire::time::Time;
 use strait_wire::xdr::Padding;
@@ -108,10 +109,15 @@ impl Shared {
         Time::default().after(self.started.elapsed())
     }
 
-    /// Whether TLS is required of calls from there, which came without.
-    pub(super) fn is_too_clear(&self, caller: &Caller) -> bool {
+    /// Whether TLS, or another credential, is required of a call that came so. Procedure 0 never
+    /// needs a credential.
+    pub(super) fn is_too_weak(&self, caller: &Caller, call: &CallHeader<'_>) -> bool {
         let tls = self.options.tls.as_ref();
-        tls.is_some_and(TlsServer::is_required) && matches!(caller, Caller::Tcp(_) | Caller::Udp(_))
+        let is_clear = matches!(caller, Caller::Tcp(_) | Caller::Udp(_));
+        let required = self.options.required;
+        (is_clear && tls.is_some_and(TlsServer::is_required))
+            || (call.procedure.number != NULL
+                && required.is_some_and(|required| required != call.credential.flavor))
     }
 
     pub(super) fn tell(&self, event: impl FnOnce() -> Event) {

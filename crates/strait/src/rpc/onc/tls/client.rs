@@ -96,7 +96,11 @@ impl fmt::Debug for Tls {
 }
 
 pub(super) fn unfit(error: &rustls::Error) -> Error {
-    Error::new(ErrorKind::InvalidInput, "use", "certificate and key").because(error.to_string())
+    let why = match error {
+        rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".to_owned(),
+        error => error.to_string(),
+    };
+    Error::new(ErrorKind::InvalidInput, "use", "certificate and key").because(why)
 }
 
 fn config(
