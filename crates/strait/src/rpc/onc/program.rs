@@ -64,7 +64,7 @@ pub enum Caller {
         /// From there.
         address: SocketAddr,
         /// The client's own certificate (DER), which was verified against the roots of
-        /// [`TlsServer`](super::TlsServer); `None` if it was not asked for or not shown. It says
+        /// `TlsServer`; `None` if it was not asked for or not shown. It says
         /// which machine or program calls, and not which of its users.
         certificate: Option<Arc<[u8]>>,
     },

@@ -212,7 +212,7 @@ impl ClientOptions {
     /// Calls over anything that can be read and written: two pipes, TLS, a serial line. Both must
     /// block, as they alone can end a wait: a call that reads for all is not ended by its time
     /// while `read` sleeps, and none while `write` does. With a read timeout of its own, `read` is
-    /// asked again until the time has run out. With [`tls`](Self::tls) each call fails: these are
+    /// asked again until the time has run out. With `tls` each call fails: these are
     /// not asked for it.
     pub fn halves(
         self,

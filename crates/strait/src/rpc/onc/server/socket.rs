@@ -100,7 +100,7 @@ impl Socket {
 
     /// What comes from now on is TLS.
     pub(super) fn start_tls(&mut self, server: &TlsServer) {
-        self.tls = Some(Box::new(Secure::new(server)));
+        self.tls = Secure::begin(server);
     }
 
     /// Until something of the handshake has come.

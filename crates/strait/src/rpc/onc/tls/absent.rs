@@ -92,7 +92,7 @@ pub(in crate::rpc::onc) fn asked(_: &Shared, _: &[u8]) -> Option<Asked> {
 pub(in crate::rpc::onc) enum Secure {}
 
 impl Secure {
-    pub(in crate::rpc::onc) fn new(server: &TlsServer) -> Self {
+    pub(in crate::rpc::onc) fn begin(server: &TlsServer) -> Option<Box<Self>> {
         match *server {}
     }
 

@@ -224,11 +224,12 @@ impl Write for Now<'_> {
 }
 
 impl Secure {
-    pub(in crate::rpc::onc) fn new(server: &TlsServer) -> Self {
-        Self {
+    /// Before the handshake. Always there: without the feature there is no such value to be given.
+    pub(in crate::rpc::onc) fn begin(server: &TlsServer) -> Option<Box<Self>> {
+        Some(Box::new(Self {
             config: Arc::clone(&server.config),
             stage: Stage::Hello(Acceptor::default()),
-        }
+        }))
     }
 
     /// Until the handshake is done: the client's certificate, if it has shown one.
