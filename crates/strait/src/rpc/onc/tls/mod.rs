@@ -56,7 +56,7 @@
 //! [`Limits::record_time`](super::Limits::record_time), and takes 80 KiB of
 //! [`Limits::records_memory`](super::Limits::records_memory) from its first byte on, for which many
 //! at once wait; those that stand still then make way. All other limits are as without TLS. A
-//! connection within TLS keeps some 10 KiB more than one without.
+//! connection within TLS keeps a few KiB more than one without.
 //!
 //! # Faithful, and not
 //!
