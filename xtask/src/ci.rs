@@ -81,7 +81,7 @@ fn steps(readme: &str, has_deny: bool) -> Result<Vec<Step>, String> {
         Work::Skip("skipped, as cargo-deny is not installed: `cargo deny --version` fails")
     };
     // By name: `rivals` of strait-bench, other libraries to compare with, would take a minute.
-    let features = "--features strait/net,strait-sys/test-kit";
+    let features = "--features strait/net,strait/tls,strait-sys/test-kit";
     let test = readme_command(readme, "cargo test")?;
     let main = readme_command(readme, "cargo run")?;
     Ok(vec![

@@ -43,6 +43,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     rpc::onc::channel::ROLES,
     rpc::onc::client::ROLES,
     rpc::onc::server::ROLES,
+    rpc::onc::tls::ROLES,
     transfer::ROLES,
     trust::ROLES,
     unix::fifo::ROLES,

@@ -17,6 +17,7 @@ use super::host::{is_path, parts, wrong};
 use super::interface::{Called, Interface, Words};
 use super::json::{self, Wrong};
 use super::ping::{self, To};
+use super::tls;
 use crate::context::Context;
 use crate::failure::{Failure, TIMED_OUT};
 use crate::value;
@@ -46,10 +47,11 @@ At most 120 arrays and objects in one another.";
     after_help = format!(
         "HOST: a name or address, whose registry (rpcbind) is asked for the port; with :PORT, \
          without asking. tcp://HOST[:PORT] is the same, udp://HOST[:PORT] goes by datagrams; \
-         unix:PATH is a local socket.\n\n{MAPPING}\n\n\
+         unix:PATH is a local socket. TLS goes over TCP.\n\n{MAPPING}\n\n\
          Exit status: 0 with a result, 2 for wrong arguments, 124 when no answer came in time, \
          125 on an error.\n\
          Example: strait rpc call kv.x localhost:7000 PUT '\"colour\"' '{{\"text\": \"red\"}}'\n\
+         Example: strait rpc call kv.x db.example:7000 --tls --tls-roots ca.pem GET '\"colour\"'\n\
          Example: echo '[1, 2, 3]' | strait rpc call sums.x unix:./sums.sock SUM -"
     )
 )]
@@ -79,6 +81,8 @@ pub(crate) struct Call {
     /// Say who calls (AUTH_SYS): user, groups and the name of this machine
     #[arg(long)]
     sys: bool,
+    #[command(flatten)]
+    tls: tls::Caller,
     /// Call procedure 0, which does nothing: whether the program is there
     #[arg(long, conflicts_with_all = ["procedure", "arguments"])]
     null: bool,
@@ -154,6 +158,13 @@ impl Call {
             options = options.sys();
         }
         let of = (called.program.number, called.version.number);
+        let name = match host {
+            Host::Inet(Netid::Tcp, name, _) => Some(parts(name, 0).0),
+            _ => None,
+        };
+        if let Some(tls) = self.tls.of(name.as_deref())? {
+            options = options.tls(tls, of);
+        }
         let client = self.connect(host, of, options)?;
         let procedure = onc::Procedure {
             program: of.0,

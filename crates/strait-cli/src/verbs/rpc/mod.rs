@@ -9,6 +9,7 @@ mod interface;
 pub(crate) mod json;
 mod ping;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -21,8 +22,8 @@ use crate::failure::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Gen(r#gen::Gen),
-    Call(call::Call),
-    Serve(serve::Serve),
+    Call(Box<call::Call>),
+    Serve(Box<serve::Serve>),
     Bind(bind::Bind),
     Info(info::Info),
 }

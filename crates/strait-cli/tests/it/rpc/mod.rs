@@ -2,6 +2,7 @@
 
 mod calls;
 mod peers;
+mod tls;
 
 use serde_json::Value;
 

@@ -11,6 +11,7 @@
 //! | calling from threads, without a runtime | [`Client`] |
 //! | calling from tasks | [`AsyncClient`] |
 //! | finding a program by its number, and being found | [`rpcbind`] |
+//! | calls that nobody between can read or change (feature `tls`) | `tls` |
 //! | what the server said instead of results | [`status()`] |
 //!
 //! Use it to talk with what speaks it already, between machines, and where the interface is to
@@ -27,7 +28,8 @@
 //! | messages, records, XDR, the language with what rpcgen adds to it | RFC 5531, RFC 4506 |
 //! | AUTH_NONE, AUTH_SYS, AUTH_SHORT | RFC 5531 |
 //! | rpcbind, versions 2 to 4 | RFC 1833 |
-//! | RPCSEC_GSS, AUTH_DH, TLS (RFC 9289), broadcasts | not there |
+//! | TLS over TCP | RFC 9289 |
+//! | RPCSEC_GSS, AUTH_DH, TLS over UDP, broadcasts | not there |
 //! | `quadruple` | its 16 bytes as they are; libtirpc does not have it |
 
 pub mod client;
@@ -36,6 +38,11 @@ mod program;
 pub mod rpcbind;
 pub mod server;
 mod status;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
+mod tls;
 
 pub use self::client::{
     AsyncClient, BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT,
@@ -44,6 +51,8 @@ pub use self::generated::{AsyncCall, Call, arguments, results};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
 pub use self::server::{Limits, Running, Server, ServerOptions, Stats};
 pub use self::status::{Status, status};
+#[cfg(feature = "tls")]
+pub use self::tls::{Tls, TlsServer};
 pub use crate::Error;
 pub use strait_wire::onc::auth;
 pub use strait_wire::onc::message::{AuthStat, Procedure, Xid};

@@ -59,6 +59,15 @@ pub enum Refusal {
 pub enum Caller {
     /// TCP from that address.
     Tcp(SocketAddr),
+    /// TCP from that address within TLS: nobody between can read or change what is said.
+    Tls {
+        /// From there.
+        address: SocketAddr,
+        /// The client's own certificate (DER), which was verified against the roots of
+        /// `TlsServer`; `None` if it was not asked for or not shown. It says
+        /// which machine or program calls, and not which of its users.
+        certificate: Option<Arc<[u8]>>,
+    },
     /// UDP from that address, which anyone may have written there.
     Udp(SocketAddr),
     /// A local socket or a channel: the process and user that the kernel names.
@@ -76,6 +85,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Tls { address, .. } => write!(f, "tls:{address}"),
             Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Local { pid, uid, .. } => write!(f, "process {pid} of user {uid}"),
         }

@@ -23,6 +23,7 @@ use super::bind;
 use super::call::MAPPING;
 use super::host::{self, wrong};
 use super::interface::Interface;
+use super::tls;
 use crate::child::{self, Ends};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -51,6 +52,8 @@ use crate::value;
          there; else it serves until a signal ends it.\n\
          Example: strait rpc serve sums.x --tcp 127.0.0.1:7000 -- jq -c add\n\
          Example: strait rpc serve kv.x --socket ./kv.sock -- ./kv.sh\n\
+         Example: strait rpc serve sums.x --tls-cert sums.pem --tls-key sums.key --tls-required \
+         -- jq -c add\n\
          Example: strait rpc serve sums.x --echo"
     )
 )]
@@ -69,6 +72,8 @@ pub(crate) struct Serve {
     /// Permission bits of the socket's file, in octal; to call takes the write bit
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
+    #[command(flatten)]
+    tls: tls::Called,
     /// Register at this machine's registry (rpcbind) while it serves
     #[arg(long)]
     register: bool,
@@ -146,9 +151,12 @@ impl Serve {
             calls_max: program::CALLS_MAX,
             ..Limits::default()
         };
-        let options = Server::options()
+        let mut options = Server::options()
             .limits(limits)
             .on_event(|event| bind::complain("rpc serve", &event));
+        if let Some(tls) = self.tls.server()? {
+            options = options.tls(tls);
+        }
         let mut server = Server::with(options);
         for program in Served::all(answers, self.echo) {
             server.add(program);

@@ -83,6 +83,10 @@ impl Connection {
         self.transport.form()
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.transport.is_encrypted()
+    }
+
     /// Whether calls cannot be gathered for one write.
     pub(super) fn is_one_by_one(&self) -> bool {
         self.form() != Form::RECORD
@@ -156,7 +160,7 @@ impl Connection {
                     }
                 }
                 Err(errno) => {
-                    let end = End::kernel(errno);
+                    let end = self.transport.end(errno);
                     self.calls(|calls| calls.close(end.clone()));
                     return Err(Failure::Ended(end));
                 }
@@ -262,7 +266,7 @@ impl Connection {
             Ok(Some(len)) => inbox.filled(*len),
             Ok(None) => {}
             Err(Errno::CONNREFUSED) if is_datagram => state.calls.unreachable(None),
-            Err(errno) => state.calls.end(&End::kernel(*errno)),
+            Err(errno) => state.calls.end(&self.transport.end(*errno)),
         }
     }
 

@@ -13,14 +13,14 @@ use crate::error::{Error, ErrorKind};
 
 /// Why a connection can be used no more.
 #[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) kind: ErrorKind,
-    pub(super) why: String,
-    pub(super) errno: Option<Errno>,
+pub(in crate::rpc::onc) struct End {
+    pub(in crate::rpc::onc) kind: ErrorKind,
+    pub(in crate::rpc::onc) why: String,
+    pub(in crate::rpc::onc) errno: Option<Errno>,
 }
 
 impl End {
-    pub(super) fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
+    pub(in crate::rpc::onc) fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
         Self {
             kind,
             why: why.into(),
@@ -29,7 +29,7 @@ impl End {
     }
 
     /// The stream has ended; `cut`: within a record.
-    pub(super) fn closed(cut: bool) -> Self {
+    pub(in crate::rpc::onc) fn closed(cut: bool) -> Self {
         Self::new(
             ErrorKind::PeerGone,
             match cut {
@@ -40,7 +40,7 @@ impl End {
     }
 
     /// The kernel reports the end.
-    pub(super) fn kernel(errno: Errno) -> Self {
+    pub(in crate::rpc::onc) fn kernel(errno: Errno) -> Self {
         let kind = match errno {
             Errno::PIPE
             | Errno::CONNRESET
@@ -66,13 +66,13 @@ impl End {
     }
 
     /// What the server sends is no record of a length that is taken.
-    pub(super) fn record(error: record::Error) -> Self {
+    pub(in crate::rpc::onc) fn record(error: record::Error) -> Self {
         let why = format!("the server sends {error}; the connection is given up");
         Self::new(ErrorKind::Broken, why)
     }
 
     /// A call was cut while it was sent.
-    pub(super) fn cut(sent: usize, len: usize) -> Self {
+    pub(in crate::rpc::onc) fn cut(sent: usize, len: usize) -> Self {
         let why = format!(
             "{sent} of {len} bytes of a call were sent when its time ran out: nothing more can be \
              sent over this connection"

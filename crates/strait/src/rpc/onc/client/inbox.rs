@@ -8,7 +8,7 @@ const MESSAGE_ROOM: usize = 1 << 16;
 
 /// The memory that messages are read into.
 #[derive(Debug)]
-pub(super) enum Inbox {
+pub(in crate::rpc::onc) enum Inbox {
     Records(Records),
     /// One message of a transport that keeps them apart.
     Message {
@@ -19,7 +19,7 @@ pub(super) enum Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(form: Form, record_max: usize) -> Self {
+    pub(in crate::rpc::onc) fn new(form: Form, record_max: usize) -> Self {
         if form != Form::RECORD {
             return Self::Message {
                 buffer: Vec::new(),
@@ -34,7 +34,7 @@ impl Inbox {
     }
 
     /// Where to read into; [`message`](Self::message) is gone with that.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    pub(in crate::rpc::onc) fn room(&mut self) -> &mut [u8] {
         match self {
             Self::Records(records) => records.room(),
             Self::Message { buffer, len, .. } => {
@@ -46,7 +46,7 @@ impl Inbox {
     }
 
     /// The memory of the one message, which may grow; it is gone with that.
-    pub(super) fn vector(&mut self) -> &mut Vec<u8> {
+    pub(in crate::rpc::onc) fn vector(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Message { buffer, len, .. } => {
                 *len = 0;
@@ -57,7 +57,7 @@ impl Inbox {
     }
 
     /// So much was read.
-    pub(super) fn filled(&mut self, read: usize) {
+    pub(in crate::rpc::onc) fn filled(&mut self, read: usize) {
         match self {
             Self::Records(records) => records.filled(read),
             Self::Message { len, is_new, .. } => {
@@ -68,7 +68,7 @@ impl Inbox {
     }
 
     /// Goes to the next message that is whole, if there is one.
-    pub(super) fn next(&mut self) -> Result<bool, record::Error> {
+    pub(in crate::rpc::onc) fn next(&mut self) -> Result<bool, record::Error> {
         match self {
             Self::Records(records) => Ok(records.next_record()?.is_some()),
             Self::Message { is_new, .. } => Ok(std::mem::take(is_new)),
@@ -76,7 +76,7 @@ impl Inbox {
     }
 
     /// The message that [`next`](Self::next) went to.
-    pub(super) fn message(&self) -> &[u8] {
+    pub(in crate::rpc::onc) fn message(&self) -> &[u8] {
         match self {
             Self::Records(records) => records.record(),
             Self::Message { buffer, len, .. } => &buffer[..*len],
@@ -84,7 +84,7 @@ impl Inbox {
     }
 
     /// Whether nothing follows that message.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(in crate::rpc::onc) fn is_drained(&self) -> bool {
         match self {
             Self::Records(records) => !records.is_within_record(),
             Self::Message { is_new, .. } => !is_new,

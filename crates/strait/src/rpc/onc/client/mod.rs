@@ -106,13 +106,13 @@
 mod calls;
 mod channel;
 mod connection;
-mod failure;
+pub(super) mod failure;
 mod generated;
-mod inbox;
-mod options;
+pub(super) mod inbox;
+pub(super) mod options;
 mod pending;
 mod task;
-mod transport;
+pub(super) mod transport;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -311,6 +311,12 @@ impl Client {
     #[must_use]
     pub fn peer(&self) -> String {
         self.link().peer.to_string()
+    }
+
+    /// Whether calls go within TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.link().connection.is_encrypted()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Link> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::net::sockopt::{set_tcp_nodelay, socket_type};
 use rustix::net::{SocketType, getpeername};
 use strait_sys::Errno;
+use strait_sys::time::Deadline;
 use strait_wire::onc::auth::{AuthSys, Gids, OpaqueAuth};
 use strait_wire::onc::client::Retry;
 use strait_wire::onc::client::{self as machine, Form, IN_FLIGHT_MAX, RETRY_FIRST, RETRY_MAX};
@@ -21,9 +22,11 @@ use super::Client;
 use super::calls::Calls;
 use super::channel;
 use super::connection::Connection;
+use super::failure::End;
 use super::transport::{Halves, Socket, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::Namespace;
+use crate::rpc::onc::tls;
 use crate::unix::socket::{Address, Datagram, Stream};
 
 /// How long a call may take unless [`ClientOptions::timeout`] says otherwise: as long as with
@@ -42,6 +45,7 @@ pub struct ClientOptions {
     in_flight_max: usize,
     retry: Retry,
     space: Option<Namespace>,
+    pub(super) tls: Option<tls::Wanted>,
 }
 
 impl Default for ClientOptions {
@@ -56,6 +60,7 @@ impl Default for ClientOptions {
                 max: RETRY_MAX,
             },
             space: None,
+            tls: None,
         }
     }
 }
@@ -122,6 +127,37 @@ impl ClientOptions {
         Self { space, ..self }
     }
 
+    /// Calls within TLS, over TCP and other stream sockets, and over nothing else: see
+    /// [`tls`](crate::rpc::onc::tls). `of` is the number and version of a program that is served
+    /// there, whose procedure 0 is asked.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: tls::Tls, of: (u32, u32)) -> Self {
+        let tls = Some(tls::Wanted::new(tls, of));
+        Self { tls, ..self }
+    }
+
+    /// The same socket within TLS, if that is asked for; `limit` is when, and after what time, it
+    /// is given up.
+    pub(super) fn secure(
+        &self,
+        socket: Socket,
+        peer: &str,
+        limit: (Deadline, Duration),
+    ) -> Result<Socket> {
+        match &self.tls {
+            Some(tls) => tls.start(socket, peer, limit),
+            None => Ok(socket),
+        }
+    }
+
+    /// Refuses what cannot carry TLS, if that is asked for.
+    pub(super) fn check_clear(&self, what: &str) -> Result<()> {
+        match &self.tls {
+            Some(_) => Err(tls::Wanted::nowhere(what)),
+            None => Ok(()),
+        }
+    }
+
     /// Calls over TCP. Of several addresses the first that answers is taken.
     ///
     /// # Errors
@@ -167,14 +203,17 @@ impl ClientOptions {
     /// # Errors
     /// [`ErrorKind::WrongKind`] if it is no stream socket.
     pub fn stream(self, socket: impl Into<OwnedFd>) -> Result<Client> {
-        let (peer, transport) = given(socket.into())?;
+        let (peer, socket) = given(socket.into())?;
+        let limit = (Deadline::after(self.timeout), self.timeout);
+        let transport = self.secure(socket, &peer, limit)?;
         Ok(Client::over(self, Target::Given(peer), Box::new(transport)))
     }
 
     /// Calls over anything that can be read and written: two pipes, TLS, a serial line. Both must
     /// block, as they alone can end a wait: a call that reads for all is not ended by its time
     /// while `read` sleeps, and none while `write` does. With a read timeout of its own, `read` is
-    /// asked again until the time has run out.
+    /// asked again until the time has run out. With `tls` each call fails: these are
+    /// not asked for it.
     pub fn halves(
         self,
         read: impl Read + Send + 'static,
@@ -185,7 +224,13 @@ impl ClientOptions {
             write: Mutex::new(write),
         };
         let target = Target::Given("a stream".to_owned());
-        Client::over(self, target, Box::new(transport))
+        let closed = self.check_clear("two halves").err();
+        let client = Client::over(self, target, Box::new(transport));
+        if let Some(error) = closed {
+            let end = End::new(error.kind(), error.why());
+            client.link().connection.calls(|calls| calls.end(&end));
+        }
+        client
     }
 
     /// The book of calls of a new connection.
@@ -242,11 +287,17 @@ impl Target {
         timeout: Duration,
     ) -> Result<(String, Box<dyn Transport>)> {
         if let Self::Channel(name) = self {
+            options.check_clear("a channel")?;
             let name = (options.space.as_ref(), &**name);
             let (peer, ends) = channel::connect(name, options.record_max, timeout)?;
             return Ok((peer, Box::new(ends)));
         }
+        if let Self::Udp(_) = self {
+            options.check_clear("UDP")?;
+        }
+        let until = Deadline::after(timeout);
         let (peer, socket) = self.connect(timeout)?;
+        let socket = options.secure(socket, &peer, (until, timeout))?;
         Ok((peer, Box::new(socket)))
     }
 
@@ -356,7 +407,7 @@ pub(super) fn resolve(to: impl ToSocketAddrs) -> Result<Vec<SocketAddr>> {
 }
 
 /// A random word; without the kernel's randomness, the clock's.
-fn random() -> u32 {
+pub(in crate::rpc::onc) fn random() -> u32 {
     let mut bytes = [0; 4];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
         Ok(4) => u32::from_ne_bytes(bytes),

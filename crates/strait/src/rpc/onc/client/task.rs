@@ -89,6 +89,7 @@ impl ClientOptions {
     /// # Panics
     /// As all of these, outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn tcp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
+        let until = Deadline::after(self.timeout);
         let mut failure = None;
         for address in lookup(to).await? {
             let stream = tokio::time::timeout(self.timeout, TcpStream::connect(address)).await;
@@ -98,7 +99,7 @@ impl ClientOptions {
                     let fd = fd.map_err(|error| connected(&error, address))?;
                     eager(&fd);
                     let socket = Socket::new(fd, Form::RECORD);
-                    return AsyncClient::new(self, socket, address.to_string());
+                    return self.secured(socket, address.to_string(), until).await;
                 }
                 Ok(Err(error)) => connected(&error, address),
                 Err(_) => late(address, self.timeout),
@@ -113,6 +114,7 @@ impl ClientOptions {
     /// # Errors
     /// As there.
     pub async fn udp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
+        self.check_clear("UDP")?;
         // Nothing is sent by connecting: it does not wait.
         let (peer, socket) = Target::Udp(lookup(to).await?).connect(self.timeout)?;
         AsyncClient::new(self, socket, peer)
@@ -125,11 +127,13 @@ impl ClientOptions {
     pub async fn local_async(self, path: impl AsRef<Path>) -> Result<AsyncClient> {
         let path = path.as_ref();
         let shown = path.display().to_string();
+        let until = Deadline::after(self.timeout);
         let stream = tokio::time::timeout(self.timeout, UnixStream::connect(path)).await;
         let stream = stream.map_err(|_| late(&shown, self.timeout))?;
         let fd = stream.and_then(|stream| stream.into_std().map(OwnedFd::from));
         let fd = fd.map_err(|error| connected(&error, &shown))?;
-        AsyncClient::new(self, Socket::new(fd, Form::RECORD), shown)
+        let socket = Socket::new(fd, Form::RECORD);
+        self.secured(socket, shown, until).await
     }
 
     /// Calls over a connected stream socket that exists, from async tasks. As
@@ -137,10 +141,26 @@ impl ClientOptions {
     ///
     /// # Errors
     /// As there.
-    #[expect(clippy::unused_async, reason = "as the others of its kind")]
     pub async fn stream_async(self, socket: impl Into<OwnedFd>) -> Result<AsyncClient> {
         let (peer, socket) = given(socket.into())?;
-        AsyncClient::new(self, socket, peer)
+        let until = Deadline::after(self.timeout);
+        self.secured(socket, peer, until).await
+    }
+
+    /// A client over that, within TLS if that is asked for.
+    async fn secured(self, socket: Socket, peer: String, until: Deadline) -> Result<AsyncClient> {
+        if self.tls.is_none() {
+            return AsyncClient::new(self, socket, peer);
+        }
+        // It ends with the connecting time, also where nobody waits for it any more.
+        let shaken = tokio::task::spawn_blocking(move || {
+            let socket = self.secure(socket, &peer, (until, self.timeout));
+            (socket, self, peer)
+        });
+        match shaken.await {
+            Ok((socket, options, peer)) => AsyncClient::new(options, socket?, peer),
+            Err(_) => Err(Error::new(ErrorKind::Cancelled, "start TLS", "")),
+        }
     }
 }
 
@@ -200,6 +220,12 @@ impl AsyncClient {
     #[must_use]
     pub fn peer(&self) -> String {
         self.handle.peer.clone()
+    }
+
+    /// Whether calls go within TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.handle.link.socket.is_encrypted()
     }
 
     /// Calls a procedure: `arguments` writes its arguments, and `results` reads its results, all of
@@ -396,7 +422,7 @@ impl Link {
             Ok(Some(len)) => inbox.filled(len),
             Ok(None) => return false,
             Err(Errno::CONNREFUSED) if form == Form::DATAGRAM => state.calls.unreachable(None),
-            Err(errno) => state.calls.end(&End::kernel(errno)),
+            Err(errno) => state.calls.end(&self.socket.end(errno)),
         }
         loop {
             match inbox.next() {
@@ -436,7 +462,7 @@ impl State {
                     self.gone(first_len(&self.queue));
                 }
                 Err(errno) => {
-                    self.calls.close(End::kernel(errno));
+                    self.calls.close(socket.end(errno));
                     self.queue.clear();
                     (self.queued, self.sent) = (0, 0);
                 }

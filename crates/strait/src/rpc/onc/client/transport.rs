@@ -13,10 +13,12 @@ use strait_sys::Errno;
 use strait_sys::time::Deadline;
 use strait_wire::onc::client::Form;
 
+use super::failure::End;
 use super::inbox::Inbox;
+use crate::rpc::onc::tls::Line;
 
 /// One connection, of whatever kind.
-pub(super) trait Transport: Send + Sync {
+pub(in crate::rpc::onc) trait Transport: Send + Sync {
     /// What calls look like on it.
     fn form(&self) -> Form;
 
@@ -39,6 +41,16 @@ pub(super) trait Transport: Send + Sync {
     fn is_within_message(&self) -> bool {
         false
     }
+
+    /// Why the connection has ended, where one of these says so.
+    fn end(&self, errno: Errno) -> End {
+        End::kernel(errno)
+    }
+
+    /// Whether nobody between can read.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 /// Waits shorter than this are not entrusted to the socket's own timeout, which the kernel keeps
@@ -47,17 +59,68 @@ const TICKS: Duration = Duration::from_millis(50);
 
 /// A connected socket. It may be non-blocking, and stays what it is.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(in crate::rpc::onc) struct Socket {
     fd: OwnedFd,
     form: Form,
     /// SO_RCVTIMEO, in nanoseconds; 0 if none is set. Only who reads changes it.
     timeout: AtomicU64,
+    tls: Option<Line>,
+}
+
+/// What a socket is waited for.
+#[derive(Copy, Clone, Debug)]
+pub(in crate::rpc::onc) enum Readiness {
+    Data,
+    Room,
+    Either,
 }
 
 impl Socket {
     pub(super) fn new(fd: OwnedFd, form: Form) -> Self {
-        let timeout = AtomicU64::new(0);
-        Self { fd, form, timeout }
+        Self {
+            fd,
+            form,
+            timeout: AtomicU64::new(0),
+            tls: None,
+        }
+    }
+
+    /// The same within TLS.
+    #[cfg(feature = "tls")]
+    pub(in crate::rpc::onc) fn within(mut self, line: Line) -> Self {
+        self.tls = Some(line);
+        self
+    }
+
+    /// Waits until then at most; a signal ends the wait early.
+    pub(in crate::rpc::onc) fn wait(
+        &self,
+        readiness: Readiness,
+        until: Deadline,
+    ) -> Result<(), Errno> {
+        let flags = match readiness {
+            Readiness::Data => PollFlags::IN,
+            Readiness::Room => PollFlags::OUT,
+            Readiness::Either => PollFlags::IN | PollFlags::OUT,
+        };
+        wait(self.fd.as_fd(), flags, until.left())
+    }
+
+    /// [`receive`](Transport::receive) within TLS.
+    fn receive_within(
+        &self,
+        line: &Line,
+        inbox: &mut Inbox,
+        until: Deadline,
+    ) -> Result<Option<usize>, Errno> {
+        loop {
+            match line.try_receive(self.fd.as_fd(), inbox.room()) {
+                Ok(len) => return Ok(Some(len)),
+                Err(Errno::AGAIN) if until.passed() => return Ok(None),
+                Err(Errno::AGAIN) => self.wait(Readiness::Data, until)?,
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     /// Makes the socket's own timeout end the next call in time, though perhaps too early: that
@@ -85,10 +148,16 @@ impl Transport for Socket {
     }
 
     fn try_send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        if let Some(line) = &self.tls {
+            return line.try_send(self.fd.as_fd(), bytes);
+        }
         send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
     }
 
     fn receive(&self, inbox: &mut Inbox, until: Deadline) -> Result<Option<usize>, Errno> {
+        if let Some(line) = &self.tls {
+            return self.receive_within(line, inbox, until);
+        }
         let room = inbox.room();
         let mut left = until.left();
         let mut flags = RecvFlags::DONTWAIT;
@@ -114,9 +183,40 @@ impl Transport for Socket {
     }
 
     fn wait_for_room(&self, receiving: bool, until: Deadline) -> Result<(), Errno> {
-        let both = PollFlags::IN | PollFlags::OUT;
-        let flags = if receiving { both } else { PollFlags::OUT };
-        wait(self.fd.as_fd(), flags, until.left())
+        let readiness = match receiving {
+            true => Readiness::Either,
+            false => Readiness::Room,
+        };
+        self.wait(readiness, until)
+    }
+
+    fn is_within_message(&self) -> bool {
+        self.tls.as_ref().is_some_and(Line::is_within_message)
+    }
+
+    fn end(&self, errno: Errno) -> End {
+        match &self.tls {
+            Some(line) => line.end(errno),
+            None => End::kernel(errno),
+        }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(line) = &self.tls {
+            line.close(self.fd.as_fd());
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

@@ -218,9 +218,13 @@ impl Asker {
                 };
             }
             // A socket of both families says IPv4 in IPv6's words.
-            Caller::Tcp(from) if from.ip().to_canonical().is_ipv4() => (Netid::Tcp, from.ip()),
+            Caller::Tcp(from) | Caller::Tls { address: from, .. }
+                if from.ip().to_canonical().is_ipv4() =>
+            {
+                (Netid::Tcp, from.ip())
+            }
             Caller::Udp(from) if from.ip().to_canonical().is_ipv4() => (Netid::Udp, from.ip()),
-            Caller::Tcp(from) => (Netid::Tcp6, from.ip()),
+            Caller::Tcp(from) | Caller::Tls { address: from, .. } => (Netid::Tcp6, from.ip()),
             Caller::Udp(from) => (Netid::Udp6, from.ip()),
         };
         // The kernel drops what comes from outside and says it came from there.

@@ -69,8 +69,7 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
     Counts::add(&shared.counts.calls);
     let (xid, procedure) = (call.header.xid, call.header.procedure);
     let is_null = procedure.number == NULL;
-    let required = shared.options.required;
-    if !is_null && required.is_some_and(|required| required != call.header.credential.flavor) {
+    if shared.is_too_weak(origin.caller, &call.header) {
         Counts::add(&shared.counts.refused);
         return Outcome::Reply(form.deny(xid, Denied::Auth(AuthStat::TOO_WEAK)));
     }

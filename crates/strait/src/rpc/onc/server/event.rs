@@ -76,6 +76,8 @@ pub enum Dropped {
     Record(record::Error),
     /// What it sent is no call.
     NoCall(Ignored),
+    /// TLS has come to nothing: why.
+    Tls(String),
     /// It was cut by its client, in the middle of something.
     Failed(io::ErrorKind),
 }
@@ -115,6 +117,7 @@ impl fmt::Display for Dropped {
             Self::Greedy => f.write_str("a call was begun and not continued, and memory is short"),
             Self::Record(error) => error.fmt(f),
             Self::NoCall(why) => why.fmt(f),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Failed(kind) => kind.fmt(f),
         }
     }

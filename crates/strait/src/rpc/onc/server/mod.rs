@@ -125,12 +125,12 @@ mod accept;
 mod call;
 mod channel;
 mod datagram;
-mod event;
+pub(super) mod event;
 mod gate;
 mod options;
 mod peer;
-mod shared;
-mod socket;
+pub(super) mod shared;
+pub(super) mod socket;
 mod stream;
 
 pub use self::event::{Dropped, Event};

@@ -9,6 +9,7 @@ use strait_wire::onc::{record, server};
 
 use super::Event;
 use crate::object::space::{Namespace, secure::Security};
+use crate::rpc::onc::tls::TlsServer;
 
 /// How much a server takes from its clients. Each bound is there because somebody will try.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -21,7 +22,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Without a call for so long, a connection is closed; 5 minutes.
     pub idle: Duration,
-    /// A call that has begun is whole within this time, or its connection is closed; 30 s.
+    /// A call that has begun is whole within this time, and a handshake of TLS done, or its
+    /// connection is closed; 30 s.
     pub record_time: Duration,
     /// A client takes some of its replies within this time, or its connection is closed; 30 s.
     pub write_time: Duration,
@@ -84,6 +86,7 @@ pub struct ServerOptions {
     pub(super) duplicates_on_streams: bool,
     pub(super) space: Option<Namespace>,
     pub(super) security: Security,
+    pub(in crate::rpc::onc) tls: Option<TlsServer>,
     pub(super) on_event: Option<Arc<dyn Fn(Event) + Send + Sync>>,
 }
 
@@ -97,6 +100,7 @@ impl Default for ServerOptions {
             duplicates_on_streams: false,
             space: None,
             security: Security::private(),
+            tls: None,
             on_event: None,
         }
     }
@@ -152,6 +156,13 @@ impl ServerOptions {
         self
     }
 
+    /// Speaks TLS to clients that ask for it over TCP: see [`tls`](crate::rpc::onc::tls).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsServer) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Is told of what an operator may want to know. Called from the tasks that serve: it must not
     /// block.
     pub fn on_event(mut self, hook: impl Fn(Event) + Send + Sync + 'static) -> Self {
@@ -170,6 +181,7 @@ impl fmt::Debug for ServerOptions {
             .field("duplicates_on_streams", &self.duplicates_on_streams)
             .field("space", &self.space)
             .field("security", &self.security)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }

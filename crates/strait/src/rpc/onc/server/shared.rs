@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use strait_wire::onc::message::{CallHeader, NULL};
 use strait_wire::onc::server::{Caps, Duplicates, Programs};
 use strait_wire::time::Time;
 use strait_wire::xdr::Padding;
@@ -17,20 +18,21 @@ use super::gate::{Gate, Memory};
 use super::lock;
 use super::options::ServerOptions;
 use super::peer::Peer;
-use crate::rpc::onc::Program;
+use crate::rpc::onc::tls::TlsServer;
+use crate::rpc::onc::{Caller, Program};
 
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
 
-pub(super) struct Shared {
+pub(in crate::rpc::onc) struct Shared {
     pub(super) options: ServerOptions,
-    pub(super) programs: Programs<Arc<dyn Program>>,
+    pub(in crate::rpc::onc) programs: Programs<Arc<dyn Program>>,
     pub(super) caps: Caps,
     pub(super) calls: Gate,
     pub(super) memory: Memory,
     /// Bytes of replies that no connection has taken yet.
     pub(super) queued: AtomicUsize,
-    pub(super) counts: Counts,
+    pub(in crate::rpc::onc) counts: Counts,
     /// Of streams, where that is asked for.
     pub(super) cache: Option<Arc<Cache>>,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
@@ -53,18 +55,18 @@ pub(super) struct Shared {
 
 /// Counted since the start.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(in crate::rpc::onc) struct Counts {
     pub(super) accepted: AtomicU64,
     pub(super) dropped: AtomicU64,
-    pub(super) calls: AtomicU64,
-    pub(super) refused: AtomicU64,
+    pub(in crate::rpc::onc) calls: AtomicU64,
+    pub(in crate::rpc::onc) refused: AtomicU64,
     pub(super) panicked: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) ignored: AtomicU64,
 }
 
 impl Counts {
-    pub(super) fn add(count: &AtomicU64) {
+    pub(in crate::rpc::onc) fn add(count: &AtomicU64) {
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -105,6 +107,17 @@ impl Shared {
 
     pub(super) fn time(&self) -> Time {
         Time::default().after(self.started.elapsed())
+    }
+
+    /// Whether TLS, or another credential, is required of a call that came so. Procedure 0 never
+    /// needs a credential.
+    pub(super) fn is_too_weak(&self, caller: &Caller, call: &CallHeader<'_>) -> bool {
+        let tls = self.options.tls.as_ref();
+        let is_clear = matches!(caller, Caller::Tcp(_) | Caller::Udp(_));
+        let required = self.options.required;
+        (is_clear && tls.is_some_and(TlsServer::is_required))
+            || (call.procedure.number != NULL
+                && required.is_some_and(|required| required != call.credential.flavor))
     }
 
     pub(super) fn tell(&self, event: impl FnOnce() -> Event) {

@@ -24,6 +24,7 @@ use super::peer::{Peer, Ticket};
 use super::shared::{Cache, Counts, Shared};
 use super::socket::Socket;
 use crate::rpc::onc::Caller;
+use crate::rpc::onc::tls::{self, Asked, HANDSHAKE_MEMORY};
 
 /// Calls of one connection before others have their turn.
 const TURN: usize = 64;
@@ -39,6 +40,12 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     peer: Arc<Peer>,
     socket: Socket,
+    /// As the calls are told of it.
+    caller: Caller,
+    /// TLS was granted; its handshake comes next, and nothing in clear text any more.
+    is_shaking: bool,
+    /// Its handshake has its memory.
+    has_begun: bool,
     records: Records,
     /// As it is accounted for.
     memory: usize,
@@ -64,7 +71,8 @@ enum Halt {
 impl Connection {
     pub(super) fn new(shared: &Arc<Shared>, socket: Socket, caller: Caller) -> Self {
         let reached = socket.reached();
-        let peer = Arc::new(Peer::new(shared.next_id(), caller, reached, shared.now()));
+        let known = caller.clone();
+        let peer = Arc::new(Peer::new(shared.next_id(), known, reached, shared.now()));
         shared.enter(&peer);
         let limits = &shared.options.limits;
         Self {
@@ -75,6 +83,9 @@ impl Connection {
             shared: Arc::clone(shared),
             peer,
             socket,
+            caller,
+            is_shaking: false,
+            has_begun: false,
             memory: 0,
             out: VecDeque::new(),
             gone: 0,
@@ -90,9 +101,14 @@ impl Connection {
             if let Some(why) = self.collect(poller) {
                 return Poll::Ready(Some(why));
             }
+            if self.is_shaking
+                && let Err(why) = ready!(self.shake(poller, now))
+            {
+                return Poll::Ready(why);
+            }
             let halt = self.dispatch(poller, now);
             if let Err(error) = self.flush(poller, now) {
-                return Poll::Ready(Some(Dropped::Failed(error.kind())));
+                return Poll::Ready(Some(tls::dropped(&error)));
             }
             match halt {
                 Err(why) => return Poll::Ready(Some(why)),
@@ -106,7 +122,7 @@ impl Connection {
                 Ok(Halt::Empty) => match ready!(self.read(poller, now)) {
                     Ok(0) => self.is_ended = true,
                     Ok(_) => {}
-                    Err(error) => return Poll::Ready(Some(Dropped::Failed(error.kind()))),
+                    Err(error) => return Poll::Ready(Some(tls::dropped(&error))),
                 },
             }
         }
@@ -140,11 +156,80 @@ impl Connection {
             self.queued += reply.len();
             self.out.push_back(reply);
         }
-        if mail.shrink && !self.records.is_within_record() {
+        if mail.shrink && !self.is_shaking && !self.records.is_within_record() {
             self.records.shrink();
             self.account();
         }
-        mail.doom
+        match mail.doom {
+            Some(Dropped::Unfinished) if self.is_shaking => {
+                let why = "its handshake was begun and not finished in time";
+                Some(Dropped::Tls(why.to_owned()))
+            }
+            doom => doom,
+        }
+    }
+
+    /// Goes on with the handshake of TLS. `Err` ends the connection, for that reason if there is
+    /// one.
+    fn shake(&mut self, poller: &mut Poller<'_>, now: u64) -> Poll<Result<(), Option<Dropped>>> {
+        if self.is_stopping() {
+            return Poll::Ready(Err(None));
+        }
+        // The word for TLS goes in clear text, before anything is read.
+        if let Err(error) = self.flush(poller, now) {
+            return Poll::Ready(Err(Some(Dropped::Failed(error.kind()))));
+        }
+        if !self.out.is_empty() {
+            return Poll::Pending;
+        }
+        if self.socket.is_clear()
+            && let Some(server) = &self.shared.options.tls
+        {
+            self.socket.start_tls(server);
+        }
+        // Memory only once there is something to be read; what failed says so when it is read.
+        if !self.has_begun {
+            let _ = ready!(self.socket.poll_come(poller));
+            ready!(self.ask(poller, HANDSHAKE_MEMORY));
+            self.has_begun = true;
+        }
+        self.peer.progress.set(now);
+        let shaken = ready!(self.socket.poll_shake(poller));
+        self.is_shaking = false;
+        self.settle();
+        self.account();
+        match (shaken, &self.caller) {
+            (Ok(certificate), Caller::Tcp(address)) => {
+                self.caller = Caller::Tls {
+                    address: *address,
+                    certificate,
+                };
+                Poll::Ready(Ok(()))
+            }
+            (Ok(_), _) => Poll::Ready(Err(None)),
+            (Err(error), _) => {
+                // So that the client hears why.
+                self.socket.finish(LEFT_MAX);
+                Poll::Ready(Err(Some(tls::dropped(&error))))
+            }
+        }
+    }
+
+    /// TLS is granted, if nothing is left over from before it.
+    fn grant(&mut self, now: u64) -> Result<(), Dropped> {
+        let refused = |why: &str| Err(Dropped::Tls(why.to_owned()));
+        // In this order: a reply is in the mailbox before its call is not counted any more.
+        if self.peer.in_flight.load(SeqCst) > 0 || self.peer.has_replies() {
+            return refused("it was asked for while calls were in progress");
+        }
+        // What somebody may have put there is not taken for something said within TLS.
+        if self.records.is_within_record() {
+            return refused("more came in clear text behind the question for it");
+        }
+        self.is_shaking = true;
+        self.peer.begun.set(now);
+        self.peer.progress.set(now);
+        Ok(())
     }
 
     /// Does the calls that have come.
@@ -166,19 +251,32 @@ impl Connection {
                 self.await_rest(now);
                 return Ok(Halt::Empty);
             };
+            if self.socket.is_clear()
+                && self.shared.options.tls.is_some()
+                && let Some(asked) = tls::asked(&self.shared, record)
+            {
+                let (reply, is_granted) = match asked {
+                    Asked::Granted(reply) => (reply, true),
+                    Asked::TurnedAway(reply) => (reply, false),
+                };
+                self.queue(reply);
+                self.peer.used.set(now);
+                self.settle();
+                if is_granted {
+                    self.grant(now)?;
+                    return Ok(Halt::Turn);
+                }
+                continue;
+            }
             let origin = Origin {
-                caller: &self.peer.caller,
+                caller: &self.caller,
                 reached: self.peer.reached,
                 form,
-                cache: cache(&self.shared, &self.peer.caller),
+                cache: cache(&self.shared, &self.caller),
             };
             match begin(&self.shared, &origin, record) {
                 Outcome::Reply(reply) if reply.is_empty() => {}
-                Outcome::Reply(reply) => {
-                    self.queued += reply.len();
-                    self.shared.queued.fetch_add(reply.len(), SeqCst);
-                    self.out.push_back(reply);
-                }
+                Outcome::Reply(reply) => self.queue(reply),
                 Outcome::Later(later) => {
                     let ticket = Ticket::new(&self.shared, Some(&self.peer));
                     self.shared
@@ -191,6 +289,12 @@ impl Connection {
             self.settle();
         }
         Ok(Halt::Turn)
+    }
+
+    fn queue(&mut self, reply: Vec<u8>) {
+        self.queued += reply.len();
+        self.shared.queued.fetch_add(reply.len(), SeqCst);
+        self.out.push_back(reply);
     }
 
     /// Whether no further call may begin now; this task is woken when one may.
@@ -235,18 +339,7 @@ impl Connection {
         ready!(self.socket.poll_read_ready(poller))?;
         let growth = self.records.growth();
         if growth > 0 {
-            let (id, waker) = (self.peer.id, poller.waker());
-            let had = self
-                .shared
-                .memory
-                .take_or_wait(id, (self.memory, growth), waker);
-            self.peer.waits.store(!had, Relaxed);
-            if !had {
-                self.shared.care.notify_one();
-                return Poll::Pending;
-            }
-            self.memory += growth;
-            self.peer.memory.store(self.memory, Relaxed);
+            ready!(self.ask(poller, growth));
         }
         let mut room = ReadBuf::new(self.records.room());
         ready!(self.socket.poll_read(poller, &mut room))?;
@@ -254,6 +347,23 @@ impl Connection {
         self.records.filled(len);
         self.peer.progress.set(now);
         Poll::Ready(Ok(len))
+    }
+
+    /// Asks for memory; until there is some.
+    fn ask(&mut self, poller: &Poller<'_>, growth: usize) -> Poll<()> {
+        let (id, waker) = (self.peer.id, poller.waker());
+        let had = self
+            .shared
+            .memory
+            .take_or_wait(id, (self.memory, growth), waker);
+        self.peer.waits.store(!had, Relaxed);
+        if !had {
+            self.shared.care.notify_one();
+            return Poll::Pending;
+        }
+        self.memory += growth;
+        self.peer.memory.store(self.memory, Relaxed);
+        Poll::Ready(())
     }
 
     /// Writes as much as the client takes.
@@ -313,7 +423,7 @@ impl Future for Connection {
         if let Some(why) = why {
             Counts::add(&self.shared.counts.dropped);
             self.shared.tell(|| Event::Dropped {
-                caller: self.peer.caller.clone(),
+                caller: self.caller.clone(),
                 why,
             });
         }
@@ -323,6 +433,7 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.socket.close();
         let left = self.peer.close();
         let left = left.iter().map(Vec::len).sum::<usize>() + self.queued;
         self.shared.queued.fetch_sub(left, SeqCst);

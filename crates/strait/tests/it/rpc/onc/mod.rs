@@ -7,3 +7,4 @@ pub(crate) mod foreign;
 mod page;
 pub(crate) mod rpcbind;
 pub(crate) mod server;
+pub(crate) mod tls;

@@ -96,7 +96,8 @@ fn overdue(peer: &Peer, now: u64, limits: &Limits) -> Option<Dropped> {
 /// that much comes back. Who waits for memory itself is not stalled by its own doing.
 fn dismiss(peers: &[Arc<Peer>], bytes: usize, now: u64) {
     let held = |peer: &Peer| {
-        let is_held = peer.begun.get().is_some() && !peer.waits.load(Relaxed);
+        let has_any = peer.memory.load(Relaxed) > 0;
+        let is_held = peer.begun.get().is_some() && has_any && !peer.waits.load(Relaxed);
         is_held.then(|| peer.progress.age(now)).flatten()
     };
     let mut back = 0;

@@ -39,20 +39,22 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const PANIC_LATER: u32 = 6;
     /// Returns so many bytes.
     pub(crate) const BYTES: u32 = 7;
-    /// Says who calls: 0 TCP, 1 UDP, 2 local and its user; and the port that was reached.
+    /// Says who calls: 0 TCP, 1 UDP, 2 local and its user, 3 TLS; and the port that was reached.
     pub(crate) const WHO: u32 = 8;
     /// Refuses with SYSTEM_ERR.
     pub(crate) const FAIL: u32 = 9;
     /// Counts, then answers once gate 0 is open.
     pub(crate) const COUNT_AND_WAIT: u32 = 10;
+    /// Returns the certificate of the caller.
+    pub(crate) const CERTIFICATE: u32 = 11;
 }
 
 /// A server in another process.
 pub(in crate::rpc::onc) struct Served {
     pub(in crate::rpc::onc) peer: Peer,
-    pub(super) tcp: SocketAddr,
-    pub(super) udp: SocketAddr,
-    pub(super) path: std::path::PathBuf,
+    pub(in crate::rpc::onc) tcp: SocketAddr,
+    pub(in crate::rpc::onc) udp: SocketAddr,
+    pub(in crate::rpc::onc) path: std::path::PathBuf,
     _place: Place,
 }
 
@@ -71,7 +73,7 @@ impl Served {
         Self::of(&mut peer::command("rpc.onc.server", settings))
     }
 
-    pub(super) fn of(command: &mut Command) -> Self {
+    pub(in crate::rpc::onc) fn of(command: &mut Command) -> Self {
         let mut peer = Peer::of(command);
         let tcp = peer.hear().unwrap().parse().unwrap();
         let udp = peer.hear().unwrap().parse().unwrap();
@@ -92,7 +94,7 @@ impl Served {
         strait::Namespace::directory(path).unwrap()
     }
 
-    pub(super) fn client(&self) -> Client<TcpStream> {
+    pub(in crate::rpc::onc) fn client(&self) -> Client<TcpStream> {
         Client::tcp(self.tcp)
     }
 
@@ -108,13 +110,13 @@ impl Served {
 }
 
 /// A client of a stream.
-pub(super) struct Client<S> {
-    pub(super) stream: S,
+pub(in crate::rpc::onc) struct Client<S> {
+    pub(in crate::rpc::onc) stream: S,
     xid: u32,
 }
 
 impl Client<TcpStream> {
-    pub(super) fn tcp(address: SocketAddr) -> Self {
+    pub(in crate::rpc::onc) fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(GUARD)).unwrap();
@@ -123,12 +125,12 @@ impl Client<TcpStream> {
 }
 
 impl<S: Read + Write> Client<S> {
-    pub(super) fn over(stream: S) -> Self {
+    pub(in crate::rpc::onc) fn over(stream: S) -> Self {
         Self { stream, xid: 0 }
     }
 
     /// Sends a call, and says its number.
-    pub(super) fn send(&mut self, procedure: u32, arguments: &[u8]) -> u32 {
+    pub(in crate::rpc::onc) fn send(&mut self, procedure: u32, arguments: &[u8]) -> u32 {
         self.xid += 1;
         let call = call(self.xid, procedure, arguments);
         self.stream.write_all(&record(&call)).unwrap();
@@ -136,7 +138,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// The next reply.
-    pub(super) fn reply(&mut self) -> Vec<u8> {
+    pub(in crate::rpc::onc) fn reply(&mut self) -> Vec<u8> {
         let mut mark = [0; 4];
         self.stream.read_exact(&mut mark).unwrap();
         let len = u32::from_be_bytes(mark);
@@ -147,18 +149,18 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// The results of a call that succeeds.
-    pub(super) fn call(&mut self, procedure: u32, arguments: &[u8]) -> Vec<u8> {
+    pub(in crate::rpc::onc) fn call(&mut self, procedure: u32, arguments: &[u8]) -> Vec<u8> {
         let xid = self.send(procedure, arguments);
         results(&self.reply(), xid)
     }
 
-    pub(super) fn number(&mut self, procedure: u32, argument: u32) -> u32 {
+    pub(in crate::rpc::onc) fn number(&mut self, procedure: u32, argument: u32) -> u32 {
         let results = self.call(procedure, &argument.to_be_bytes());
         u32::from_be_bytes(results.try_into().unwrap())
     }
 
     /// Whether the server closes the connection, after whatever replies.
-    pub(super) fn is_closed(&mut self) -> bool {
+    pub(in crate::rpc::onc) fn is_closed(&mut self) -> bool {
         let mut rest = [0; 4096];
         loop {
             match self.stream.read(&mut rest) {
@@ -176,20 +178,20 @@ pub(in crate::rpc::onc) fn words(words: &[u32]) -> Vec<u8> {
 }
 
 /// A call without credentials to version 1.
-pub(super) fn call(xid: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
+pub(in crate::rpc::onc) fn call(xid: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
     let header = words(&[xid, 0, 2, PROGRAM, 1, procedure, 0, 0, 0, 0]);
     [&header, arguments].concat()
 }
 
 /// A message with its mark.
-pub(super) fn record(message: &[u8]) -> Vec<u8> {
+pub(in crate::rpc::onc) fn record(message: &[u8]) -> Vec<u8> {
     let mark = 0x8000_0000 | u32::try_from(message.len()).unwrap();
     [&mark.to_be_bytes(), message].concat()
 }
 
 /// The results in a reply that must be a success.
 #[track_caller]
-pub(super) fn results(reply: &[u8], xid: u32) -> Vec<u8> {
+pub(in crate::rpc::onc) fn results(reply: &[u8], xid: u32) -> Vec<u8> {
     assert_eq!(
         reply[..24],
         words(&[xid, 1, 0, 0, 0, 0]),

@@ -75,11 +75,20 @@ impl Program for Tested {
                     Caller::Tcp(_) => (0, 0),
                     Caller::Udp(_) => (1, 0),
                     Caller::Local { uid, .. } => (2, uid),
+                    Caller::Tls { .. } => (3, 0),
                     _ => return Err(Refusal::SystemError),
                 };
                 let port = context.reached.map_or(0, |reached| reached.port());
                 for word in [kind, uid, port.into()] {
                     Writer::new(&mut reply).unsigned(word);
+                }
+            }
+            procedure::CERTIFICATE => {
+                if let Caller::Tls { certificate, .. } = &context.caller {
+                    let certificate = certificate.as_deref().unwrap_or_default();
+                    Writer::new(&mut reply)
+                        .opaque(certificate, u32::MAX)
+                        .unwrap();
                 }
             }
             procedure::OPEN => {
@@ -152,6 +161,7 @@ pub(crate) fn serve(settings: &[String]) {
             "records" => say(stats.records_memory),
             "replies" => say(stats.replies_memory),
             "dropped" => say(stats.dropped),
+            "panicked" => say(stats.panicked),
             "events" => {
                 let events = events.lock().unwrap();
                 say(events.iter().filter(|event| event.contains(rest)).count());
@@ -177,6 +187,10 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
     let mut options = Server::options();
     for setting in settings.iter().filter(|setting| !setting.is_empty()) {
         let (name, value) = setting.split_once('=').unwrap();
+        if name == "tls" {
+            options = options.tls(crate::rpc::onc::tls::pki::server(value));
+            continue;
+        }
         let value: u64 = value.parse().unwrap();
         let time = Duration::from_millis(value);
         match name {
