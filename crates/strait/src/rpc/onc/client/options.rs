@@ -21,6 +21,7 @@ use super::Client;
 use super::calls::Calls;
 use super::channel;
 use super::connection::Connection;
+use super::gss::Terms;
 use super::transport::{Halves, Socket, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::Namespace;
@@ -42,6 +43,7 @@ pub struct ClientOptions {
     in_flight_max: usize,
     retry: Retry,
     space: Option<Namespace>,
+    pub(super) gss: Option<Terms>,
 }
 
 impl Default for ClientOptions {
@@ -56,6 +58,7 @@ impl Default for ClientOptions {
                 max: RETRY_MAX,
             },
             space: None,
+            gss: None,
         }
     }
 }

@@ -376,7 +376,8 @@ impl Link {
             Poll::Pending
         });
         match outcome.await? {
-            Outcome::Results(bytes) => Ok(bytes),
+            Outcome::Results(bytes) | Outcome::Opened(bytes) => Ok(bytes),
+            Outcome::Unproven(why) => Err(Failure::Unproven(why)),
             Outcome::Refused(refused) => Err(Failure::Refused(refused)),
             Outcome::Malformed(error) => Err(Failure::Malformed(error)),
             Outcome::Unreachable => Err(Failure::Unreachable),
