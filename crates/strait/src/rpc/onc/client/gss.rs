@@ -53,8 +53,9 @@ impl ClientOptions {
 pub(super) struct Session {
     terms: Terms,
     present: Mutex<Option<Present>>,
-    /// Held while somebody makes one.
+    /// Held while a thread makes one, and while a task does.
     making: Mutex<()>,
+    pub(super) tasks: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -70,6 +71,7 @@ impl Session {
             terms,
             present: Mutex::new(None),
             making: Mutex::new(()),
+            tasks: tokio::sync::Mutex::const_new(()),
         }
     }
 
@@ -77,19 +79,33 @@ impl Session {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn context(&self) -> Option<Arc<Context>> {
+    pub(super) fn initiator(&self) -> Arc<dyn Initiator> {
+        self.terms.initiator.clone()
+    }
+
+    pub(super) fn context(&self) -> Option<Arc<Context>> {
         let present = self.lock();
         present.as_ref().map(|present| present.context.clone())
     }
 
+    /// A context that was made by calls of that program.
+    pub(super) fn keep(&self, context: Context, program: (u32, u32)) -> Arc<Context> {
+        let context = Arc::new(context);
+        *self.lock() = Some(Present {
+            context: context.clone(),
+            program,
+        });
+        context
+    }
+
     /// The context is of no use any more.
-    fn forget(&self, context: &Arc<Context>) {
+    pub(super) fn forget(&self, context: &Arc<Context>) {
         let is_it = |present: &mut Present| Arc::ptr_eq(&present.context, context);
         self.lock().take_if(is_it);
     }
 
     /// Appends a call under a number that was reserved.
-    fn seal(
+    pub(super) fn seal(
         &self,
         context: &Arc<Context>,
         (xid, procedure): (Xid, Procedure),
@@ -187,14 +203,14 @@ impl Book {
 
 impl Calls {
     /// Begins a call whose whole reply is wanted.
-    fn launch_step(&mut self, draft: &Draft, out: &mut [u8]) -> Result<Xid, Failure> {
+    pub(super) fn launch_step(&mut self, draft: &Draft, out: &mut [u8]) -> Result<Xid, Failure> {
         let xid = self.launch(draft, out)?;
         self.book.0.insert(xid, Kept::Step);
         Ok(xid)
     }
 
     /// Begins a call under a number that was reserved.
-    fn launch_sealed(
+    pub(super) fn launch_sealed(
         &mut self,
         xid: Xid,
         draft: &Draft,
@@ -208,7 +224,7 @@ impl Calls {
 }
 
 /// Whether the server does not know the context any more. RFC 2203 section 5.3.3.3.
-fn is_lost<T>(outcome: &Result<T, Failure>) -> bool {
+pub(super) fn is_lost<T>(outcome: &Result<T, Failure>) -> bool {
     let Err(Failure::Refused(Refused::Denied(Denied::Auth(why)))) = outcome else {
         return false;
     };
@@ -220,7 +236,7 @@ fn is_lost<T>(outcome: &Result<T, Failure>) -> bool {
 }
 
 /// Whether a context is used up.
-fn is_over(failure: &Failure) -> bool {
+pub(super) fn is_over(failure: &Failure) -> bool {
     match failure {
         Failure::Unsealed(Unsealed::Exhausted) => true,
         Failure::Unsealed(Unsealed::Fault(fault)) => fault.major == Major::CONTEXT_EXPIRED,
@@ -229,7 +245,7 @@ fn is_over(failure: &Failure) -> bool {
 }
 
 /// The next step: what is to be sent, or the context.
-fn next(setup: Setup, reply: &[u8]) -> Result<Progress, Failure> {
+pub(super) fn next(setup: Setup, reply: &[u8]) -> Result<Progress, Failure> {
     let mut from = Reader::new(reply);
     let header = ReplyHeader::decode(&mut from).map_err(Failure::Malformed)?;
     let ReplyBody::Accepted { verifier, .. } = &header.body else {
@@ -242,7 +258,7 @@ fn next(setup: Setup, reply: &[u8]) -> Result<Progress, Failure> {
 }
 
 /// The call that carries a token.
-fn step(
+pub(super) fn step(
     setup: &Setup,
     token: &[u8],
     (program, version): (u32, u32),
@@ -261,7 +277,9 @@ fn step(
 }
 
 /// The arguments of a call, which are needed again if it is made again.
-fn encoded(arguments: impl FnOnce(&mut Writer<'_>) -> Coded) -> Result<Arc<[u8]>, Failure> {
+pub(super) fn encoded(
+    arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+) -> Result<Arc<[u8]>, Failure> {
     let mut plain = Vec::new();
     arguments(&mut Writer::new(&mut plain))
         .map_err(|error| Failure::Draft(strait_wire::onc::client::Error::Encode(error)))?;
@@ -365,14 +383,7 @@ impl Client {
             let reply = connection.wait(xid, until, self.timeout)?;
             match next(setup, reply.bytes())? {
                 Progress::Send(further, answer) => (setup, token) = (further, answer),
-                Progress::Ready(context) => {
-                    let context = Arc::new(context);
-                    *session.lock() = Some(Present {
-                        context: context.clone(),
-                        program,
-                    });
-                    return Ok(context);
-                }
+                Progress::Ready(context) => return Ok(session.keep(context, program)),
             }
         }
     }
@@ -391,23 +402,29 @@ impl Client {
 }
 
 impl Session {
-    /// Tells the server that the context is not used any more, if that can be done at once.
-    pub(super) fn end(&self, connection: &Connection) {
-        let Some(present) = self.lock().take() else {
-            return;
-        };
-        if connection.can_block() || connection.calls(|calls| calls.is_closed()) {
-            return;
+    /// What tells the server that the context is not used any more.
+    pub(super) fn farewell(&self, calls: &mut Calls, form: Form) -> Option<Vec<u8>> {
+        let present = self.lock().take()?;
+        if calls.is_closed() {
+            return None;
         }
-        let xid = connection.calls(Calls::reserve);
-        let mut out = Vec::new();
-        let framed = connection.form().frame(&mut out, |out| {
+        let (xid, mut out) = (calls.reserve(), Vec::new());
+        let framed = form.frame(&mut out, |out| {
             let destroyed = present.context.destroy(xid, present.program, out);
             destroyed.map(drop).map_err(Failure::Unsealed)
         });
-        if framed.is_ok() {
+        framed.ok().map(|_| out)
+    }
+
+    /// Tells it, if that can be done at once.
+    pub(super) fn end(&self, connection: &Connection) {
+        let form = connection.form();
+        if connection.can_block() {
+            return;
+        }
+        if let Some(message) = connection.calls(|calls| self.farewell(calls, form)) {
             // One that is not sent is forgotten by the server in its own time.
-            let _ = connection.send(&out, Deadline::from_ns(0), None);
+            let _ = connection.send(&message, Deadline::from_ns(0), None);
         }
     }
 }

@@ -90,7 +90,8 @@ impl Realm {
         ] {
             realm.run("kadmin.local", &["-q", &ask]);
         }
-        let kdc = realm.with(Command::new(program("krb5kdc").unwrap()).arg("-n"));
+        let mut kdc = Command::new(program("krb5kdc").unwrap());
+        let kdc = realm.with(kdc.arg("-n"));
         let kdc = kdc.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         realm.kdc = Some(kdc.unwrap());
         let keytab = format!("{at}/ada.keytab");

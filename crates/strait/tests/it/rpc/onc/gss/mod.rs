@@ -360,3 +360,43 @@ fn contexts_that_make_way_are_made_again() {
         assert_eq!(count(&second).unwrap(), 2 * round + 2);
     }
 }
+
+#[test]
+fn calls_of_tasks_are_proven_as_well() {
+    let served = Served::start("tasks", &["required", "one context"]);
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        for service in SERVICES {
+            for client in [
+                options(service).tcp_async(served.tcp).await.unwrap(),
+                options(service).udp_async(served.udp).await.unwrap(),
+                options(service).local_async(served.local()).await.unwrap(),
+            ] {
+                client.null(PROGRAM, 1).await.unwrap();
+                let who = || {
+                    let text = |from: &mut Reader<'_>| from.string(u32::MAX).map(str::to_owned);
+                    client.call(procedure(WHO), |_| Ok(()), text)
+                };
+                let proof = format!("Proof {{ principal: \"ada\", service: {service:?} }}");
+                assert_eq!(who().await.unwrap(), proof);
+                // Another's context takes the place of this one, which is made again.
+                served.count();
+                assert_eq!(who().await.unwrap(), proof);
+                client
+                    .call_oneway(procedure(COUNT), |_| Ok(()))
+                    .await
+                    .unwrap();
+                let word = |to: &mut Writer<'_>| {
+                    to.unsigned(7);
+                    Ok(())
+                };
+                let seven = client.call(procedure(ECHO), word, a_word).await.unwrap();
+                assert_eq!(seven, 7);
+            }
+        }
+    });
+    // Nine without an answer, nine in between, and this one.
+    let client = options(Service::None).tcp(served.tcp).unwrap();
+    assert_eq!(count(&client).unwrap(), 19);
+}
