@@ -76,6 +76,7 @@ pub enum Progress {
 /// A context that is being made. Its calls are of procedure 0, with AUTH_NONE as verifier.
 pub struct Setup {
     negotiation: Box<dyn Negotiation>,
+    service: Service,
     handle: Vec<u8>,
     /// This side is done.
     context: Option<Arc<dyn SecurityContext>>,
@@ -83,14 +84,16 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Begins, and gives the first token.
+    /// Begins, and gives the first token. `service`: that of the calls to come. It means nothing
+    /// here (RFC 2203 section 5.2.2), but a server of libtirpc protects its replies by it.
     ///
     /// # Errors
     ///
     /// [`Refused`].
-    pub fn begin(initiator: &dyn Initiator) -> Result<(Self, Vec<u8>), Refused> {
+    pub fn begin(initiator: &dyn Initiator, service: Service) -> Result<(Self, Vec<u8>), Refused> {
         let mut setup = Self {
             negotiation: initiator.begin()?,
+            service,
             handle: Vec::new(),
             context: None,
             steps: 0,
@@ -112,7 +115,7 @@ impl Setup {
         let credential = Credential {
             purpose,
             sequence: 0,
-            service: Service::None,
+            service: self.service,
             handle: (&*self.handle).into(),
         };
         credential.to_auth()

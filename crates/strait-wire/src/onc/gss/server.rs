@@ -21,7 +21,8 @@ pub struct Limits {
     pub contexts: usize,
     /// Without a call for so long, a context is forgotten; 1 hour.
     pub idle: Duration,
-    /// Contexts that are being made; 128.
+    /// Contexts that are being made; 128. So many tokens are also looked at or wait for that at
+    /// once: to more of them the answer is SYSTEM_ERR.
     pub unfinished: usize,
     /// They are done within this time; 30 s.
     pub unfinished_time: Duration,

@@ -164,7 +164,7 @@ fn accept(
 /// A context of both sides.
 fn connect(rounds: &Tokens, limits: Limits) -> (Context, Contexts) {
     let mut contexts = Contexts::new(limits);
-    let (mut setup, mut token) = Setup::begin(rounds).unwrap();
+    let (mut setup, mut token) = Setup::begin(rounds, Service::None).unwrap();
     loop {
         let credential = setup.credential().unwrap();
         let (verifier, results) = accept(&mut contexts, rounds, &credential, &token);
@@ -376,7 +376,7 @@ proptest! {
         for service in [Service::Integrity, Service::Privacy] {
             prop_assert!(open(&toy, service, 1, &bytes).is_err());
         }
-        let (setup, _) = Setup::begin(&Tokens(3)).unwrap();
+        let (setup, _) = Setup::begin(&Tokens(3), Service::None).unwrap();
         prop_assert!(setup.receive(&OpaqueAuth::NONE, &bytes).is_err());
     }
 }
@@ -390,7 +390,7 @@ fn a_context_is_made_in_any_number_of_rounds_up_to_its_bound() {
     }
     let rounds = Tokens(2 * STEPS_MAX + 1);
     let mut contexts = Contexts::new(Limits::default());
-    let (mut setup, mut token) = Setup::begin(&rounds).unwrap();
+    let (mut setup, mut token) = Setup::begin(&rounds, Service::None).unwrap();
     let mut steps = 1;
     let why = loop {
         let credential = setup.credential().unwrap();
@@ -427,7 +427,7 @@ fn a_context_is_made_in_any_number_of_rounds_up_to_its_bound() {
 fn a_server_must_prove_itself_before_its_context_is_used() {
     let rounds = Tokens(1);
     let good = |contexts: &mut Contexts| {
-        let (setup, token) = Setup::begin(&rounds).unwrap();
+        let (setup, token) = Setup::begin(&rounds, Service::None).unwrap();
         let credential = setup.credential().unwrap();
         let (verifier, results) = accept(contexts, &rounds, &credential, &token);
         (setup, verifier, results)

@@ -27,6 +27,14 @@ pub(super) struct Terms {
     service: Service,
 }
 
+impl Terms {
+    /// The first step of a context.
+    pub(super) fn begin(&self) -> Result<(Setup, Vec<u8>), Failure> {
+        let begun = Setup::begin(&*self.initiator, self.service);
+        begun.map_err(Failure::Context)
+    }
+}
+
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Terms")
@@ -79,8 +87,8 @@ impl Session {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn initiator(&self) -> Arc<dyn Initiator> {
-        self.terms.initiator.clone()
+    pub(super) fn terms(&self) -> Terms {
+        self.terms.clone()
     }
 
     pub(super) fn context(&self) -> Option<Arc<Context>> {
@@ -371,8 +379,7 @@ impl Client {
         if let Some(context) = session.context() {
             return Ok(context);
         }
-        let begun = Setup::begin(&*session.terms.initiator);
-        let (mut setup, mut token) = begun.map_err(Failure::Context)?;
+        let (mut setup, mut token) = session.terms.begin()?;
         loop {
             let mut out = connection.buffer();
             let draft = step(&setup, &token, program, connection.form(), &mut out)?;

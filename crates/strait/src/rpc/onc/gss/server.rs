@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strait_wire::onc::auth::{Flavor, OpaqueAuth};
@@ -23,6 +24,9 @@ pub(in crate::rpc::onc) struct Guard {
     acceptor: Arc<dyn Acceptor>,
     least: Service,
     contexts: Mutex<Contexts>,
+    /// Steps that are waiting or being taken, and how many may be: each holds its token.
+    steps: AtomicUsize,
+    steps_max: usize,
 }
 
 /// What a call is.
@@ -40,6 +44,8 @@ pub(in crate::rpc::onc) enum Opened<'a> {
     Denied(AuthStat, Option<Fault>),
     /// GARBAGE_ARGS; without a seal if there is no context yet.
     Garbage(Option<Seal>),
+    /// SYSTEM_ERR: too many steps are being taken.
+    Busy,
     /// Nobody is told.
     Dropped,
 }
@@ -54,6 +60,8 @@ impl Guard {
             acceptor,
             least,
             contexts: Mutex::new(Contexts::new(limits)),
+            steps: AtomicUsize::new(0),
+            steps_max: limits.unfinished,
         }
     }
 
@@ -99,6 +107,10 @@ impl Guard {
         let Ok(arguments) = decoded.and_then(|arguments| from.finish().map(|()| arguments)) else {
             return Opened::Garbage(None);
         };
+        if self.steps.fetch_add(1, SeqCst) >= self.steps_max {
+            self.steps.fetch_sub(1, SeqCst);
+            return Opened::Busy;
+        }
         Opened::Token(Token {
             guard: Arc::clone(self),
             purpose: credential.purpose,
@@ -188,6 +200,12 @@ pub(in crate::rpc::onc) struct Token {
     purpose: Purpose,
     handle: Vec<u8>,
     token: Vec<u8>,
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.guard.steps.fetch_sub(1, SeqCst);
+    }
 }
 
 /// What is said of a token.

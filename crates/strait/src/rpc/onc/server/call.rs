@@ -49,7 +49,7 @@ pub(super) enum Outcome {
     /// This is sent at once.
     Reply(Vec<u8>),
     /// This is to be run, and ends with the reply.
-    Later(Later),
+    Later(Box<Later>),
     /// Nothing is sent: the same call is in progress, or too many are.
     Repeated,
     /// It is no call.
@@ -79,59 +79,45 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
         Counts::add(&shared.counts.refused);
         return Outcome::Reply(form.deny(xid, Denied::Auth(AuthStat::TOO_WEAK)));
     }
-    let Admitted {
-        arguments,
-        token,
-        seal,
-    } = match admit(shared, origin, message, &call) {
-        Ok(admitted) => admitted,
-        Err(outcome) => return outcome,
-    };
-    let sealed = |plain| {
-        sealed(
-            shared,
-            (origin.caller, procedure),
-            seal.as_ref(),
-            form,
-            plain,
-        )
-    };
+    match admit(shared, origin, message, &call) {
+        Ok(admitted) => carry_out(shared, origin, (message, call), admitted),
+        Err(outcome) => outcome,
+    }
+}
+
+/// Does what a call asks for that may be done as far as RPCSEC_GSS goes.
+fn carry_out(
+    shared: &Arc<Shared>,
+    origin: &Origin<'_>,
+    (message, call): (&[u8], wire::Call<'_>),
+    admitted: Admitted<'_>,
+) -> Outcome {
+    let (xid, procedure, form) = (call.header.xid, call.header.procedure, origin.form);
+    let is_null = procedure.number == NULL && admitted.token.is_none();
+    let seal = admitted.seal;
+    let who = (origin.caller, procedure);
+    let sealed = |plain| Outcome::Reply(sealed(shared, who, seal.as_ref(), form, plain));
     let program = match shared.programs.find(procedure.program, procedure.version) {
-        Ok(_) if is_null && token.is_none() => {
-            return Outcome::Reply(sealed(form.end(form.begin(xid))));
-        }
+        Ok(_) if is_null => return sealed(form.end(form.begin(xid))),
         Ok(program) => Arc::clone(program),
         Err(status) => {
             Counts::add(&shared.counts.refused);
-            return Outcome::Reply(sealed(form.refuse(xid, status)));
+            return sealed(form.refuse(xid, status));
         }
     };
-    let mut remembered = None;
-    if let Some((cache, address)) = origin.cache {
-        // Sent again under RPCSEC_GSS a call has another number and another proof.
-        let same = match &seal {
-            Some(_) => Cow::Owned(
-                [
-                    call.header.credential.body.get(12..).unwrap_or_default(),
-                    &*arguments,
-                ]
-                .concat(),
-            ),
-            None => Cow::Borrowed(message),
-        };
-        let key = Key::new(address, xid, procedure, &same);
-        match lock(cache).begin(shared.time(), key) {
-            Verdict::New => remembered = Some((Arc::clone(cache), key)),
-            Verdict::Done(reply) => {
-                Counts::add(&shared.counts.repeated);
-                return Outcome::Reply(sealed(reply.to_vec()));
-            }
-            Verdict::InProgress | Verdict::Full => {
-                Counts::add(&shared.counts.repeated);
-                return Outcome::Repeated;
-            }
+    // Sent again under RPCSEC_GSS a call has another number and another proof.
+    let same = match &seal {
+        Some(_) => {
+            let context = call.header.credential.body.get(12..).unwrap_or_default();
+            Cow::Owned([context, &*admitted.arguments].concat())
         }
-    }
+        None => Cow::Borrowed(message),
+    };
+    let remembered = match remember(shared, origin, (xid, procedure), &same) {
+        Ok(remembered) => remembered,
+        Err(Some(reply)) => return sealed(reply),
+        Err(None) => return Outcome::Repeated,
+    };
     let task = Task {
         shared: Arc::clone(shared),
         caller: origin.caller.clone(),
@@ -141,7 +127,7 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
         remembered,
         seal,
     };
-    if let Some(token) = token {
+    if let Some(token) = admitted.token {
         let who = (task.caller.clone(), form, xid);
         let answer = Box::pin(answer_token(token, Arc::clone(shared), who));
         return Later { answer, task }.at_once();
@@ -156,13 +142,39 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
     };
     let reply = form.begin(xid);
     let begun = catch_unwind(AssertUnwindSafe(|| {
-        program.dispatch(context, procedure.number, &arguments, reply)
+        program.dispatch(context, procedure.number, &admitted.arguments, reply)
     }));
     match begun {
         Ok(Ok(answer)) => Later { answer, task }.at_once(),
         Ok(Err(refusal)) => Outcome::Reply(task.finish(Err(refusal))),
         Err(_) => Outcome::Reply(task.panicked()),
     }
+}
+
+/// A call in a table of those that have come.
+type Remembered = (Arc<Cache>, Key<SocketAddr>);
+
+/// Puts a call into the table of its origin, if there is one.
+///
+/// # Errors
+/// What was answered to one that is there already, or that it is to be dropped.
+fn remember(
+    shared: &Shared,
+    origin: &Origin<'_>,
+    (xid, procedure): (Xid, Procedure),
+    message: &[u8],
+) -> Result<Option<Remembered>, Option<Vec<u8>>> {
+    let Some((cache, address)) = origin.cache else {
+        return Ok(None);
+    };
+    let key = Key::new(address, xid, procedure, message);
+    let answered = match lock(cache).begin(shared.time(), key) {
+        Verdict::New => return Ok(Some((Arc::clone(cache), key))),
+        Verdict::Done(reply) => Some(reply.to_vec()),
+        Verdict::InProgress | Verdict::Full => None,
+    };
+    Counts::add(&shared.counts.repeated);
+    Err(answered)
 }
 
 /// A call that may be carried out as far as RPCSEC_GSS goes.
@@ -212,6 +224,10 @@ fn admit<'a>(
         Opened::Garbage(seal) => {
             Counts::add(&shared.counts.refused);
             (form.refuse(xid, Accepted::GarbageArguments), seal)
+        }
+        Opened::Busy => {
+            Counts::add(&shared.counts.refused);
+            (form.refuse(xid, Accepted::SystemError), None)
         }
         Opened::Denied(why, fault) => {
             Counts::add(&shared.counts.refused);
@@ -301,7 +317,7 @@ impl Later {
         // A handler that waits is polled again by its own task, and tells that task's waker.
         match self.step(&mut Poller::from_waker(Waker::noop())) {
             Poll::Ready(reply) => Outcome::Reply(reply),
-            Poll::Pending => Outcome::Later(self),
+            Poll::Pending => Outcome::Later(Box::new(self)),
         }
     }
 
@@ -330,7 +346,7 @@ struct Task {
     procedure: Procedure,
     xid: Xid,
     form: Form,
-    remembered: Option<(Arc<Cache>, Key<SocketAddr>)>,
+    remembered: Option<Remembered>,
     seal: Option<Seal>,
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use strait_wire::onc::client::Draft;
-use strait_wire::onc::gss::client::{Context, Progress, Setup};
+use strait_wire::onc::gss::client::{Context, Progress};
 use strait_wire::onc::message::{Procedure, Xid};
 use strait_wire::xdr::Writer;
 
@@ -92,9 +92,8 @@ impl AsyncClient {
         if let Some(context) = session.context() {
             return Ok(context);
         }
-        let initiator = session.initiator();
-        let begun = apart(move || Setup::begin(&*initiator).map_err(Failure::Context));
-        let (mut setup, mut token) = begun.await?;
+        let terms = session.terms();
+        let (mut setup, mut token) = apart(move || terms.begin()).await?;
         let link = &self.handle.link;
         loop {
             let mut out = Vec::new();

@@ -89,7 +89,7 @@ impl Raw {
     }
 
     fn context(&mut self) -> Context {
-        let (mut setup, mut token) = Setup::begin(&ADA).unwrap();
+        let (mut setup, mut token) = Setup::begin(&ADA, Service::None).unwrap();
         loop {
             let (verifier, results) = self.token(&setup, &token);
             match setup.receive(&verifier, &results).unwrap() {
@@ -238,7 +238,7 @@ fn thousands_of_contexts_that_nobody_finishes_cost_little_and_stop_nobody() {
     assert_eq!(count(&honest).unwrap(), 1);
     let mut first = None;
     for _ in 0..2000 {
-        let (setup, token) = Setup::begin(&ADA).unwrap();
+        let (setup, token) = Setup::begin(&ADA, Service::None).unwrap();
         let (verifier, results) = raw.token(&setup, &token);
         first.get_or_insert((setup, verifier, results));
     }

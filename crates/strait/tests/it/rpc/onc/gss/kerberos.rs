@@ -37,7 +37,9 @@ impl Drop for Realm {
 fn missing() -> Option<String> {
     let programs = ["krb5kdc", "kdb5_util", "kadmin.local", "kinit"];
     let lacks = programs.into_iter().find(|name| program(name).is_none());
-    lacks.map(|name| format!("no {name} here (`cargo xtask peers` installs it)"))
+    lacks.map(|name| {
+        format!("no {name} here (Debian's krb5-kdc, krb5-admin-server and krb5-user have it)")
+    })
 }
 
 fn program(name: &str) -> Option<PathBuf> {
