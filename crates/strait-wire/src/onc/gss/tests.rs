@@ -322,7 +322,10 @@ fn a_window_of_128_takes_each_number_once_and_none_below() {
 proptest! {
     /// A set of all numbers that have come says the same.
     #[test]
-    fn a_window_is_a_set_that_forgets(len in 1_u32..200, numbers in prop::collection::vec(0_u32..600, 1..400)) {
+    fn a_window_is_a_set_that_forgets(
+        len in 1_u32..200,
+        numbers in prop::collection::vec(0_u32..600, 1..400),
+    ) {
         let mut window = Window::new(len);
         let mut seen = BTreeSet::new();
         for number in numbers {

@@ -113,8 +113,8 @@
 //!   [`Refusal::Auth`](super::Refusal::Auth). [`ServerOptions::require`] with
 //!   [`Flavor::GSS`](super::auth::Flavor::GSS) turns away who proves nothing.
 //! - A server drops, without an answer, calls that come further behind the newest of their context
-//!   than its window (128): with more threads than that sending at once, over one connection, a call
-//!   may wait for its time to run out.
+//!   than its window (128): with more threads than that sending at once, over one connection, a
+//!   call may wait for its time to run out.
 //! - Who may make contexts can make so many that others' idle ones go; those are made again.
 //! - A denial (AUTH_ERROR) has no proof. Who can forge one makes calls fail, as cutting the wire
 //!   does, and nothing else.

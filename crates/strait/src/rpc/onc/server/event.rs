@@ -52,8 +52,8 @@ pub enum Event {
         /// Why.
         why: Ignored,
     },
-    /// RPCSEC_GSS: no context was made, a call was not proven, or its reply cannot be. The caller was
-    /// told as much as RFC 2203 allows.
+    /// RPCSEC_GSS: no context was made, a call was not proven, or its reply cannot be. The caller
+    /// was told as much as RFC 2203 allows.
     Gss {
         /// Whose call it was.
         caller: Caller,

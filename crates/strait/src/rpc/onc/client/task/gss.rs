@@ -1,5 +1,5 @@
-//! Calls of tasks under RPCSEC_GSS. A mechanism may read files and ask its KDC: a context is made on
-//! threads that may block.
+//! Calls of tasks under RPCSEC_GSS. A mechanism may read files and ask its KDC: a context is made
+//! on threads that may block.
 
 use std::sync::Arc;
 

@@ -68,7 +68,8 @@ impl Realm {
         let (at, port) = (realm.place.display(), free_port());
         let client = format!(
             "[libdefaults]\n default_realm = STRAIT.TEST\n dns_lookup_kdc = false\n \
-             dns_canonicalize_hostname = false\n rdns = false\n default_ccache_name = FILE:{at}/tickets\n\
+             dns_canonicalize_hostname = false\n rdns = false\n \
+             default_ccache_name = FILE:{at}/tickets\n\
              [realms]\n STRAIT.TEST = {{\n  kdc = 127.0.0.1:{port}\n }}\n\
              [domain_realm]\n localhost = STRAIT.TEST\n"
         );
