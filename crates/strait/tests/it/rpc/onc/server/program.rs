@@ -156,6 +156,7 @@ pub(crate) fn serve(settings: &[String]) {
                 let events = events.lock().unwrap();
                 say(events.iter().filter(|event| event.contains(rest)).count());
             }
+            "open" => say(shared.gate(rest.parse().unwrap()).send_replace(true)),
             // Kilobytes, now and at most.
             "VmRSS:" | "VmHWM:" => say(status(word)),
             "stop" => {
@@ -185,6 +186,7 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "replies" => limits.replies_memory = value as usize,
             "streams" => options = options.duplicates_on_streams(),
             "calls" => limits.calls_per_connection = value as usize,
+            "calls_max" => limits.calls_max = value as usize,
             "connections" => limits.connections_max = value as usize,
             "require" => options = options.require(Flavor(value as u32)),
             "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),
