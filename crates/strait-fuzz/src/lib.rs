@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod gss;
 mod interface;
 mod kernel;
 mod message;

@@ -121,7 +121,7 @@ fn put(to: &mut Writer<'_>, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// A value that can be read from the front of `data` is written as the bytes that were read.
-fn same<'a, T: Decode<'a> + Encode + Debug>(data: &'a [u8]) -> Option<T> {
+pub(crate) fn same<'a, T: Decode<'a> + Encode + Debug>(data: &'a [u8]) -> Option<T> {
     let mut from = Reader::new(data);
     let value = T::decode(&mut from).ok()?;
     let read = &data[..from.position()];
@@ -153,6 +153,9 @@ pub(crate) fn rpc(data: &[u8]) {
                 assert_eq!(*body, *parsed.header.credential.body);
             }
             assert!(parsed.header.credential.body.len() <= BODY_MAX as usize);
+            if parsed.identity == Identity::Other(Flavor::GSS) {
+                crate::gss::call(&parsed);
+            }
         }
         Err(Answer::Reply { message, denied }) => {
             let reply: ReplyHeader<'_> = xdr::from_slice(&message).expect("a sound reply");

@@ -61,13 +61,17 @@ impl CallHeader<'_> {
     /// Bytes that it takes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        24 + self.credential.encoded_len() + self.verifier.encoded_len()
+        self.credential_end() + self.verifier.encoded_len()
     }
-}
 
-impl Encode for CallHeader<'_> {
-    fn encode(&self, to: &mut Writer<'_>) -> Result<(), Error> {
-        to.reserve(self.encoded_len());
+    /// Bytes up to the end of the credential: those that a verifier may be a checksum of.
+    #[must_use]
+    pub fn credential_end(&self) -> usize {
+        24 + self.credential.encoded_len()
+    }
+
+    /// Appends them.
+    pub(super) fn encode_to_credential(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         let Procedure {
             program,
             version,
@@ -76,7 +80,14 @@ impl Encode for CallHeader<'_> {
         for word in [self.xid.0, CALL, RPC_VERSION, program, version, number] {
             to.unsigned(word);
         }
-        self.credential.encode(to)?;
+        self.credential.encode(to)
+    }
+}
+
+impl Encode for CallHeader<'_> {
+    fn encode(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        to.reserve(self.encoded_len());
+        self.encode_to_credential(to)?;
         self.verifier.encode(to)
     }
 }

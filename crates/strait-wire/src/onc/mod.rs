@@ -9,6 +9,7 @@
 //! - [`client`]: calls in flight, their replies, deadlines and retransmissions.
 //! - [`server`]: calls taken apart, replies put together, programs, duplicate requests.
 //! - [`rpcbind`]: the registry of programs (RFC 1833).
+//! - [`gss`]: calls whose caller, arguments and results are proven (RFC 2203).
 //!
 //! A machine never calls out. What drives it reads, hands it the bytes and the time, sends what it
 //! is given, and asks when to come back.
@@ -54,6 +55,7 @@
 
 pub mod auth;
 pub mod client;
+pub mod gss;
 pub mod message;
 pub mod record;
 pub mod rpcbind;

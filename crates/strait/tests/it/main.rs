@@ -39,6 +39,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     nt::pipe::ROLES,
     rpc::onc::examples::ROLES,
     rpc::onc::foreign::ROLES,
+    rpc::onc::gss::ROLES,
     rpc::onc::rpcbind::ROLES,
     rpc::onc::channel::ROLES,
     rpc::onc::client::ROLES,

@@ -63,25 +63,46 @@ impl Form {
             credential: order.credential.clone(),
             verifier: order.verifier.clone(),
         };
+        let mut first = 0;
+        let mut draft = self.frame(out, |out| {
+            let number = out.len();
+            let mut to = Writer::new(out);
+            header.encode(&mut to).map_err(Error::Encode)?;
+            first = number + header.encoded_len();
+            arguments(&mut to).map_err(Error::Encode)
+        })?;
+        draft.arguments.start = first;
+        draft.deadline = order.deadline;
+        Ok(draft)
+    }
+
+    /// The same for a call that is encoded elsewhere, under a number that was
+    /// [reserved](Client::reserve): `message` appends all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `message`; [`Error`]; what was appended is then to be dropped.
+    pub fn frame<E: From<Error>>(
+        self,
+        out: &mut Vec<u8>,
+        message: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Draft, E> {
         let start = out.len();
         let mark = self.is_marked.then(|| record::begin(out));
         let number = out.len();
-        let mut to = Writer::new(out);
-        header.encode(&mut to).map_err(Error::Encode)?;
-        let first = number + header.encoded_len();
-        arguments(&mut to).map_err(Error::Encode)?;
+        message(out)?;
         if let Some(mark) = mark {
             mark.end(out).map_err(Error::Record)?;
         }
         let (len, max) = (out.len() - start, self.len_max);
         if len > max {
-            return Err(Error::TooLong { len, max });
+            return Err(Error::TooLong { len, max }.into());
         }
         Ok(Draft {
             start,
             number,
-            arguments: first..out.len(),
-            deadline: order.deadline,
+            arguments: number..out.len(),
+            deadline: None,
         })
     }
 }
@@ -147,6 +168,38 @@ impl Client {
     pub fn launch(&mut self, now: Time, draft: &Draft, out: &mut [u8]) -> Result<Xid, Error> {
         self.room()?;
         let xid = self.take_number();
+        self.begin(now, xid, draft, out);
+        Ok(xid)
+    }
+
+    /// A number for a call whose proof covers it, so that it has to be known before: for
+    /// [`launch_as`](Self::launch_as).
+    pub fn reserve(&mut self) -> Xid {
+        self.take_number()
+    }
+
+    /// Begins a call under a number that was reserved, once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`]; no call has then begun.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is not the buffer of the draft.
+    pub fn launch_as(
+        &mut self,
+        now: Time,
+        xid: Xid,
+        draft: &Draft,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        self.room()?;
+        self.begin(now, xid, draft, out);
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Time, xid: Xid, draft: &Draft, out: &mut [u8]) {
         draft.number(xid, out);
         let again = self.retry.map(|retry| {
             let pause = retry.first.max(RETRY_MIN);
@@ -162,7 +215,6 @@ impl Client {
             self.timers.insert((due, xid));
         }
         self.pending.insert(xid, pending);
-        Ok(xid)
     }
 
     /// Makes a call that nobody waits for: the server is not to answer, and if it does, the reply

@@ -12,6 +12,7 @@
 //! | calling from tasks | [`AsyncClient`] |
 //! | finding a program by its number, and being found | [`rpcbind`] |
 //! | calls that nobody between can read or change (feature `tls`) | `tls` |
+//! | who calls, proven; arguments and results that nobody reads | [`gss`] |
 //! | what the server said instead of results | [`status()`] |
 //!
 //! Use it to talk with what speaks it already, between machines, and where the interface is to
@@ -28,12 +29,14 @@
 //! | messages, records, XDR, the language with what rpcgen adds to it | RFC 5531, RFC 4506 |
 //! | AUTH_NONE, AUTH_SYS, AUTH_SHORT | RFC 5531 |
 //! | rpcbind, versions 2 to 4 | RFC 1833 |
+//! | RPCSEC_GSS, with Kerberos 5 or any other mechanism: [`gss`] | RFC 2203 |
 //! | TLS over TCP | RFC 9289 |
-//! | RPCSEC_GSS, AUTH_DH, TLS over UDP, broadcasts | not there |
+//! | AUTH_DH, TLS over UDP, broadcasts | not there |
 //! | `quadruple` | its 16 bytes as they are; libtirpc does not have it |
 
 pub mod client;
 mod generated;
+pub mod gss;
 mod program;
 pub mod rpcbind;
 pub mod server;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use strait_wire::onc::auth::{AuthSys, OpaqueAuth};
 use strait_wire::onc::message::{AuthStat, Procedure, Xid};
 
+use super::gss::Proof;
+
 /// One version of a program, as a dispatcher made from a `.x` file serves it.
 pub trait Program: Send + Sync + 'static {
     /// Its number.
@@ -106,6 +108,8 @@ pub struct Context {
     /// What the caller says of itself: with [`auth::Flavor::SYS`](super::auth::Flavor::SYS) see
     /// [`sys`](Self::sys).
     pub credential: OpaqueAuth<'static>,
+    /// Who calls, where RPCSEC_GSS proves it: see [`gss`](super::gss).
+    pub gss: Option<Proof>,
 }
 
 impl Context {

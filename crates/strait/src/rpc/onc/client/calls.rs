@@ -8,17 +8,23 @@ use std::thread::Thread;
 use strait_sys::time::Deadline;
 use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::client::{self as machine, Draft, Due, Form, Received, Refused};
+use strait_wire::onc::gss::Unsound;
 use strait_wire::onc::message::{ReplyBody, ReplyHeader, Xid};
 use strait_wire::time::Time;
 use strait_wire::xdr;
 
 use super::failure::{End, Failure};
+use super::gss::Book;
 
 /// What became of a call. `R` is where its results stand.
 #[derive(Debug)]
 pub(super) enum Outcome<R = Vec<u8>> {
     /// It succeeded.
     Results(R),
+    /// It succeeded, and these are its results, taken out of their protection.
+    Opened(Vec<u8>),
+    /// The reply does not prove itself.
+    Unproven(Unsound),
     /// The server said no.
     Refused(Refused),
     /// The reply's header cannot be decoded.
@@ -52,6 +58,8 @@ pub(super) struct Strays {
     pub(super) garbage: u64,
     /// What was wrong with the last of these.
     pub(super) last: Option<xdr::Error>,
+    /// Replies that do not prove themselves.
+    pub(super) unproven: u64,
 }
 
 /// The calls of one connection.
@@ -68,6 +76,8 @@ pub(super) struct Calls {
     ended: Option<End>,
     /// What the server has handed out in place of the credential: AUTH_SHORT.
     short: Option<Arc<[u8]>>,
+    /// Those of RPCSEC_GSS.
+    pub(super) book: Book,
     pub(super) strays: Strays,
 }
 
@@ -81,6 +91,7 @@ impl Calls {
             closed: None,
             ended: None,
             short: None,
+            book: Book::default(),
             strays: Strays::default(),
         }
     }
@@ -101,6 +112,32 @@ impl Calls {
             }
             self.machine.cancel(xid);
         }
+    }
+
+    /// A number for a call that is encoded with it.
+    pub(super) fn reserve(&mut self) -> Xid {
+        loop {
+            let xid = self.machine.reserve();
+            if !self.done.contains_key(&xid) {
+                return xid;
+            }
+        }
+    }
+
+    /// Begins a call under a number that was reserved.
+    pub(super) fn launch_as(
+        &mut self,
+        xid: Xid,
+        draft: &Draft,
+        out: &mut [u8],
+    ) -> Result<(), Failure> {
+        self.check_open()?;
+        let max = self.in_flight_max;
+        if self.machine.in_flight() + self.done.len() >= max {
+            return Err(Failure::Draft(machine::Error::TooMany { max }));
+        }
+        let launched = self.machine.launch_as(now(), xid, draft, out);
+        launched.map_err(Failure::Draft)
     }
 
     /// Makes a call that nobody waits for.
@@ -128,6 +165,7 @@ impl Calls {
         self.ended.get_or_insert_with(|| why.clone());
         // Each that waits finds the end by itself.
         drop(self.machine.abandon());
+        self.book.clear();
         for waiter in self.waiting.values() {
             waiter.wake();
         }
@@ -146,6 +184,7 @@ impl Calls {
         let all: Vec<Xid> = self.machine.in_flight_calls().collect();
         for xid in all.into_iter().filter(|xid| Some(*xid) != but) {
             self.machine.cancel(xid);
+            self.book.remove(xid);
             self.deliver(xid, Outcome::Unreachable);
         }
     }
@@ -153,6 +192,7 @@ impl Calls {
     /// Forgets a call: its reply is dropped when it comes.
     pub(super) fn forget(&mut self, xid: Xid) {
         self.machine.cancel(xid);
+        self.book.remove(xid);
         self.done.remove(&xid);
         self.waiting.remove(&xid);
     }
@@ -186,17 +226,29 @@ impl Calls {
     /// message; what became of others is kept for them.
     pub(super) fn take_in(&mut self, message: &[u8], mine: Option<Xid>) -> Option<Outcome<usize>> {
         let is_lossy = self.machine.form() == Form::DATAGRAM;
+        let opened = self.book.open(message);
+        if is_lossy && matches!(opened, Some(Err(_))) {
+            // Anyone can send datagrams: the true reply may yet come.
+            self.strays.unproven += 1;
+            return None;
+        }
         let (xid, outcome) = match self.machine.receive(message) {
             Received::Answer(answer) => {
                 let xid = answer.header.xid;
-                let outcome = match answer.results() {
-                    Ok(results) => Outcome::Results(message.len() - results.len()),
-                    Err(refused) => Outcome::Refused(refused),
+                self.book.remove(xid);
+                let outcome = match (answer.results(), opened) {
+                    (_, Some(Err(why))) => Outcome::Unproven(why),
+                    (Ok(_), Some(Ok(bytes))) => Outcome::Opened(bytes),
+                    (Ok(results), None) => Outcome::Results(message.len() - results.len()),
+                    (Err(refused), _) => Outcome::Refused(refused),
                 };
                 self.learn(&answer.header);
                 (xid, outcome)
             }
-            Received::Malformed { xid, error } if !is_lossy => (xid, Outcome::Malformed(error)),
+            Received::Malformed { xid, error } if !is_lossy => {
+                self.book.remove(xid);
+                (xid, Outcome::Malformed(error))
+            }
             Received::Malformed { error, .. } | Received::Garbage(error) => {
                 self.strays.garbage += 1;
                 self.strays.last = Some(error);
@@ -212,6 +264,8 @@ impl Calls {
         }
         let outcome = match outcome {
             Outcome::Results(at) => Outcome::Results(message[at..].to_vec()),
+            Outcome::Opened(bytes) => Outcome::Opened(bytes),
+            Outcome::Unproven(why) => Outcome::Unproven(why),
             Outcome::Refused(refused) => Outcome::Refused(refused),
             Outcome::Malformed(error) => Outcome::Malformed(error),
             Outcome::Unreachable => Outcome::Unreachable,
@@ -260,8 +314,12 @@ impl Calls {
         }
         let now = now();
         while let Some(due) = self.machine.handle_timeout(now) {
-            if let Due::Retransmit { datagram, .. } = due {
-                send(datagram);
+            if let Due::Retransmit { xid, datagram } = due {
+                match self.book.again(xid) {
+                    Some(datagram) if datagram.is_empty() => {}
+                    Some(datagram) => send(&datagram),
+                    None => send(datagram),
+                }
             }
         }
     }

@@ -79,6 +79,11 @@ impl Connection {
         }
     }
 
+    /// Whether sending may block whatever time is left.
+    pub(super) fn can_block(&self) -> bool {
+        self.transport.can_block()
+    }
+
     pub(super) fn form(&self) -> Form {
         self.transport.form()
     }
@@ -384,6 +389,8 @@ impl Drop for Reading<'_> {
 fn results<R>(outcome: Outcome<R>, place: impl FnOnce(R) -> Results) -> Result<Results, Failure> {
     match outcome {
         Outcome::Results(at) => Ok(place(at)),
+        Outcome::Opened(bytes) => Ok(Results::Copied(bytes)),
+        Outcome::Unproven(why) => Err(Failure::Unproven(why)),
         Outcome::Refused(refused) => Err(Failure::Refused(refused)),
         Outcome::Malformed(error) => Err(Failure::Malformed(error)),
         Outcome::Unreachable => Err(Failure::Unreachable),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use strait_sys::Errno;
 use strait_wire::onc::client::{self as machine, Refused};
+use strait_wire::onc::gss::Unsound;
+use strait_wire::onc::gss::client::{Refused as Uncontexted, Unsealed};
 use strait_wire::onc::message::{Accepted, Denied, Procedure};
 use strait_wire::onc::record;
 use strait_wire::xdr;
@@ -92,6 +94,12 @@ pub(super) enum Failure {
     Stuck { within: Duration },
     /// The connection.
     Ended(End),
+    /// RPCSEC_GSS: there is no context.
+    Context(Uncontexted),
+    /// The call cannot be put under protection.
+    Unsealed(Unsealed),
+    /// The reply does not prove itself.
+    Unproven(Unsound),
     /// The server says so.
     Refused(Refused),
     /// The reply's header.
@@ -134,6 +142,15 @@ impl Failure {
                 error.because(end.why)
             }
             Self::Refused(refused) => new(kind(refused)).caused(refused),
+            Self::Context(why) => new(ErrorKind::Denied)
+                .because(format!("there is no context of RPCSEC_GSS: {why}"))
+                .caused(why),
+            Self::Unsealed(why) => new(unsealed(&why)).caused(why),
+            Self::Unproven(why) => new(ErrorKind::Broken)
+                .because(format!(
+                    "what has come as the reply does not prove itself, and is not believed: {why}"
+                ))
+                .caused(why),
             Self::Malformed(error) => new(ErrorKind::Broken)
                 .because(format!(
                     "the server's fault: the reply is not well formed {error}"
@@ -164,6 +181,12 @@ fn in_vain(within: Duration, strays: &Strays) -> String {
             strays.garbage
         );
     }
+    if strays.unproven > 0 {
+        why += &format!(
+            "; of {} replies that do not prove themselves none was believed",
+            strays.unproven
+        );
+    }
     if let Some(last) = &strays.last {
         why += &format!(", the last wrong {last}");
     }
@@ -181,6 +204,20 @@ fn kind(refused: Refused) -> ErrorKind {
         | Refused::Denied(Denied::RpcMismatch { .. }) => ErrorKind::Unsupported,
         Refused::Accepted(_) => ErrorKind::Refused,
         Refused::Denied(Denied::Auth(_)) => ErrorKind::Denied,
+    }
+}
+
+/// The kind of a call that RPCSEC_GSS has nothing for.
+fn unsealed(why: &Unsealed) -> ErrorKind {
+    match why {
+        Unsealed::Encode(_) => ErrorKind::TooLong,
+        Unsealed::Exhausted | Unsealed::Fault(_) => ErrorKind::Denied,
+    }
+}
+
+impl From<machine::Error> for Failure {
+    fn from(error: machine::Error) -> Self {
+        Self::Draft(error)
     }
 }
 

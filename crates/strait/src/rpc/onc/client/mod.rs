@@ -78,13 +78,14 @@
 //! | kind | what has happened | whose fault |
 //! | --- | --- | --- |
 //! | `Unsupported` | PROG_UNAVAIL, PROG_MISMATCH, PROC_UNAVAIL, RPC_MISMATCH: it is not to be had there | nobody's |
-//! | `Denied` | AUTH_ERROR | the caller's |
+//! | `Denied` | AUTH_ERROR; RPCSEC_GSS: no context | the caller's |
 //! | `Refused` | GARBAGE_ARGS: the two do not have the same interface | either's |
 //! | `Refused` | SYSTEM_ERR | the server's |
 //! | `Refused` | ECONNREFUSED: nobody listens there, over UDP as soon as its machine says so | nobody's |
 //! | `TimedOut` | no reply in time; or the server takes no bytes | |
 //! | `PeerGone` | the connection has ended | the server's, or the network's |
 //! | `Broken` | the reply cannot be decoded, or is longer than [`ClientOptions::record_max`] | the server's |
+//! | `Broken` | RPCSEC_GSS: the reply does not prove itself | whoever sent it |
 //! | `Broken` | the connection was left with a part of a call | |
 //! | `InvalidInput` | an argument breaks the bound of its type | the caller's |
 //! | `TooLong` | the call does not fit a datagram (65,507 bytes) or a record (2 GiB) | the caller's |
@@ -100,6 +101,7 @@
 //! | results followed by bytes that are not theirs | an error, where libtirpc takes them |
 //! | calls that come from the server | dropped |
 //! | verifiers of replies to AUTH_NONE and AUTH_SYS | not looked at, but for AUTH_SHORT |
+//! | RPCSEC_GSS | RFC 2203: see [`gss`](super::gss) |
 //!
 //! RFC 5531 sections 8, 9, 11 and appendix A; RFC 4506.
 
@@ -108,6 +110,7 @@ mod channel;
 mod connection;
 pub(super) mod failure;
 mod generated;
+mod gss;
 pub(super) mod inbox;
 pub(super) mod options;
 mod pending;
@@ -126,6 +129,7 @@ use strait_wire::xdr::{self, Reader, Writer};
 
 use self::connection::Connection;
 use self::failure::Failure;
+use self::gss::Session;
 use self::options::Target;
 use self::pending::Begun;
 use self::transport::Transport;
@@ -149,6 +153,17 @@ struct Shared {
     link: Mutex<Link>,
     /// Held while somebody connects anew.
     connecting: Mutex<()>,
+    /// With RPCSEC_GSS.
+    session: Option<Session>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = &self.session {
+            session.end(&link.connection);
+        }
+    }
 }
 
 /// The present connection.
@@ -184,11 +199,13 @@ impl Client {
             connection: Arc::new(connection),
         };
         let timeout = options.timeout;
+        let session = options.gss.clone().map(Session::new);
         let shared = Shared {
             options,
             target,
             link: Mutex::new(link),
             connecting: Mutex::default(),
+            session,
         };
         Self {
             shared: Arc::new(shared),
@@ -361,6 +378,9 @@ impl Client {
         out: &mut Vec<u8>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> std::result::Result<Begun, Failure> {
+        if let Some(session) = &self.shared.session {
+            return self.launch_sealed(session, (connection, procedure), out, arguments);
+        }
         let short = match self.shared.options.credential.flavor {
             Flavor::SYS => connection.calls(|calls| calls.short()),
             _ => None,
@@ -380,8 +400,25 @@ impl Client {
             xid,
             until: Deadline::after(self.timeout),
             within: self.timeout,
-            arguments: short.map(|_| out[draft.arguments()].to_vec()),
+            arguments: short.map(|_| out[draft.arguments()].into()),
+            context: None,
         })
+    }
+
+    /// Appends a call that nobody waits for.
+    fn post(
+        &self,
+        connection: &Connection,
+        procedure: Procedure,
+        out: &mut Vec<u8>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<(), Failure> {
+        if let Some(session) = &self.shared.session {
+            return self.post_sealed(session, (connection, procedure), out, arguments);
+        }
+        let draft = self.draft_long(connection, procedure, out, arguments)?;
+        let launched = connection.calls(|calls| calls.launch_oneway(&draft, out));
+        launched.inspect_err(|_| out.truncate(draft.start()))
     }
 
     /// Appends a call with the credential that it is meant to have.
@@ -412,7 +449,7 @@ impl Client {
         let mut waited = begun.wait();
         let mut connection = begun.connection.clone();
         if let Some(arguments) = &begun.arguments
-            && is_forgotten(&waited)
+            && self.is_worth_another(&begun, &waited)
         {
             // RFC 5531 appendix A: the server has forgotten what it handed out.
             connection.calls(|calls| calls.drop_short());

@@ -23,6 +23,7 @@ use super::calls::Calls;
 use super::channel;
 use super::connection::Connection;
 use super::failure::End;
+use super::gss::Terms;
 use super::transport::{Halves, Socket, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::Namespace;
@@ -46,6 +47,7 @@ pub struct ClientOptions {
     retry: Retry,
     space: Option<Namespace>,
     pub(super) tls: Option<tls::Wanted>,
+    pub(super) gss: Option<Terms>,
 }
 
 impl Default for ClientOptions {
@@ -61,6 +63,7 @@ impl Default for ClientOptions {
             },
             space: None,
             tls: None,
+            gss: None,
         }
     }
 }

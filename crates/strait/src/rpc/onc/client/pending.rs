@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strait_sys::time::Deadline;
+use strait_wire::onc::gss::client::Context;
 use strait_wire::onc::message::{Procedure, Xid};
 use strait_wire::xdr::{self, Reader, Writer};
 
@@ -21,8 +22,11 @@ pub(super) struct Begun {
     pub(super) xid: Xid,
     pub(super) until: Deadline,
     pub(super) within: Duration,
-    /// The arguments, where an AUTH_SHORT was sent that the server may not know any more.
-    pub(super) arguments: Option<Vec<u8>>,
+    /// The arguments, where an AUTH_SHORT was sent that the server may not know any more, or a
+    /// context.
+    pub(super) arguments: Option<Arc<[u8]>>,
+    /// That of RPCSEC_GSS.
+    pub(super) context: Option<Arc<Context>>,
 }
 
 impl Begun {
@@ -114,14 +118,7 @@ impl Batch<'_> {
         self.last = procedure;
         let added = self
             .client
-            .draft_long(&self.connection, procedure, &mut self.out, arguments)
-            .and_then(|draft| {
-                let start = draft.start();
-                let launched = self
-                    .connection
-                    .calls(|calls| calls.launch_oneway(&draft, &mut self.out));
-                launched.inspect_err(|_| self.out.truncate(start))
-            });
+            .post(&self.connection, procedure, &mut self.out, arguments);
         added.map_err(|failure| self.client.error(failure, procedure))?;
         self.flush_if(BATCH_MAX)
     }

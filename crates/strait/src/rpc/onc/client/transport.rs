@@ -37,6 +37,11 @@ pub(in crate::rpc::onc) trait Transport: Send + Sync {
         self.receive(inbox, Deadline::from_ns(0))
     }
 
+    /// Whether sending may block, whatever it is told.
+    fn can_block(&self) -> bool {
+        false
+    }
+
     /// Whether a message was begun that the next [`try_send`](Self::try_send) goes on with.
     fn is_within_message(&self) -> bool {
         false
@@ -244,6 +249,10 @@ pub(super) struct Halves<R, W> {
 impl<R: Read + Send, W: Write + Send> Transport for Halves<R, W> {
     fn form(&self) -> Form {
         Form::RECORD
+    }
+
+    fn can_block(&self) -> bool {
+        true
     }
 
     fn try_send(&self, bytes: &[u8]) -> Result<usize, Errno> {

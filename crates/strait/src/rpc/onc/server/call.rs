@@ -1,19 +1,24 @@
 //! A call from its message to its reply, whatever carries them.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll, Waker};
 
-use strait_wire::onc::auth::OpaqueAuth;
+use strait_wire::onc::auth::{Flavor, OpaqueAuth};
+use strait_wire::onc::gss::Unsound;
+use strait_wire::onc::gss::server::Handle;
 use strait_wire::onc::message::{Accepted, AuthStat, Denied, NULL, Procedure, Xid};
 use strait_wire::onc::record::{MARK_LEN, mark};
 use strait_wire::onc::server::{self as wire, Ignored, Key, Unsent, Verdict, parse_call};
+use strait_wire::xdr::Encode;
 
 use super::event::Event;
 use super::lock;
 use super::shared::{Cache, Counts, Shared};
+use crate::rpc::onc::gss::server::{Opened, Seal, Token};
 use crate::rpc::onc::{Answer, Caller, Context, Refusal};
 
 /// Bytes of a reply's header without a verifier's body.
@@ -44,7 +49,7 @@ pub(super) enum Outcome {
     /// This is sent at once.
     Reply(Vec<u8>),
     /// This is to be run, and ends with the reply.
-    Later(Later),
+    Later(Box<Later>),
     /// Nothing is sent: the same call is in progress, or too many are.
     Repeated,
     /// It is no call.
@@ -68,34 +73,49 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
     };
     Counts::add(&shared.counts.calls);
     let (xid, procedure) = (call.header.xid, call.header.procedure);
-    let is_null = procedure.number == NULL;
     if shared.is_too_weak(origin.caller, &call.header) {
         Counts::add(&shared.counts.refused);
         return Outcome::Reply(form.deny(xid, Denied::Auth(AuthStat::TOO_WEAK)));
     }
+    match admit(shared, origin, message, &call) {
+        Ok(admitted) => carry_out(shared, origin, (message, call), admitted),
+        Err(outcome) => outcome,
+    }
+}
+
+/// Does what a call asks for that may be done as far as RPCSEC_GSS goes.
+fn carry_out(
+    shared: &Arc<Shared>,
+    origin: &Origin<'_>,
+    (message, call): (&[u8], wire::Call<'_>),
+    admitted: Admitted<'_>,
+) -> Outcome {
+    let (xid, procedure, form) = (call.header.xid, call.header.procedure, origin.form);
+    let is_null = procedure.number == NULL && admitted.token.is_none();
+    let seal = admitted.seal;
+    let who = (origin.caller, procedure);
+    let sealed = |plain| Outcome::Reply(sealed(shared, who, seal.as_ref(), form, plain));
     let program = match shared.programs.find(procedure.program, procedure.version) {
-        Ok(_) if is_null => return Outcome::Reply(form.end(form.begin(xid))),
+        Ok(_) if is_null => return sealed(form.end(form.begin(xid))),
         Ok(program) => Arc::clone(program),
         Err(status) => {
             Counts::add(&shared.counts.refused);
-            return Outcome::Reply(form.refuse(xid, status));
+            return sealed(form.refuse(xid, status));
         }
     };
-    let mut remembered = None;
-    if let Some((cache, address)) = origin.cache {
-        let key = Key::new(address, xid, procedure, message);
-        match lock(cache).begin(shared.time(), key) {
-            Verdict::New => remembered = Some((Arc::clone(cache), key)),
-            Verdict::Done(reply) => {
-                Counts::add(&shared.counts.repeated);
-                return Outcome::Reply(reply.to_vec());
-            }
-            Verdict::InProgress | Verdict::Full => {
-                Counts::add(&shared.counts.repeated);
-                return Outcome::Repeated;
-            }
+    // Sent again under RPCSEC_GSS a call has another number and another proof.
+    let same = match &seal {
+        Some(_) => {
+            let context = call.header.credential.body.get(12..).unwrap_or_default();
+            Cow::Owned([context, &*admitted.arguments].concat())
         }
-    }
+        None => Cow::Borrowed(message),
+    };
+    let remembered = match remember(shared, origin, (xid, procedure), &same) {
+        Ok(remembered) => remembered,
+        Err(Some(reply)) => return sealed(reply),
+        Err(None) => return Outcome::Repeated,
+    };
     let task = Task {
         shared: Arc::clone(shared),
         caller: origin.caller.clone(),
@@ -103,23 +123,184 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
         xid,
         form,
         remembered,
+        seal,
     };
+    if let Some(token) = admitted.token {
+        let who = (task.caller.clone(), form, xid);
+        let answer = Box::pin(answer_token(token, Arc::clone(shared), who));
+        return Later { answer, task }.at_once();
+    }
     let context = Context {
         caller: task.caller.clone(),
         reached: origin.reached,
         xid,
         procedure,
         credential: call.header.credential.into_owned(),
+        gss: task.seal.as_ref().map(Seal::proof),
     };
-    let (arguments, reply) = (call.arguments, form.begin(xid));
+    let reply = form.begin(xid);
     let begun = catch_unwind(AssertUnwindSafe(|| {
-        program.dispatch(context, procedure.number, arguments, reply)
+        program.dispatch(context, procedure.number, &admitted.arguments, reply)
     }));
     match begun {
         Ok(Ok(answer)) => Later { answer, task }.at_once(),
         Ok(Err(refusal)) => Outcome::Reply(task.finish(Err(refusal))),
         Err(_) => Outcome::Reply(task.panicked()),
     }
+}
+
+/// A call in a table of those that have come.
+type Remembered = (Arc<Cache>, Key<SocketAddr>);
+
+/// Puts a call into the table of its origin, if there is one.
+///
+/// # Errors
+/// What was answered to one that is there already, or that it is to be dropped.
+fn remember(
+    shared: &Shared,
+    origin: &Origin<'_>,
+    (xid, procedure): (Xid, Procedure),
+    message: &[u8],
+) -> Result<Option<Remembered>, Option<Vec<u8>>> {
+    let Some((cache, address)) = origin.cache else {
+        return Ok(None);
+    };
+    let key = Key::new(address, xid, procedure, message);
+    let answered = match lock(cache).begin(shared.time(), key) {
+        Verdict::New => return Ok(Some((Arc::clone(cache), key))),
+        Verdict::Done(reply) => Some(reply.to_vec()),
+        Verdict::InProgress | Verdict::Full => None,
+    };
+    Counts::add(&shared.counts.repeated);
+    Err(answered)
+}
+
+/// A call that may be carried out as far as RPCSEC_GSS goes.
+struct Admitted<'a> {
+    arguments: Cow<'a, [u8]>,
+    /// It is a step on the way to a context.
+    token: Option<Token>,
+    seal: Option<Seal>,
+}
+
+/// Takes a call out of its protection, if it has one.
+fn admit<'a>(
+    shared: &Shared,
+    origin: &Origin<'_>,
+    message: &[u8],
+    call: &wire::Call<'a>,
+) -> Result<Admitted<'a>, Outcome> {
+    let guard = shared.guard.as_ref();
+    let Some(guard) = guard.filter(|_| call.header.credential.flavor == Flavor::GSS) else {
+        return Ok(Admitted {
+            arguments: call.arguments.into(),
+            token: None,
+            seal: None,
+        });
+    };
+    let (form, xid, procedure) = (origin.form, call.header.xid, call.header.procedure);
+    let (plain, seal) = match guard.open(shared.time(), message, call) {
+        Opened::Call { arguments, seal } => {
+            return Ok(Admitted {
+                arguments,
+                token: None,
+                seal: Some(seal),
+            });
+        }
+        Opened::Token(token) => {
+            return Ok(Admitted {
+                arguments: Cow::default(),
+                token: Some(token),
+                seal: None,
+            });
+        }
+        Opened::Dropped => {
+            Counts::add(&shared.counts.repeated);
+            return Err(Outcome::Repeated);
+        }
+        Opened::Destroyed(seal) => (form.end(form.begin(xid)), Some(seal)),
+        Opened::Garbage(seal) => {
+            Counts::add(&shared.counts.refused);
+            (form.refuse(xid, Accepted::GarbageArguments), seal)
+        }
+        Opened::Busy => {
+            Counts::add(&shared.counts.refused);
+            (form.refuse(xid, Accepted::SystemError), None)
+        }
+        Opened::Denied(why, fault) => {
+            Counts::add(&shared.counts.refused);
+            if let Some(fault) = fault {
+                unproven(shared, origin.caller, fault.into());
+            }
+            (form.deny(xid, Denied::Auth(why)), None)
+        }
+    };
+    let who = (origin.caller, procedure);
+    let reply = sealed(shared, who, seal.as_ref(), form, plain);
+    Err(Outcome::Reply(reply))
+}
+
+/// The reply as its caller can prove it. If it is too long with that, SYSTEM_ERR is.
+fn sealed(
+    shared: &Shared,
+    (caller, procedure): (&Caller, Procedure),
+    seal: Option<&Seal>,
+    form: Form,
+    plain: Vec<u8>,
+) -> Vec<u8> {
+    let Some(seal) = seal.filter(|_| !plain.is_empty()) else {
+        return plain;
+    };
+    let xid = plain.get(form.lead..).and_then(|reply| reply.first_chunk());
+    let xid = Xid(xid.copied().map_or(0, u32::from_be_bytes));
+    let apply = |plain| {
+        seal.apply(form.lead, plain).unwrap_or_else(|(reply, why)| {
+            unproven(shared, caller, why);
+            reply
+        })
+    };
+    let mut reply = apply(plain);
+    let (len, max) = (reply.len().saturating_sub(form.lead), form.max);
+    if len > max {
+        let (caller, why) = (caller.clone(), Unsent::TooLong { len, max });
+        shared.tell(|| Event::Unsent {
+            procedure,
+            caller,
+            why,
+        });
+        reply = apply(form.refuse(xid, Accepted::SystemError));
+    }
+    form.end(reply)
+}
+
+fn unproven(shared: &Shared, caller: &Caller, why: Unsound) {
+    let caller = caller.clone();
+    shared.tell(|| Event::Gss { caller, why });
+}
+
+/// Takes a step on the way to a context. A mechanism reads files and may write them: not in a task.
+async fn answer_token(
+    token: Token,
+    shared: Arc<Shared>,
+    (caller, form, xid): (Caller, Form, Xid),
+) -> Result<Vec<u8>, Refusal> {
+    let mut handle = Handle::default();
+    let drawn = rustix::rand::getrandom(&mut handle, rustix::rand::GetRandomFlags::empty());
+    if drawn != Ok(handle.len()) {
+        return Err(Refusal::SystemError);
+    }
+    let clock = Arc::clone(&shared);
+    let step = move || token.answer(|| clock.time(), handle);
+    let answer = tokio::task::spawn_blocking(step).await;
+    let answer = answer.map_err(|_| Refusal::SystemError)?;
+    if let Some(fault) = answer.fault {
+        unproven(&shared, &caller, fault.into());
+    }
+    let mut reply = form.room();
+    let results = answer.results;
+    wire::success(&mut reply, xid, &answer.verifier, |to| results.encode(to))
+        .map_err(|_| Refusal::SystemError)?;
+    Ok(reply)
 }
 
 /// A call in progress.
@@ -134,7 +315,7 @@ impl Later {
         // A handler that waits is polled again by its own task, and tells that task's waker.
         match self.step(&mut Poller::from_waker(Waker::noop())) {
             Poll::Ready(reply) => Outcome::Reply(reply),
-            Poll::Pending => Outcome::Later(self),
+            Poll::Pending => Outcome::Later(Box::new(self)),
         }
     }
 
@@ -163,7 +344,8 @@ struct Task {
     procedure: Procedure,
     xid: Xid,
     form: Form,
-    remembered: Option<(Arc<Cache>, Key<SocketAddr>)>,
+    remembered: Option<Remembered>,
+    seal: Option<Seal>,
 }
 
 impl Task {
@@ -178,7 +360,8 @@ impl Task {
         if let Some((cache, key)) = &self.remembered {
             lock(cache).finish(self.shared.time(), *key, &reply);
         }
-        reply
+        let (who, seal) = ((&self.caller, self.procedure), self.seal.as_ref());
+        sealed(&self.shared, who, seal, self.form, reply)
     }
 
     /// The reply, or what is said if it is longer than may be sent, or not even a header.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use strait_wire::onc::gss::Unsound;
 use strait_wire::onc::message::Procedure;
 use strait_wire::onc::record;
 use strait_wire::onc::server::{Ignored, Unsent};
@@ -50,6 +51,14 @@ pub enum Event {
         caller: Caller,
         /// Why.
         why: Ignored,
+    },
+    /// RPCSEC_GSS: no context was made, a call was not proven, or its reply cannot be. The caller
+    /// was told as much as RFC 2203 allows.
+    Gss {
+        /// Whose call it was.
+        caller: Caller,
+        /// What the mechanism says.
+        why: Unsound,
     },
     /// A datagram could not be received, or a reply not be sent.
     Datagram {
@@ -102,6 +111,7 @@ impl fmt::Display for Event {
                 why,
             } => write!(f, "{procedure}, called by {caller}: {why}"),
             Self::Ignored { caller, why } => write!(f, "datagram from {caller} dropped: {why}"),
+            Self::Gss { caller, why } => write!(f, "RPCSEC_GSS, called by {caller}: {why}"),
             Self::Datagram { error } => write!(f, "datagrams: {error}"),
         }
     }

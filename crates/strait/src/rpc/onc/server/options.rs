@@ -8,7 +8,9 @@ use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::{record, server};
 
 use super::Event;
+use super::shared::USUAL;
 use crate::object::space::{Namespace, secure::Security};
+use crate::rpc::onc::gss::{self, Acceptor, Service};
 use crate::rpc::onc::tls::TlsServer;
 
 /// How much a server takes from its clients. Each bound is there because somebody will try.
@@ -45,6 +47,9 @@ pub struct Limits {
     /// Calls by datagrams that are remembered with their replies, for each socket, so that a
     /// repeated one is not done again; 4,096, 8 MiB, 2 minutes.
     pub duplicates: server::Limits,
+    /// Contexts of RPCSEC_GSS: 4,096 in use, for an hour after their last call, and 128 that are
+    /// being made, for 30 s. Of more the idlest make way.
+    pub gss: gss::Limits,
 }
 
 impl Default for Limits {
@@ -62,6 +67,7 @@ impl Default for Limits {
             replies_per_connection: 1 << 20,
             replies_memory: 64 << 20,
             duplicates: server::Limits::default(),
+            gss: gss::Limits::default(),
         }
     }
 }
@@ -82,6 +88,8 @@ pub struct ServerOptions {
     pub(super) limits: Limits,
     pub(super) flavors: &'static [Flavor],
     pub(super) required: Option<Flavor>,
+    pub(super) acceptor: Option<Arc<dyn Acceptor>>,
+    pub(super) gss_least: Service,
     pub(super) reply_factor: Option<(usize, Whom)>,
     pub(super) duplicates_on_streams: bool,
     pub(super) space: Option<Namespace>,
@@ -94,8 +102,10 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            flavors: server::Caps::default().flavors,
+            flavors: USUAL,
             required: None,
+            acceptor: None,
+            gss_least: Service::None,
             reply_factor: None,
             duplicates_on_streams: false,
             space: None,
@@ -124,6 +134,21 @@ impl ServerOptions {
     /// needs any (RFC 5531 section 12).
     pub fn require(mut self, flavor: Flavor) -> Self {
         self.required = Some(flavor);
+        self
+    }
+
+    /// Takes RPCSEC_GSS too, of whom this mechanism accepts: see [`gss`]. Procedure 0 and calls
+    /// with other credentials are as before; see [`require`](Self::require). With
+    /// [`flavors`](Self::flavors) of one's own, [`Flavor::GSS`] has to be among them.
+    pub fn gss(mut self, acceptor: impl Acceptor + 'static) -> Self {
+        self.acceptor = Some(Arc::new(acceptor));
+        self
+    }
+
+    /// Calls with RPCSEC_GSS that are protected less than this are AUTH_TOOWEAK, but for
+    /// procedure 0.
+    pub fn gss_at_least(mut self, service: Service) -> Self {
+        self.gss_least = service;
         self
     }
 

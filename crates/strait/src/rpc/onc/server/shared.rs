@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::message::{CallHeader, NULL};
 use strait_wire::onc::server::{Caps, Duplicates, Programs};
 use strait_wire::time::Time;
@@ -18,8 +19,13 @@ use super::gate::{Gate, Memory};
 use super::lock;
 use super::options::ServerOptions;
 use super::peer::Peer;
+use crate::rpc::onc::gss::server::Guard;
 use crate::rpc::onc::tls::TlsServer;
 use crate::rpc::onc::{Caller, Program};
+
+/// What is taken unless said otherwise, without and with RPCSEC_GSS.
+pub(super) const USUAL: &[Flavor] = &[Flavor::NONE, Flavor::SYS];
+const WITH_GSS: &[Flavor] = &[Flavor::NONE, Flavor::SYS, Flavor::GSS];
 
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
@@ -28,6 +34,7 @@ pub(in crate::rpc::onc) struct Shared {
     pub(super) options: ServerOptions,
     pub(in crate::rpc::onc) programs: Programs<Arc<dyn Program>>,
     pub(super) caps: Caps,
+    pub(super) guard: Option<Arc<Guard>>,
     pub(super) calls: Gate,
     pub(super) memory: Memory,
     /// Bytes of replies that no connection has taken yet.
@@ -75,11 +82,19 @@ impl Shared {
     pub(super) fn new(options: ServerOptions, programs: Programs<Arc<dyn Program>>) -> Self {
         let limits = &options.limits;
         let cache = || Arc::new(Mutex::new(Duplicates::new(limits.duplicates)));
+        let guard = options.acceptor.clone().map(|acceptor| {
+            let guard = Guard::new(acceptor, options.gss_least, limits.gss);
+            Arc::new(guard)
+        });
         Self {
             caps: Caps {
-                flavors: options.flavors,
+                flavors: match options.flavors == USUAL && guard.is_some() {
+                    true => WITH_GSS,
+                    false => options.flavors,
+                },
                 padding: Padding::Strict,
             },
+            guard,
             calls: Gate::new(limits.calls_max),
             memory: Memory::new(limits.records_memory),
             queued: AtomicUsize::new(0),

@@ -4,6 +4,7 @@ pub(crate) mod channel;
 pub(crate) mod client;
 pub(crate) mod examples;
 pub(crate) mod foreign;
+pub(crate) mod gss;
 mod page;
 pub(crate) mod rpcbind;
 pub(crate) mod server;

@@ -72,6 +72,7 @@ impl Client {
                 number,
             },
             credential: Default::default(),
+            gss: None,
         };
         // As long as what leads a reply.
         let reply = vec![0; 24];

@@ -22,11 +22,14 @@ use tokio::sync::Notify;
 
 use super::calls::{Calls, Outcome, Waiter};
 use super::failure::{End, Failure};
+use super::gss::Session;
 use super::inbox::Inbox;
 use super::options::{ClientOptions, Target, connected, eager, given, late};
 use super::transport::{Socket, Transport};
 use super::{Coded, is_forgotten};
 use crate::error::{Error, ErrorKind, Result};
+
+mod gss;
 
 /// Bytes of calls that wait to be sent; who calls beyond them waits. One call may be longer.
 const QUEUE_MAX: usize = 1 << 20;
@@ -51,11 +54,14 @@ pub struct AsyncClient {
 struct Handle {
     link: Arc<Link>,
     credential: OpaqueAuth<'static>,
+    /// With RPCSEC_GSS.
+    session: Option<Session>,
     peer: String,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.end_session();
         self.link.state().is_closing = true;
         self.link.wake.notify_one();
     }
@@ -202,6 +208,7 @@ impl AsyncClient {
         let handle = Handle {
             link,
             credential: options.credential,
+            session: options.gss.map(Session::new),
             peer,
         };
         Ok(Self {
@@ -258,6 +265,9 @@ impl AsyncClient {
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> Result<()> {
         let post = async {
+            if let Some(session) = &self.handle.session {
+                return self.post_sealed(session, procedure, arguments).await;
+            }
             let (draft, out, _) = self.draft(procedure, None, arguments)?;
             self.handle
                 .link
@@ -300,6 +310,9 @@ impl AsyncClient {
         procedure: Procedure,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> std::result::Result<Vec<u8>, Failure> {
+        if let Some(session) = &self.handle.session {
+            return self.exchange_sealed(session, procedure, arguments).await;
+        }
         let link = &self.handle.link;
         let short = match self.handle.credential.flavor {
             Flavor::SYS => link.state().calls.short(),
@@ -388,9 +401,17 @@ impl Link {
 
     /// Posts a call and waits for its results.
     async fn answer(&self, draft: &Draft, out: Vec<u8>) -> std::result::Result<Vec<u8>, Failure> {
-        let xid = self
-            .post(out, |calls, out| calls.launch(draft, out))
-            .await?;
+        self.answer_to(out, |calls, out| calls.launch(draft, out))
+            .await
+    }
+
+    /// The same for a call that `launch` begins.
+    async fn answer_to(
+        &self,
+        out: Vec<u8>,
+        launch: impl FnOnce(&mut Calls, &mut [u8]) -> std::result::Result<Xid, Failure>,
+    ) -> std::result::Result<Vec<u8>, Failure> {
+        let xid = self.post(out, launch).await?;
         let call = InFlight { link: self, xid };
         let outcome = poll_fn(|context| {
             let mut state = self.state();
@@ -402,7 +423,8 @@ impl Link {
             Poll::Pending
         });
         match outcome.await? {
-            Outcome::Results(bytes) => Ok(bytes),
+            Outcome::Results(bytes) | Outcome::Opened(bytes) => Ok(bytes),
+            Outcome::Unproven(why) => Err(Failure::Unproven(why)),
             Outcome::Refused(refused) => Err(Failure::Refused(refused)),
             Outcome::Malformed(error) => Err(Failure::Malformed(error)),
             Outcome::Unreachable => Err(Failure::Unreachable),

@@ -1,0 +1,135 @@
+//! Calls of tasks under RPCSEC_GSS. A mechanism may read files and ask its KDC: a context is made
+//! on threads that may block.
+
+use std::sync::Arc;
+
+use strait_wire::onc::client::Draft;
+use strait_wire::onc::gss::client::{Context, Progress};
+use strait_wire::onc::message::{Procedure, Xid};
+use strait_wire::xdr::Writer;
+
+use super::{AsyncClient, Handle};
+use crate::error::ErrorKind;
+use crate::rpc::onc::client::Coded;
+use crate::rpc::onc::client::calls::Calls;
+use crate::rpc::onc::client::failure::{End, Failure};
+use crate::rpc::onc::client::gss::{Sealed, Session, encoded, is_lost, is_over, next, step};
+use crate::rpc::onc::client::transport::Transport;
+
+type Outcome<T> = Result<T, Failure>;
+
+impl AsyncClient {
+    /// Makes a call and waits for its results.
+    pub(super) async fn exchange_sealed(
+        &self,
+        session: &Session,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> Outcome<Vec<u8>> {
+        let arguments = encoded(arguments)?;
+        let mut is_again = false;
+        loop {
+            let (draft, xid, sealed, out) = self.seal(session, procedure, &arguments).await?;
+            let context = sealed.context.clone();
+            let launch = |calls: &mut Calls, out: &mut [u8]| {
+                let launched = calls.launch_sealed(xid, &draft, out, sealed);
+                launched.map(|()| xid)
+            };
+            let outcome = self.handle.link.answer_to(out, launch).await;
+            if is_again || !is_lost(&outcome) {
+                return outcome;
+            }
+            session.forget(&context);
+            is_again = true;
+        }
+    }
+
+    /// Makes a call that nobody waits for.
+    pub(super) async fn post_sealed(
+        &self,
+        session: &Session,
+        procedure: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> Outcome<()> {
+        let arguments = encoded(arguments)?;
+        let (_, _, _, out) = self.seal(session, procedure, &arguments).await?;
+        let link = &self.handle.link;
+        link.post(out, |calls, _| calls.check_open()).await
+    }
+
+    /// Encodes a call, with a new context if the present one is over.
+    async fn seal(
+        &self,
+        session: &Session,
+        procedure: Procedure,
+        arguments: &Arc<[u8]>,
+    ) -> Outcome<(Draft, Xid, Sealed, Vec<u8>)> {
+        let link = &self.handle.link;
+        let mut is_again = false;
+        loop {
+            let program = (procedure.program, procedure.version);
+            let context = self.context(session, program).await?;
+            let xid = link.state().calls.reserve();
+            let (call, form) = ((xid, procedure), link.socket.form());
+            let mut out = Vec::new();
+            match session.seal(&context, call, form, arguments, &mut out) {
+                Ok((draft, sealed)) => return Ok((draft, xid, sealed, out)),
+                Err(failure) if !is_again && is_over(&failure) => {
+                    is_again = true;
+                    session.forget(&context);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// The context, which is made if there is none.
+    async fn context(&self, session: &Session, program: (u32, u32)) -> Outcome<Arc<Context>> {
+        if let Some(context) = session.context() {
+            return Ok(context);
+        }
+        let _making = session.tasks.lock().await;
+        if let Some(context) = session.context() {
+            return Ok(context);
+        }
+        let terms = session.terms();
+        let (mut setup, mut token) = apart(move || terms.begin()).await?;
+        let link = &self.handle.link;
+        loop {
+            let mut out = Vec::new();
+            let draft = step(&setup, &token, program, link.socket.form(), &mut out)?;
+            let launch = |calls: &mut Calls, out: &mut [u8]| calls.launch_step(&draft, out);
+            let reply = link.answer_to(out, launch).await?;
+            match apart(move || next(setup, &reply)).await? {
+                Progress::Send(further, answer) => (setup, token) = (further, answer),
+                Progress::Ready(context) => return Ok(session.keep(context, program)),
+            }
+        }
+    }
+}
+
+/// Runs on a thread that may block.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        let why = "the mechanism has panicked, or its runtime has ended";
+        Err(Failure::Ended(End::new(ErrorKind::Cancelled, why)))
+    })
+}
+
+impl Handle {
+    /// Tells the server that the context is not used any more.
+    pub(super) fn end_session(&self) {
+        let Some(session) = &self.session else {
+            return;
+        };
+        let (mut state, socket) = (self.link.state(), &self.link.socket);
+        if let Some(message) = session.farewell(&mut state.calls, socket.form()) {
+            // After whatever waits to be sent, which is not to be joined with a datagram.
+            state.push(message, false);
+            state.send(socket);
+        }
+    }
+}
