@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll, Waker};
 
-use strait_wire::onc::auth::OpaqueAuth;
+use strait_wire::onc::auth::{Flavor, OpaqueAuth};
 use strait_wire::onc::message::{Accepted, AuthStat, Denied, NULL, Procedure, Xid};
 use strait_wire::onc::record::{MARK_LEN, mark};
 use strait_wire::onc::server::{self as wire, Ignored, Key, Unsent, Verdict, parse_call};
@@ -26,6 +26,8 @@ pub(super) struct Origin<'a> {
     pub(super) caller: &'a Caller,
     pub(super) reached: Option<SocketAddr>,
     pub(super) form: Form,
+    /// The connection, if it is one.
+    pub(super) connection: Option<u64>,
     /// Where repeated calls are known by, and the address they are known by.
     pub(super) cache: Option<(&'a Arc<Cache>, SocketAddr)>,
 }
@@ -54,7 +56,7 @@ pub(super) enum Outcome {
 /// Takes a message apart, and does what it asks for as far as that can be done at once.
 pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -> Outcome {
     let form = origin.form;
-    let call = match parse_call(message, &shared.caps) {
+    let call = match parse_call(message, &shared.caps()) {
         Ok(call) => call,
         Err(wire::Answer::Reply { denied, message }) => {
             Counts::add(&shared.counts.refused);
@@ -69,34 +71,30 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
     Counts::add(&shared.counts.calls);
     let (xid, procedure) = (call.header.xid, call.header.procedure);
     let is_null = procedure.number == NULL;
-    let required = shared.options.required;
-    if !is_null && required.is_some_and(|required| required != call.header.credential.flavor) {
+    let denied = |why| {
         Counts::add(&shared.counts.refused);
-        return Outcome::Reply(form.deny(xid, Denied::Auth(AuthStat::TOO_WEAK)));
+        Outcome::Reply(form.deny(xid, Denied::Auth(why)))
+    };
+    let Some((credential, verifier)) = known(shared, origin.connection, call.header.credential)
+    else {
+        return denied(AuthStat::REJECTED_CREDENTIAL);
+    };
+    let required = shared.options.required;
+    if !is_null && required.is_some_and(|required| required != credential.flavor) {
+        return denied(AuthStat::TOO_WEAK);
     }
     let program = match shared.programs.find(procedure.program, procedure.version) {
-        Ok(_) if is_null => return Outcome::Reply(form.end(form.begin(xid))),
+        Ok(_) if is_null => return Outcome::Reply(form.end(form.begin(xid, &verifier))),
         Ok(program) => Arc::clone(program),
         Err(status) => {
             Counts::add(&shared.counts.refused);
             return Outcome::Reply(form.refuse(xid, status));
         }
     };
-    let mut remembered = None;
-    if let Some((cache, address)) = origin.cache {
-        let key = Key::new(address, xid, procedure, message);
-        match lock(cache).begin(shared.time(), key) {
-            Verdict::New => remembered = Some((Arc::clone(cache), key)),
-            Verdict::Done(reply) => {
-                Counts::add(&shared.counts.repeated);
-                return Outcome::Reply(reply.to_vec());
-            }
-            Verdict::InProgress | Verdict::Full => {
-                Counts::add(&shared.counts.repeated);
-                return Outcome::Repeated;
-            }
-        }
-    }
+    let remembered = match remember(shared, origin, (xid, procedure), message) {
+        Ok(remembered) => remembered,
+        Err(outcome) => return outcome,
+    };
     let task = Task {
         shared: Arc::clone(shared),
         caller: origin.caller.clone(),
@@ -110,9 +108,9 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
         reached: origin.reached,
         xid,
         procedure,
-        credential: call.header.credential.into_owned(),
+        credential,
     };
-    let (arguments, reply) = (call.arguments, form.begin(xid));
+    let (arguments, reply) = (call.arguments, form.begin(xid, &verifier));
     let begun = catch_unwind(AssertUnwindSafe(|| {
         program.dispatch(context, procedure.number, arguments, reply)
     }));
@@ -120,6 +118,64 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
         Ok(Ok(answer)) => Later { answer, task }.at_once(),
         Ok(Err(refusal)) => Outcome::Reply(task.finish(Err(refusal))),
         Err(_) => Outcome::Reply(task.panicked()),
+    }
+}
+
+/// A call in a table of those that have come.
+type Remembered = (Arc<Cache>, Key<SocketAddr>);
+
+/// Puts a call into the table of its origin, if there is one.
+///
+/// # Errors
+/// What becomes of one that is there already.
+fn remember(
+    shared: &Shared,
+    origin: &Origin<'_>,
+    (xid, procedure): (Xid, Procedure),
+    message: &[u8],
+) -> Result<Option<Remembered>, Outcome> {
+    let Some((cache, address)) = origin.cache else {
+        return Ok(None);
+    };
+    let key = Key::new(address, xid, procedure, message);
+    let outcome = match lock(cache).begin(shared.time(), key) {
+        Verdict::New => return Ok(Some((Arc::clone(cache), key))),
+        Verdict::Done(reply) => Outcome::Reply(reply.to_vec()),
+        Verdict::InProgress | Verdict::Full => Outcome::Repeated,
+    };
+    Counts::add(&shared.counts.repeated);
+    Err(outcome)
+}
+
+/// The credential that a caller means, and the verifier that answers it; `None`: he says what was
+/// not handed out to him, or is forgotten.
+fn known(
+    shared: &Shared,
+    connection: Option<u64>,
+    said: OpaqueAuth<'_>,
+) -> Option<(OpaqueAuth<'static>, OpaqueAuth<'static>)> {
+    let none = OpaqueAuth::NONE;
+    let Some((shorts, connection)) = shared.shorts.as_ref().zip(connection) else {
+        // Nothing is handed out there.
+        return (said.flavor != Flavor::SHORT || shared.shorts.is_none())
+            .then(|| (said.into_owned(), none));
+    };
+    let now = shared.time();
+    match said.flavor {
+        Flavor::SHORT => {
+            let body = lock(shorts).find(now, connection, &said.body)?.to_vec();
+            Counts::add(&shared.counts.short);
+            let flavor = Flavor::SYS;
+            let body = body.into();
+            Some((OpaqueAuth { flavor, body }, none))
+        }
+        Flavor::SYS => {
+            let short = lock(shorts).hand_out(now, connection, &said.body);
+            let short = short.map(|body| OpaqueAuth::short(body.to_vec()));
+            let verifier = short.and_then(|short| OpaqueAuth::handing_out(&short).ok());
+            Some((said.into_owned(), verifier.unwrap_or(none)))
+        }
+        _ => Some((said.into_owned(), none)),
     }
 }
 
@@ -164,7 +220,7 @@ struct Task {
     procedure: Procedure,
     xid: Xid,
     form: Form,
-    remembered: Option<(Arc<Cache>, Key<SocketAddr>)>,
+    remembered: Option<Remembered>,
 }
 
 impl Task {
@@ -218,13 +274,10 @@ impl Form {
     }
 
     /// A reply up to its results.
-    fn begin(self, xid: Xid) -> Vec<u8> {
+    fn begin(self, xid: Xid, verifier: &OpaqueAuth<'_>) -> Vec<u8> {
         let mut reply = self.room();
-        let written = wire::success(&mut reply, xid, &OpaqueAuth::NONE, |_| Ok(()));
-        debug_assert!(
-            written.is_ok(),
-            "a header without a verifier has no bound to break"
-        );
+        let written = wire::success(&mut reply, xid, verifier, |_| Ok(()));
+        debug_assert!(written.is_ok(), "a verifier of this side's is short");
         reply
     }
 
@@ -258,6 +311,9 @@ impl Form {
     fn turn_away(self, xid: Xid, refusal: Refusal) -> Vec<u8> {
         match refusal {
             Refusal::ProgramUnavailable => self.refuse(xid, Accepted::ProgramUnavailable),
+            Refusal::ProgramMismatch { low, high } => {
+                self.refuse(xid, Accepted::ProgramMismatch { low, high })
+            }
             Refusal::ProcedureUnavailable => self.refuse(xid, Accepted::ProcedureUnavailable),
             Refusal::GarbageArguments => self.refuse(xid, Accepted::GarbageArguments),
             Refusal::SystemError => self.refuse(xid, Accepted::SystemError),

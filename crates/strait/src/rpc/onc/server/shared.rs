@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use strait_wire::onc::server::{Caps, Duplicates, Programs};
+use strait_wire::onc::auth::Flavor;
+use strait_wire::onc::server::{Caps, Duplicates, Programs, Shorts};
 use strait_wire::time::Time;
 use strait_wire::xdr::Padding;
 use tokio::sync::Notify;
@@ -17,7 +18,7 @@ use super::gate::{Gate, Memory};
 use super::lock;
 use super::options::ServerOptions;
 use super::peer::Peer;
-use crate::rpc::onc::Program;
+use crate::rpc::onc::{Program, random};
 
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
@@ -25,7 +26,7 @@ pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
 pub(super) struct Shared {
     pub(super) options: ServerOptions,
     pub(super) programs: Programs<Arc<dyn Program>>,
-    pub(super) caps: Caps,
+    flavors: Vec<Flavor>,
     pub(super) calls: Gate,
     pub(super) memory: Memory,
     /// Bytes of replies that no connection has taken yet.
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     /// Of streams, where that is asked for.
     pub(super) cache: Option<Arc<Cache>>,
+    /// What was handed out, by connection, where that is asked for.
+    pub(super) shorts: Option<Mutex<Shorts<u64>>>,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     next: AtomicU64,
     /// Listeners, receivers of datagrams, and who looks after the connections.
@@ -61,6 +64,7 @@ pub(super) struct Counts {
     pub(super) panicked: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) ignored: AtomicU64,
+    pub(super) short: AtomicU64,
 }
 
 impl Counts {
@@ -73,16 +77,17 @@ impl Shared {
     pub(super) fn new(options: ServerOptions, programs: Programs<Arc<dyn Program>>) -> Self {
         let limits = &options.limits;
         let cache = || Arc::new(Mutex::new(Duplicates::new(limits.duplicates)));
+        let shorts = |limits| Mutex::new(Shorts::new(limits, random().to_ne_bytes()));
+        let mut flavors = options.flavors.to_vec();
+        flavors.extend(options.shorts.map(|_| Flavor::SHORT));
         Self {
-            caps: Caps {
-                flavors: options.flavors,
-                padding: Padding::Strict,
-            },
+            flavors,
             calls: Gate::new(limits.calls_max),
             memory: Memory::new(limits.records_memory),
             queued: AtomicUsize::new(0),
             counts: Counts::default(),
             cache: options.duplicates_on_streams.then(cache),
+            shorts: options.shorts.map(shorts),
             programs,
             options,
             peers: Mutex::default(),
@@ -95,6 +100,14 @@ impl Shared {
             room: Notify::new(),
             care: Notify::new(),
             started: Instant::now(),
+        }
+    }
+
+    /// What calls may look like.
+    pub(super) fn caps(&self) -> Caps<'_> {
+        Caps {
+            flavors: &self.flavors,
+            padding: Padding::Strict,
         }
     }
 
@@ -155,6 +168,9 @@ impl Shared {
 
     pub(super) fn leave(&self, id: u64) {
         lock(&self.peers).remove(&id);
+        if let Some(shorts) = &self.shorts {
+            lock(shorts).forget(id);
+        }
         self.room.notify_waiters();
         self.ended();
     }
