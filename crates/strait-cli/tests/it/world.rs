@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+};
 use strait::Namespace;
 use strait_sys::sigaction::{self, Action};
 use strait_sys::signal;
@@ -172,6 +174,13 @@ impl Running {
         let pid = Some(Pid::from_child(&self.child));
         let stopped = waitpid(pid, WaitOptions::UNTRACED).unwrap();
         assert!(stopped.unwrap().1.stopped());
+    }
+
+    /// Whether it has ended. It is not reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        let of = WaitId::Pid(Pid::from_child(&self.child));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(of, options).unwrap().is_some()
     }
 
     /// Writes to its standard input.

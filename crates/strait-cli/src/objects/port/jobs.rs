@@ -3,25 +3,28 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionbio;
 use strait::nt::lpc::{Call, Pending};
 use strait::unix::process::{Child, Options};
-use strait::wait;
+use strait::wait::{self, Waitable};
 use strait_sys::signal::Signal;
 
 use crate::child::{self, Group};
 use crate::failure::Failure;
 
+use super::LOOK;
+
 /// Requests that wait for a worker.
 const QUEUE_MAX: usize = 1024;
 /// Bytes of these, beside the first.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// From SIGTERM to SIGKILL.
+/// From SIGTERM to SIGKILL, and from there to its being left alone.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What is asked, and who asks.
@@ -82,6 +85,10 @@ fn is_awaited(pending: Option<&Pending>) -> bool {
 }
 
 impl Running {
+    fn is_of(&self, child: &Child) -> bool {
+        self.group.is_of(child.id())
+    }
+
     /// Asks it to end, and has it ended if it does not.
     fn end(&mut self, why: &'static str) {
         match self.ending {
@@ -228,52 +235,98 @@ impl<'a> Jobs<'a> {
         drop(state);
         let said = self.exchange(&mut child, &job.request);
         // It is reaped only below: until then its number is nobody else's.
-        let ended = wait::any(&[&child]).map_err(Failure::of);
+        let ended = loop {
+            match wait::any_for(&[&child], LOOK) {
+                Ok(None) if !self.is_lost(&child) => {}
+                ended => break ended.map_err(Failure::of),
+            }
+        };
         let mut state = self.lock();
-        let is_it = |one: &Running| one.group.is_of(child.id());
-        let at = state.running.iter().position(is_it);
+        let at = state.running.iter().position(|one| one.is_of(&child));
         let ran = at.map(|at| state.running.swap_remove(at));
         drop(state);
-        let status = child.wait().map_err(Failure::of);
+        let status = child.try_wait().map_err(Failure::of);
         let (pending, ending) = ran.map_or((None, None), |ran| (ran.pending, ran.ending));
         let shown = self.command[0].to_string_lossy();
         let reply = said.and_then(|said| {
             ended?;
             let status = status?;
-            match ending {
-                Some((_, why)) => Err(Failure::new(format!("{shown} was ended: {why}"))),
-                None if !status.success() => Err(Failure::new(format!("{shown}: {status}"))),
-                None => Ok(said),
+            match (ending, status) {
+                (Some((_, why)), _) => Err(Failure::new(format!("{shown} was ended: {why}"))),
+                (None, Some(status)) if status.success() => Ok(said),
+                (None, Some(status)) => Err(Failure::new(format!("{shown}: {status}"))),
+                (None, None) => Err(Failure::new(format!("{shown} does not end"))),
             }
         });
         (pending, reply)
     }
 
+    /// Whether it was killed, and something of it goes on: it left its group, or is another user's.
+    fn is_lost(&self, child: &Child) -> bool {
+        let state = self.lock();
+        let running = state.running.iter().find(|one| one.is_of(child));
+        let ending = running.and_then(|running| running.ending);
+        ending.is_some_and(|(since, _)| since.elapsed() >= GRACE * 2)
+    }
+
     /// Gives the command the request and reads what it says, to its end.
     fn exchange(&self, child: &mut Child, request: &[u8]) -> Result<Vec<u8>, Failure> {
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                // It need not read it.
-                let _ = stdin.map(|mut stdin| stdin.write_all(request));
-            });
-            let mut reply = Vec::new();
-            let most = self.reply_max as u64 + 1;
-            let read = stdout.map_or(Ok(0), |stdout| stdout.take(most).read_to_end(&mut reply));
-            let failed = match read {
-                Ok(_) if reply.len() <= self.reply_max => return Ok(reply),
-                Ok(_) => Failure::new(format!(
+        let said = self.converse(child, request);
+        if said.is_err()
+            && let Some(group) = Group::of(child)
+        {
+            // Nothing that it does now is of use.
+            group.signal(Signal::KILL);
+        }
+        said
+    }
+
+    fn converse(&self, child: &mut Child, request: &[u8]) -> Result<Vec<u8>, Failure> {
+        let Some(mut stdout) = child.stdout.take() else {
+            return Ok(Vec::new());
+        };
+        let (mut stdin, mut left) = (child.stdin.take(), request);
+        let calm = |result: std::io::Result<()>| {
+            result.map_err(|error| Failure::io("the command's pipes", &error))
+        };
+        calm(ioctl_fionbio(&stdout, true).map_err(Into::into))?;
+        if let Some(stdin) = &stdin {
+            calm(ioctl_fionbio(stdin, true).map_err(Into::into))?;
+        }
+        let (mut reply, mut chunk) = (Vec::new(), [0; 16 << 10]);
+        loop {
+            // It need not read it.
+            while let Some(pipe) = &mut stdin {
+                match pipe.write(left) {
+                    Ok(len) if len < left.len() => left = &left[len..],
+                    Err(error) if error.kind() == WouldBlock => break,
+                    Err(error) if error.kind() == Interrupted => {}
+                    Ok(_) | Err(_) => stdin = None,
+                }
+            }
+            match stdout.read(&mut chunk) {
+                Ok(0) => return Ok(reply),
+                Ok(len) => reply.extend_from_slice(&chunk[..len]),
+                Err(error) if error.kind() == Interrupted => {}
+                Err(error) if error.kind() == WouldBlock => {
+                    let readable = wait::readable(&stdout);
+                    let writable = stdin.as_ref().map(wait::writable);
+                    let mut members: Vec<&dyn Waitable> = vec![&readable];
+                    members.extend(writable.as_ref().map(|pipe| pipe as &dyn Waitable));
+                    let won = wait::any_for(&members, LOOK).map_err(Failure::of)?;
+                    if won.is_none() && self.is_lost(child) {
+                        return Ok(reply);
+                    }
+                }
+                Err(error) => return Err(Failure::io("its reply", &error)),
+            }
+            if reply.len() > self.reply_max {
+                return Err(Failure::new(format!(
                     "{}: its reply is longer than {} bytes (--message-max)",
                     self.command[0].to_string_lossy(),
                     self.reply_max
-                )),
-                Err(error) => Failure::io("its reply", &error),
-            };
-            // Nothing that it does now is of use.
-            if let Some(group) = Group::of(child) {
-                group.signal(Signal::KILL);
+                )));
             }
-            Err(failed)
-        })
+        }
     }
 }

@@ -161,6 +161,47 @@ fn a_signal_ends_the_server_its_commands_and_its_name() {
 }
 
 #[test]
+fn what_leaves_its_group_keeps_neither_a_job_nor_the_server() {
+    let world = World::new();
+    let number = world.space.path().join(".number");
+    // It holds both pipes of its command.
+    let script = format!(
+        "read a; case $a in \
+         stay) setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000';; \
+         *) echo done;; esac",
+        number.display()
+    );
+    let options = [
+        "--jobs",
+        "1",
+        "--time-max",
+        "100ms",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let server = serving(&world, &options);
+    let ran = world.strait("port call calc stay --timeout 20s");
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    assert!(ran.err.contains("it took too long"), "{ran:?}");
+    assert_eq!(world.good("port call calc fast --timeout 20s"), "done\n");
+    let end_it = || {
+        let id = std::fs::read_to_string(&number).unwrap();
+        std::fs::remove_file(&number).unwrap();
+        let id = rustix::process::Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(id, Signal::KILL).expect("it was left alone");
+    };
+    end_it();
+    let calling = world.start(&["port", "call", "calc", "stay"]);
+    world.until("the command runs", || number.exists());
+    server.signal(Signal::TERM);
+    world.until("the server ends", || server.has_ended());
+    assert_eq!(calling.finish().status, Some(125));
+    end_it();
+}
+
+#[test]
 fn what_cannot_be_served_is_said_at_once() {
     let world = World::new();
     let plain = world.space.path().join(".plain");

@@ -540,12 +540,7 @@ impl Inflow {
         let mut before = seen;
         // As many as the ring holds.
         while let Some(header) = self.header_at(at)? {
-            if header.has(Header::TOTAL) && header.len() == UNIT {
-                let mut total = [0; UNIT as usize];
-                self.receiver.input.copy_at(at, 0, &mut total);
-                rest = Some(u64::from_ne_bytes(total));
-                before = seen;
-            } else if header.has(Header::TORN) {
+            if header.has(Header::TORN) {
                 if rest.take().is_some() && unit == Unit::Message {
                     if seen.len < buffer.len() {
                         // It was given up: no read of this length gets any of it.
@@ -556,6 +551,11 @@ impl Inflow {
                     }
                 }
                 orphan = false;
+            } else if header.has(Header::TOTAL) && header.len() == UNIT {
+                let mut total = [0; UNIT as usize];
+                self.receiver.input.copy_at(at, 0, &mut total);
+                rest = Some(u64::from_ne_bytes(total));
+                before = seen;
             } else if orphan {
                 orphan = header.has(Header::MORE);
                 rest = None;

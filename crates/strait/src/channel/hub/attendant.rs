@@ -9,7 +9,7 @@ use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared};
+use crate::channel::hub::{CLOSED, Halls, MISSED, NEWS, Session, Shared};
 use crate::channel::meanwhile;
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
@@ -66,7 +66,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             shared.changed();
         }
         // One that is closed is to be noticed.
-        let calm = shared.notes.load(Ordering::SeqCst) & !(NEWS | CLOSED);
+        let calm = shared.notes.load(Ordering::SeqCst) & !(NEWS | MISSED | CLOSED);
         let halls = shared.halls();
         let doorway = Doorway::new(shared.clone(), halls.clone());
         Self {
@@ -198,13 +198,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             return true;
         }
         self.leave();
-        let Some(receiver) = session.claim() else {
-            return false;
-        };
-        self.served = false;
-        self.waiter.park.hold(Some(session.clone()));
-        self.current = Some((session.clone(), Some(receiver)));
-        true
+        self.turn_to(session.clone())
     }
 
     /// Whether this thread may keep a session in hand: not where others could take it.
@@ -233,10 +227,13 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             self.leave();
             return Some(Event::Closed);
         }
-        if notes & !NEWS != self.calm {
-            self.calm = notes & !NEWS;
+        if notes & !(NEWS | MISSED) != self.calm {
+            self.calm = notes & !(NEWS | MISSED);
             self.halls = self.shared.halls();
             self.waiter.park.halls = self.halls.clone();
+        }
+        if notes & MISSED != 0 {
+            self.turn_to_missed();
         }
         // Those who are connected and those who want to be take turns.
         let is_idle = || !self.is_awaited() && !self.has_more();
@@ -336,6 +333,28 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         self.waiter.park.hold(None);
     }
 
+    /// Takes that session in hand, unless another thread has it. There is none.
+    fn turn_to(&mut self, session: Arc<Session<T>>) -> bool {
+        let Some(receiver) = session.claim() else {
+            return false;
+        };
+        self.served = false;
+        self.waiter.park.hold(Some(session.clone()));
+        self.current = Some((session, Some(receiver)));
+        true
+    }
+
+    /// Takes in hand who has knocked where somebody scribbles.
+    #[cold]
+    fn turn_to_missed(&mut self) {
+        while let Some(session) = self.shared.next_missed() {
+            self.leave();
+            if self.turn_to(session) {
+                return;
+            }
+        }
+    }
+
     /// Takes in hand who has knocked, in rotation.
     fn turn_to_next(&mut self) -> bool {
         let (first, bit) = self.turn;
@@ -344,23 +363,19 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         for step in 0..=self.halls.len() {
             let index = (first + step) % self.halls.len();
             let from = if step == 0 { bit } else { 0 };
-            let hall = &self.halls[index];
+            let hall = self.halls[index].clone();
             for _ in 0..TAKES_MAX {
                 let Some(bit) = hall.door.take(from) else {
                     break;
                 };
                 self.turn = (index, bit + 1);
                 // A bit may be nobody's, or another thread has whose it is.
-                let Some(session) = hall.session(bit) else {
-                    continue;
-                };
-                let Some(receiver) = session.claim() else {
-                    continue;
-                };
-                self.served = false;
-                self.waiter.park.hold(Some(session.clone()));
-                self.current = Some((session, Some(receiver)));
-                return true;
+                if hall
+                    .session(bit)
+                    .is_some_and(|session| self.turn_to(session))
+                {
+                    return true;
+                }
             }
             self.turn = (index + 1, 0);
         }

@@ -10,7 +10,7 @@ use strait_sys::time::Deadline;
 use strait_sys::{Errno, cpu};
 
 use crate::channel::door::Sleeper;
-use crate::channel::hub::{CLOSED, Halls, NEWS, Session, Shared, lock};
+use crate::channel::hub::{CLOSED, Halls, MISSED, NEWS, Session, Shared, lock};
 use crate::channel::park::Park;
 use crate::error::Result;
 use crate::object::wait::source::{Armed, CALLABLE, Source};
@@ -37,7 +37,7 @@ impl<T> Post<T> {
             .as_ref()
             .is_some_and(|session| session.has_arrivals())
             || halls.iter().any(|hall| hall.door.summary() != 0)
-            || self.shared.notes.load(Ordering::SeqCst) & (NEWS | CLOSED) != 0
+            || self.shared.notes.load(Ordering::SeqCst) & (NEWS | MISSED | CLOSED) != 0
     }
 
     /// Announces a sleeper. False: there is something.

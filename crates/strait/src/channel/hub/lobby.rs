@@ -11,7 +11,7 @@ use strait_sys::Errno;
 use strait_sys::time::Deadline;
 
 use crate::channel::connect::{Asked, Caller};
-use crate::channel::hub::{ASKED_MAX, FULL, NEWS, Shared, lock};
+use crate::channel::hub::{ASKED_MAX, FULL, MISSED, NEWS, Shared, lock};
 
 /// Connections whose greeting has not come. One more, and the oldest of the user who has most of
 /// them is hung up on: greetings come at once, from those who mean it.
@@ -162,14 +162,18 @@ impl<T> Lobby<T> {
 
     /// A client that scribbles on the door may have made the server miss others of its user.
     fn look(&self) {
-        for hall in self.shared.halls().iter() {
-            let sessions = hall.sessions();
-            let mut forgotten = 0;
-            for session in sessions.iter().filter(|session| session.is_forgotten()) {
-                session.knocker.mark();
-                forgotten += 1;
-            }
-            if forgotten > 0 || hall.door.summary() != 0 {
+        let halls = self.shared.halls();
+        let sessions = halls.iter().flat_map(|hall| hall.sessions());
+        let forgotten = sessions.filter(|session| session.is_forgotten());
+        let forgotten: Vec<_> = forgotten.map(|session| Arc::downgrade(&session)).collect();
+        let is_any = !forgotten.is_empty();
+        if is_any {
+            let mut missed = lock(&self.shared.missed);
+            *missed = forgotten;
+            self.shared.notes.fetch_or(MISSED, Ordering::SeqCst);
+        }
+        for hall in halls.iter() {
+            if is_any || hall.door.summary() != 0 {
                 // Without asking whether anybody sleeps: that word lies there too.
                 hall.door.ring(u32::MAX);
             }

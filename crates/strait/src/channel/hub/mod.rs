@@ -17,7 +17,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use strait_sys::time::Deadline;
@@ -45,7 +45,9 @@ pub(crate) const FULL: u32 = u32::MAX;
 const NEWS: u32 = 1;
 /// The hub is closed.
 const CLOSED: u32 = 2;
-const CHANGE: u32 = 4;
+/// There are sessions whose knock was missed.
+const MISSED: u32 = 4;
+const CHANGE: u32 = 8;
 
 /// How a hub's sessions are.
 #[derive(Clone, Debug)]
@@ -139,6 +141,8 @@ struct Shared<T> {
     /// [`NEWS`], [`CLOSED`], and how often the doors have changed.
     notes: AtomicU32,
     asked: Mutex<VecDeque<Asked>>,
+    /// Sessions that have something and whose bit is not set: told here, where nobody scribbles.
+    missed: Mutex<Vec<Weak<Session<T>>>>,
     attendants: AtomicUsize,
     sessions: AtomicUsize,
     /// Readable when the lobby is to end.
@@ -189,6 +193,24 @@ impl<T> Shared<T> {
         };
         if asked.is_empty() {
             self.notes.fetch_and(!NEWS, Ordering::SeqCst);
+        }
+        first
+    }
+
+    /// One whose knock was missed, and that is there still.
+    fn next_missed(&self) -> Option<Arc<Session<T>>> {
+        let mut missed = lock(&self.missed);
+        let first = loop {
+            match missed.pop() {
+                Some(session) => match session.upgrade() {
+                    None => {}
+                    found => break found,
+                },
+                None => break None,
+            }
+        };
+        if missed.is_empty() {
+            self.notes.fetch_and(!MISSED, Ordering::SeqCst);
         }
         first
     }
@@ -291,6 +313,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
             halls: Mutex::new(Arc::new(vec![hall])),
             notes: AtomicU32::new(0),
             asked: Mutex::new(VecDeque::new()),
+            missed: Mutex::new(Vec::new()),
             attendants: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             stop: eventfd::create(0).map_err(fail)?,

@@ -215,7 +215,9 @@ fn nobody_starves_when_all_have_something() {
     const SERVED: u64 = 3500;
     let scene = Scene::new();
     let server = scene.serve();
-    let clients: Vec<_> = (0..CLIENTS).map(|_| scene.connect().unwrap()).collect();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| scene.connect().unwrap()).collect();
+    // The session of the last is begun wholly: one that begins now would be closed.
+    echo(&mut clients[CLIENTS - 1], b"begun");
     // Its thread ends, and the sessions go on.
     scene.hub.shared.notes.fetch_or(CLOSED, Ordering::SeqCst);
     scene.hub.shared.ring_all();
@@ -335,10 +337,9 @@ fn a_door_that_is_scribbled_on_costs_time_only() {
                 while hall.door.take(0).is_some() {}
                 hall.door.wakes(Sleeper::ServesAll);
                 hall.door.sleeps(Sleeper::ServesAll);
-                std::thread::yield_now();
             }
         });
-        for number in 0..5_u8 {
+        for number in 0..2_u8 {
             for client in &mut clients {
                 echo(client, &[number]);
             }
