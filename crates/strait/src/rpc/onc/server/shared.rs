@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use strait_wire::onc::auth::Flavor;
-use strait_wire::onc::server::{Caps, Duplicates, Programs};
+use strait_wire::onc::server::{Caps, Duplicates, Programs, Shorts};
 use strait_wire::time::Time;
 use strait_wire::xdr::Padding;
 use tokio::sync::Notify;
@@ -18,12 +18,8 @@ use super::gate::{Gate, Memory};
 use super::lock;
 use super::options::ServerOptions;
 use super::peer::Peer;
-use crate::rpc::onc::Program;
 use crate::rpc::onc::gss::server::Guard;
-
-/// What is taken unless said otherwise, without and with RPCSEC_GSS.
-pub(super) const USUAL: &[Flavor] = &[Flavor::NONE, Flavor::SYS];
-const WITH_GSS: &[Flavor] = &[Flavor::NONE, Flavor::SYS, Flavor::GSS];
+use crate::rpc::onc::{Program, random};
 
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
@@ -31,7 +27,7 @@ pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
 pub(super) struct Shared {
     pub(super) options: ServerOptions,
     pub(super) programs: Programs<Arc<dyn Program>>,
-    pub(super) caps: Caps,
+    flavors: Vec<Flavor>,
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) calls: Gate,
     pub(super) memory: Memory,
@@ -40,6 +36,8 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     /// Of streams, where that is asked for.
     pub(super) cache: Option<Arc<Cache>>,
+    /// What was handed out, by connection, where that is asked for.
+    pub(super) shorts: Option<Mutex<Shorts<u64>>>,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     next: AtomicU64,
     /// Listeners, receivers of datagrams, and who looks after the connections.
@@ -68,6 +66,7 @@ pub(super) struct Counts {
     pub(super) panicked: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) ignored: AtomicU64,
+    pub(super) short: AtomicU64,
 }
 
 impl Counts {
@@ -84,20 +83,19 @@ impl Shared {
             let guard = Guard::new(acceptor, options.gss_least, limits.gss);
             Arc::new(guard)
         });
+        let shorts = |limits| Mutex::new(Shorts::new(limits, random().to_ne_bytes()));
+        let mut flavors = options.flavors.to_vec();
+        flavors.extend(options.shorts.map(|_| Flavor::SHORT));
+        flavors.extend(guard.as_ref().map(|_| Flavor::GSS));
         Self {
-            caps: Caps {
-                flavors: match options.flavors == USUAL && guard.is_some() {
-                    true => WITH_GSS,
-                    false => options.flavors,
-                },
-                padding: Padding::Strict,
-            },
+            flavors,
             guard,
             calls: Gate::new(limits.calls_max),
             memory: Memory::new(limits.records_memory),
             queued: AtomicUsize::new(0),
             counts: Counts::default(),
             cache: options.duplicates_on_streams.then(cache),
+            shorts: options.shorts.map(shorts),
             programs,
             options,
             peers: Mutex::default(),
@@ -110,6 +108,14 @@ impl Shared {
             room: Notify::new(),
             care: Notify::new(),
             started: Instant::now(),
+        }
+    }
+
+    /// What calls may look like.
+    pub(super) fn caps(&self) -> Caps<'_> {
+        Caps {
+            flavors: &self.flavors,
+            padding: Padding::Strict,
         }
     }
 
@@ -170,6 +176,9 @@ impl Shared {
 
     pub(super) fn leave(&self, id: u64) {
         lock(&self.peers).remove(&id);
+        if let Some(shorts) = &self.shorts {
+            lock(shorts).forget(id);
+        }
         self.room.notify_waiters();
         self.ended();
     }

@@ -170,6 +170,7 @@ impl Connection {
                 caller: &self.peer.caller,
                 reached: self.peer.reached,
                 form,
+                connection: Some(self.peer.id),
                 cache: cache(&self.shared, &self.peer.caller),
             };
             match begin(&self.shared, &origin, record) {

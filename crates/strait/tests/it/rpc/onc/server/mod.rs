@@ -12,6 +12,7 @@ mod datagrams;
 mod hostile;
 mod program;
 mod room;
+mod short;
 mod stop;
 
 pub(crate) const ROLES: &[(&str, peer::Role)] = &[
@@ -45,6 +46,8 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const FAIL: u32 = 9;
     /// Counts, then answers once gate 0 is open.
     pub(crate) const COUNT_AND_WAIT: u32 = 10;
+    /// Says what the caller says of itself: its credential's kind, and its user.
+    pub(crate) const SAID: u32 = 11;
 }
 
 /// A server in another process.

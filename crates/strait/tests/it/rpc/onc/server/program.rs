@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use strait::Namespace;
 use strait::rpc::onc::auth::Flavor;
-use strait::rpc::onc::server::Whom;
+use strait::rpc::onc::server::{ShortLimits, Whom};
 use strait::rpc::onc::xdr::{Reader, Writer};
 use strait::rpc::onc::{Answer, Caller, Context, Limits, Program, Refusal, Server};
 use tokio::sync::watch;
@@ -82,6 +82,12 @@ impl Program for Tested {
                     Writer::new(&mut reply).unsigned(word);
                 }
             }
+            procedure::SAID => {
+                let uid = context.sys().map_or(u32::MAX, |sys| sys.uid);
+                for word in [context.credential.flavor.0, uid] {
+                    Writer::new(&mut reply).unsigned(word);
+                }
+            }
             procedure::OPEN => {
                 self.shared.gate(number()?).send_replace(true);
             }
@@ -149,6 +155,7 @@ pub(crate) fn serve(settings: &[String]) {
             "in-flight" => say(stats.calls_in_flight),
             "calls" => say(stats.calls),
             "repeated" => say(stats.repeated),
+            "short" => say(stats.short),
             "records" => say(stats.records_memory),
             "replies" => say(stats.replies_memory),
             "dropped" => say(stats.dropped),
@@ -186,6 +193,12 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "streams" => options = options.duplicates_on_streams(),
             "calls" => limits.calls_per_connection = value as usize,
             "connections" => limits.connections_max = value as usize,
+            "short" => {
+                options = options.short_credentials(ShortLimits {
+                    entries: value as usize,
+                    ..ShortLimits::default()
+                });
+            }
             "require" => options = options.require(Flavor(value as u32)),
             "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),
             "descriptors" => {
