@@ -17,8 +17,8 @@ use crate::sockaddr::{Name, decode};
 use crate::sockopt::{self, IntOption};
 use crate::{Errno, Result, checked};
 
-/// Room for a header and the longest of the two kinds, in bytes.
-const CONTROL_LEN: usize = 64;
+/// Room for both kinds, each with a header, in bytes.
+const CONTROL_LEN: usize = 128;
 const HEADER_LEN: usize = size_of::<libc::cmsghdr>();
 
 /// An address of this machine, and the network interface that has it.
@@ -39,7 +39,8 @@ pub struct Came {
     pub is_cut: bool,
     /// Who sent it.
     pub from: SocketAddr,
-    /// Where it was sent to, if the kernel said so.
+    /// Where it was sent to, if the kernel said so; of one to many (by broadcast), the address to
+    /// answer from.
     pub to: Option<Local>,
 }
 
@@ -49,11 +50,14 @@ pub struct Came {
 ///
 /// `ENOPROTOOPT`: not a socket of IPv4 or IPv6.
 pub fn ask(socket: BorrowedFd<'_>, local: &SocketAddr) -> Result<()> {
-    let option = match local {
-        SocketAddr::V4(_) => IntOption::PACKET_INFO,
-        SocketAddr::V6(_) => IntOption::PACKET_INFO_V6,
-    };
-    sockopt::set(socket, option, 1)
+    if local.is_ipv4() {
+        return sockopt::set(socket, IntOption::PACKET_INFO, 1);
+    }
+    sockopt::set(socket, IntOption::PACKET_INFO_V6, 1)?;
+    // Of IPv4 the kernel then says too which address to answer from. A socket that takes none of it
+    // may refuse, and without the answer to a broadcast comes from whichever the route suggests.
+    let _ = sockopt::set(socket, IntOption::PACKET_INFO, 1);
+    Ok(())
 }
 
 /// Receives a datagram.
@@ -132,7 +136,28 @@ const ADDRESS_LEN: libc::socklen_t = 128;
 const _: () = assert!(size_of::<SocketAddrStorage>() == ADDRESS_LEN as usize);
 
 fn local_of(control: &[u8]) -> Option<Local> {
-    messages(control).find_map(|message| match (message.level, message.kind) {
+    let mut said = locals_of(control);
+    let first = said.next()?;
+    let Some(second) = said.next() else {
+        return Some(first);
+    };
+    // Of IPv4 behind an IPv6 socket: the address in the header, which may be that of all hosts, and
+    // the one to answer from.
+    let both = [first, second];
+    let four = both.into_iter().find_map(|local| match local.address {
+        IpAddr::V4(four) => Some((four, local.interface)),
+        IpAddr::V6(_) => None,
+    });
+    four.map_or(Some(first), |(four, interface)| {
+        Some(Local {
+            address: four.to_ipv6_mapped().into(),
+            interface,
+        })
+    })
+}
+
+fn locals_of(control: &[u8]) -> impl Iterator<Item = Local> {
+    messages(control).filter_map(|message| match (message.level, message.kind) {
         // struct in_pktinfo: the interface, the address to answer from, the address in the header
         // (which may be that of all hosts).
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
@@ -194,6 +219,30 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+
+    /// A socket of all addresses answers a datagram that was sent to all hosts, from an address.
+    #[test]
+    fn a_broadcast_is_answered_from_an_address_of_this_machine() {
+        for all in ["0.0.0.0:0", "[::]:0"] {
+            let Ok(server) = UdpSocket::bind(all) else {
+                eprintln!("skipped {all}: no such protocol here");
+                continue;
+            };
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            client.set_broadcast(true).unwrap();
+            let local = server.local_addr().unwrap();
+            ask(server.as_fd(), &local).unwrap();
+            let everybody = ("127.255.255.255", local.port());
+            client.send_to(b"question", everybody).unwrap();
+            let came = receive(server.as_fd(), &mut [0; 16]).unwrap();
+            let to = came.to.unwrap().address;
+            assert_eq!(to.to_canonical(), Ipv4Addr::LOCALHOST, "{all}");
+            assert_eq!(to.is_ipv6(), local.is_ipv6(), "as the socket has it");
+            send(server.as_fd(), b"answer", came.from, came.to).unwrap();
+            let (len, from) = client.recv_from(&mut [0; 16]).unwrap();
+            assert_eq!((len, from), (6, (Ipv4Addr::LOCALHOST, local.port()).into()));
+        }
+    }
 
     /// A socket of all addresses answers from the one that was asked.
     fn answers_from(all: &str, asked: &str) {

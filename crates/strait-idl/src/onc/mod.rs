@@ -28,6 +28,7 @@
 //! | `opaque x[8]`, `opaque x<>`, `T x[8]`, `T x<>` | `[u8; 8]`, `Vec<u8>`, `[T; 8]`, `Vec<T>` |
 //! | `char`, `short` | `i8`, `i16`: sent as `int`, other numbers refused |
 //! | `program`, `version` | modules; in the inner one `Client`, `AsyncClient`, `Service`, `Dispatcher` |
+//! | the same, [`borrowed`](Compiler::borrowed) | `Cow<'a, str>`, `Cow<'a, [u8]>` |
 //! | names | of Rust: `nfs_fh` is `NfsFh`, `TYPE` is `r#type`; what would be one name is an error |
 //!
 //! [`Compiler::parse`] gives the tree itself, resolved, for who reads values without such code.
@@ -81,6 +82,7 @@ impl Compiler {
                 strings: Strings::Utf8,
                 root: ROOT.into(),
                 asynchronous: true,
+                borrowed: false,
             },
         }
     }
@@ -103,6 +105,23 @@ impl Compiler {
     #[must_use]
     pub const fn strings(mut self, strings: Strings) -> Self {
         self.output.strings = strings;
+        self
+    }
+
+    /// Strings and opaque data of any length are lent from what they are read from, not copied:
+    /// `Cow<'a, str>` and `Cow<'a, [u8]>`, and a lifetime `'a` for each type that holds such.
+    ///
+    /// - Arguments of a server are lent from the call. Its method runs before the call's memory is
+    ///   used again, and gives a future that owns what it needs: written
+    ///   `fn put(&self, call: &Context, key: Key<'_>) -> impl Future<…> + Send + use<> { … async
+    ///   move { … } }`, not `async fn`, and `self` is not there for the future either. Methods
+    ///   without such arguments are as ever.
+    /// - Results of a client are lent from the reply, and given to a closure: a further argument of
+    ///   the method, `then`, whose value the call gives.
+    /// - Results of a server and arguments of a client are the caller's own, or lent by him.
+    #[must_use]
+    pub const fn borrowed(mut self) -> Self {
+        self.output.borrowed = true;
         self
     }
 

@@ -8,22 +8,26 @@ use std::process::{Command, Stdio};
 use strait_idl::onc::{Compiler, Specification, Strings};
 
 pub(crate) const FILES: &[&str] = &[
-    "dialect", "kv", "lists", "names", "programs", "types", "unions",
+    "borrowed", "dialect", "kv", "lists", "names", "programs", "types", "unions",
 ];
 
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn compiler() -> Compiler {
-    Compiler::new().root("crate::onc")
+fn compiler(name: &str) -> Compiler {
+    let compiler = Compiler::new().root("crate::onc");
+    match name {
+        "borrowed" => compiler.borrowed(),
+        _ => compiler,
+    }
 }
 
 #[test]
 fn the_output_is_the_golden_one() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     for name in FILES {
-        let made = compiler().generate(folder().join(name).with_extension("x"));
+        let made = compiler(name).generate(folder().join(name).with_extension("x"));
         let made = made.unwrap_or_else(|wrong| panic!("{wrong}"));
         let golden = folder().join(format!("{name}.rs.txt"));
         if update {
@@ -85,8 +89,10 @@ fn rustfmt_has_nothing_to_change() {
     for name in FILES {
         let path = folder().join(name).with_extension("x");
         for compiler in [
-            compiler(),
-            compiler().strings(Strings::Bytes).blocking_only(),
+            compiler(name),
+            compiler(name).borrowed(),
+            compiler(name).strings(Strings::Bytes).blocking_only(),
+            compiler(name).borrowed().strings(Strings::Bytes),
         ] {
             let made = compiler.generate(&path).unwrap();
             let Some(formatted) = formatted(&made) else {
@@ -100,7 +106,7 @@ fn rustfmt_has_nothing_to_change() {
 
 #[test]
 fn strings_may_be_bytes_and_the_async_client_absent() {
-    let made = compiler()
+    let made = compiler("kv")
         .strings(Strings::Bytes)
         .blocking_only()
         .generate(folder().join("kv.x"))
@@ -113,11 +119,11 @@ fn strings_may_be_bytes_and_the_async_client_absent() {
 #[test]
 fn the_tree_printed_and_read_again_is_the_same() {
     for name in FILES {
-        let once = compiler()
+        let once = compiler(name)
             .parse(folder().join(name).with_extension("x"))
             .unwrap();
         let printed = once.to_string();
-        let again: Specification = compiler()
+        let again: Specification = compiler(name)
             .parse_text(name, &printed)
             .unwrap_or_else(|wrong| panic!("{wrong}\n{printed}"));
         assert_eq!(again.to_string(), printed, "{name}");

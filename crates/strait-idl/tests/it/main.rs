@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod golden;
+mod lent;
 mod peers;
 mod refused;
 mod rpc;
@@ -79,9 +80,9 @@ mod onc {
         fn within(&self, limit: Duration) -> Self;
     }
 
-    pub(crate) fn arguments<T>(
-        args: &[u8],
-        decode: impl FnOnce(&mut xdr::Reader<'_>) -> Result<T, xdr::Error>,
+    pub(crate) fn arguments<'a, T>(
+        args: &'a [u8],
+        decode: impl FnOnce(&mut xdr::Reader<'a>) -> Result<T, xdr::Error>,
     ) -> Result<T, Refusal> {
         let mut from = xdr::Reader::new(args);
         let value = decode(&mut from).map_err(|_| Refusal::GarbageArguments)?;
@@ -110,4 +111,4 @@ macro_rules! golden {
     )*};
 }
 
-golden!(kv types unions lists programs dialect names);
+golden!(borrowed kv types unions lists programs dialect names);

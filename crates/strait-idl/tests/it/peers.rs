@@ -23,8 +23,11 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// The code of one file. One of them uses types of another, and leaves it to C to know them.
-fn generate(path: &Path) -> String {
-    let compiler = Compiler::new().root("crate::onc");
+fn generate(path: &Path, borrowed: bool) -> String {
+    let mut compiler = Compiler::new().root("crate::onc");
+    if borrowed {
+        compiler = compiler.borrowed();
+    }
     let made = if path.ends_with("nis_callback.x") {
         let both = "#include \"nis.x\"\n#include \"nis_callback.x\"\n";
         compiler.include(FOLDERS[0]).generate_text("both.x", both)
@@ -64,8 +67,9 @@ fn debians_files_become_rust_that_compiles() {
     code = code
         .replace("pub(crate)", "pub")
         .replace("mod onc", "#[allow(missing_docs)] pub mod onc");
-    for (i, path) in files.iter().enumerate() {
-        let made = generate(path);
+    let both = |path| [(path, false), (path, true)];
+    for (i, (path, borrowed)) in files.iter().flat_map(both).enumerate() {
+        let made = generate(path, borrowed);
         if let Some(formatted) = formatted(&made) {
             assert!(
                 made == formatted,

@@ -32,7 +32,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    fn to<P: Program>(program: P) -> Self {
+    pub(crate) fn to<P: Program>(program: P) -> Self {
         let program = Arc::new(program);
         let numbers = (program.program(), program.version());
         let served = move |procedure: u32, args: &[u8]| {
@@ -121,7 +121,7 @@ impl crate::onc::AsyncCall for Client {
 }
 
 /// The end of a future that waits for nothing but once, for itself.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = TaskContext::from_waker(Waker::noop());
     for _ in 0..2 {

@@ -91,14 +91,35 @@ impl<'a> OpaqueAuth<'a> {
         })
     }
 
-    /// AUTH_SHORT: as a verifier of a reply, `body` is what the client may send from now on in
-    /// place of its credential; as a credential it is that.
+    /// AUTH_SHORT: a credential that a server has handed out.
     #[must_use]
     pub fn short(body: impl Into<Cow<'a, [u8]>>) -> Self {
         Self {
             flavor: Flavor::SHORT,
             body: body.into(),
         }
+    }
+
+    /// The verifier of a reply that hands out `credential`: it holds that as an `opaque_auth`, which
+    /// the client may send from now on in place of its own. RFC 5531 appendix A.
+    ///
+    /// # Errors
+    ///
+    /// [`What::TooLong`] for a body above [`BODY_MAX`].
+    pub fn handing_out(credential: &OpaqueAuth<'_>) -> Result<OpaqueAuth<'static>, Error> {
+        Ok(OpaqueAuth::short(crate::xdr::to_vec(credential)?))
+    }
+
+    /// What a verifier hands out; `None` if it is none that does.
+    #[must_use]
+    pub fn handed_out(&self) -> Option<OpaqueAuth<'_>> {
+        if self.flavor != Flavor::SHORT {
+            return None;
+        }
+        let mut from = Reader::new(&self.body);
+        let credential = OpaqueAuth::decode(&mut from).ok()?;
+        let is_whole = from.finish().is_ok() && credential.flavor == Flavor::SHORT;
+        is_whole.then_some(credential)
     }
 
     /// The same, with a body of its own.

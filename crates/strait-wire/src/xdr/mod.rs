@@ -59,6 +59,7 @@ mod writer;
 
 use alloc::vec::Vec;
 
+pub use alloc::borrow::Cow;
 pub use error::{Error, What};
 pub use reader::Reader;
 pub use value::{Number, Quadruple};

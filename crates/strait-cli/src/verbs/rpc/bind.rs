@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use strait::rpc::onc::Server;
-use strait::rpc::onc::rpcbind::{self, Netid, PORT, SOCKET, Service, Uaddr};
+use strait::rpc::onc::rpcbind::{self, Netid, PORT, RemoteLimits, SOCKET, Service, Uaddr};
 use strait::rpc::onc::server::{Event, Whom};
 use strait::{Error, ErrorKind};
 
@@ -25,7 +25,8 @@ const DRAWS: u32 = 16;
 ///
 /// Programs of this machine register: over the socket, where each is its user's own, or over the
 /// loopback, where whoever comes that way may take it back. A program that was killed disappears
-/// once it was seen to listen no more. Remote calls (CALLIT, BCAST, INDIRECT) are not made.
+/// once it was seen to listen no more. Remote calls (CALLIT, BCAST, INDIRECT) are made only with
+/// --indirect.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: 125 on an error; else it runs until it is killed.\n\
@@ -51,6 +52,10 @@ pub(crate) struct Bind {
     /// Registrations stay where nobody listens any more: for programs in other network namespaces
     #[arg(long)]
     keep_dead: bool,
+    /// Call programs of this machine for whoever asks (CALLIT, BCAST, INDIRECT), as rpcinfo -b wants
+    /// it: strangers reach them so from an address of this machine
+    #[arg(long)]
+    indirect: bool,
     /// Print where it listens as JSON, in one line
     #[arg(long)]
     json: bool,
@@ -78,6 +83,9 @@ impl Bind {
         if self.keep_dead {
             options = options.keep_dead();
         }
+        if self.indirect {
+            options = options.remote_calls(RemoteLimits::default());
+        }
         let service = options.create();
         let server = Server::options()
             .reply_factor_max(rpcbind::REPLY_FACTOR_MAX, Whom::Strangers)
@@ -100,7 +108,7 @@ impl Bind {
             let _ = service.announce(*netid, address);
         }
         let running = server.start();
-        tell(context, &places, self.json)?;
+        tell(context, (&places, None), self.json)?;
         std::future::pending::<()>().await;
         drop(running);
         Ok(ExitCode::SUCCESS)
@@ -124,8 +132,12 @@ impl Bind {
     }
 }
 
-/// Prints where it listens.
-pub(super) fn tell(context: &mut Context, places: &[Place], json: bool) -> Result<(), Failure> {
+/// Prints where it listens: at addresses that a registry knows, and the name of channels.
+pub(super) fn tell(
+    context: &mut Context,
+    (places, channel): (&[Place], Option<&str>),
+    json: bool,
+) -> Result<(), Failure> {
     if json {
         let all = places.iter().map(|(netid, address)| {
             json!({
@@ -133,10 +145,17 @@ pub(super) fn tell(context: &mut Context, places: &[Place], json: bool) -> Resul
                 "port": address.port(),
             })
         });
-        context.out.json_line(&json!(all.collect::<Vec<_>>()))?;
+        // No registry knows a name.
+        let channel = channel.map(|name| json!({ "netid": "channel", "address": name }));
+        context
+            .out
+            .json_line(&json!(all.chain(channel).collect::<Vec<_>>()))?;
     } else {
         for (netid, address) in places {
             context.out.line(&format!("{netid} {}", shown(address)))?;
+        }
+        for name in channel {
+            context.out.line(&format!("channel {name}"))?;
         }
     }
     context.out.finish()

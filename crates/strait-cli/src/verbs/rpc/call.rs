@@ -47,12 +47,14 @@ At most 120 arrays and objects in one another.";
     after_help = format!(
         "HOST: a name or address, whose registry (rpcbind) is asked for the port; with :PORT, \
          without asking. tcp://HOST[:PORT] is the same, udp://HOST[:PORT] goes by datagrams; \
-         unix:PATH is a local socket. TLS goes over TCP.\n\n{MAPPING}\n\n\
+         unix:PATH is a local socket, channel:NAME a channel, by its name in the namespace \
+         (--ns). TLS goes over TCP.\n\n{MAPPING}\n\n\
          Exit status: 0 with a result, 2 for wrong arguments, 124 when no answer came in time, \
          125 on an error.\n\
          Example: strait rpc call kv.x localhost:7000 PUT '\"colour\"' '{{\"text\": \"red\"}}'\n\
          Example: strait rpc call kv.x db.example:7000 --tls --tls-roots ca.pem GET '\"colour\"'\n\
-         Example: echo '[1, 2, 3]' | strait rpc call sums.x unix:./sums.sock SUM -"
+         Example: echo '[1, 2, 3]' | strait rpc call sums.x unix:./sums.sock SUM -\n\
+         Example: strait rpc call sums.x channel:sums SUM '[1, 2, 3]'"
     )
 )]
 pub(crate) struct Call {
@@ -92,6 +94,8 @@ pub(crate) struct Call {
 #[derive(Debug, PartialEq, Eq)]
 enum Host<'h> {
     Local(&'h Path),
+    /// A name in the namespace.
+    Channel(&'h str),
     /// Without a port the registry knows it.
     Inet(Netid, &'h str, Option<u16>),
 }
@@ -111,7 +115,11 @@ impl Call {
             None if self.arguments.is_empty() => Vec::new(),
             None => return Err(wrong("procedure 0 takes no arguments")),
         };
-        let result = self.call(&tree, (&host, called), &arguments)?;
+        let mut options = Client::options().timeout(self.timeout);
+        if let Host::Channel(_) = host {
+            options = options.namespace(&context.space()?);
+        }
+        let result = self.call(&tree, (&host, called), (options, &arguments))?;
         context.out.line(&result)?;
         context.out.finish()?;
         Ok(ExitCode::SUCCESS)
@@ -151,9 +159,8 @@ impl Call {
         &self,
         tree: &Specification,
         (host, called): (&Host<'_>, Called<'_>),
-        arguments: &[u8],
+        (mut options, arguments): (ClientOptions, &[u8]),
     ) -> Result<String, Failure> {
-        let mut options = Client::options().timeout(self.timeout);
         if self.sys {
             options = options.sys();
         }
@@ -206,6 +213,7 @@ impl Call {
     ) -> Result<Client, Failure> {
         let (netid, name, port) = match host {
             Host::Local(path) => return options.local(path).map_err(failed),
+            Host::Channel(name) => return options.channel(name).map_err(failed),
             Host::Inet(netid, name, port) => (*netid, *name, *port),
         };
         let port = match port {
@@ -272,15 +280,14 @@ fn host(word: &str) -> Result<Host<'_>, Failure> {
         return Ok(Host::Local(Path::new(word)));
     }
     if let Some(name) = word.strip_prefix("channel:") {
-        let why = format!("{name}: calls do not go over channels yet; unix:PATH does");
-        return Err(wrong(why));
+        return Ok(Host::Channel(name));
     }
     let (netid, name) = match word.split_once("://") {
         Some(("tcp", name)) => (Netid::Tcp, name),
         Some(("udp", name)) => (Netid::Udp, name),
         Some((scheme, _)) => {
             return Err(wrong(format!(
-                "{scheme}://: there is tcp://HOST, udp://HOST and unix:PATH"
+                "{scheme}://: there is tcp://HOST, udp://HOST, unix:PATH and channel:NAME"
             )));
         }
         None => (Netid::Tcp, word),
@@ -308,7 +315,8 @@ mod tests {
             ("unix:a/b", Some(Host::Local(Path::new("a/b")))),
             ("/run/x", Some(Host::Local(Path::new("/run/x")))),
             ("./x", Some(Host::Local(Path::new("./x")))),
-            ("channel:kv", None),
+            ("channel:kv", Some(Host::Channel("kv"))),
+            (r"channel:Global\kv", Some(Host::Channel(r"Global\kv"))),
             ("http://here", None),
             ("tcp://", None),
             (":77", None),

@@ -29,6 +29,9 @@ pub(crate) struct Gen {
     /// The module that the code calls
     #[arg(long, value_name = "PATH", default_value = "::strait::rpc::onc")]
     root: String,
+    /// Lend strings and opaque data from what they are read from, without a copy
+    #[arg(long)]
+    borrowed: bool,
     /// Leave the async clients out
     #[arg(long)]
     blocking: bool,
@@ -51,6 +54,9 @@ impl Gen {
         let mut compiler = self.interface.compiler().strings(strings).root(&self.root);
         if self.blocking {
             compiler = compiler.blocking_only();
+        }
+        if self.borrowed {
+            compiler = compiler.borrowed();
         }
         let code = compiler.generate(&self.interface.file);
         let code = code.map_err(|wrong| self.interface.complain(&wrong))?;

@@ -1,12 +1,17 @@
 //! `strait rpc info`: what rpcinfo does.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use strait::rpc::onc::rpcbind::{Client, Netid, Registration};
+use strait::rpc::onc::Procedure;
+use strait::rpc::onc::rpcbind::{
+    Broadcast, Client, Netid, PORT, Registration, broadcast_addresses,
+};
 
 use super::host::{self, wrong};
 use super::ping::{self, To};
@@ -24,12 +29,13 @@ use crate::value;
                       strait rpc info {-t | -u | -T TRANSPORT} [-n PORT] HOST PROGRAM [VERSION]\n\
                       \x20      \
                       strait rpc info -T TRANSPORT -a ADDRESS PROGRAM [VERSION]\n       \
+                  strait rpc info -b [--to IP[:PORT]]… PROGRAM VERSION\n       \
                       strait rpc info -d [-T TRANSPORT] [HOST] PROGRAM VERSION",
     after_help = "HOST is a name or an address, with :PORT if its registry is not at 111, or the \
                   path of a local socket; without it this machine's usual registry is asked. \
                   PROGRAM is a number or a name of /etc/rpc.\n\
                   Exit status: 0 if the answer came and every version that was called is ready, \
-                  1 if not, 2 for wrong arguments.\n\
+                  1 if not (of -b: nobody has answered), 2 for wrong arguments.\n\
                   Example: strait rpc info -t localhost nfs 3"
 )]
 pub(crate) struct Info {
@@ -51,6 +57,13 @@ pub(crate) struct Info {
     /// The same over UDP
     #[arg(short = 'u', long, group = "mode")]
     udp: bool,
+    /// Ask all hosts of the network who has a program, and collect answers for --timeout: a registry
+    /// answers only if it makes remote calls, and the program does
+    #[arg(short = 'b', long, group = "mode")]
+    broadcast: bool,
+    /// With -b, ask there instead of at the broadcast addresses of this machine's networks
+    #[arg(long, value_name = "IP[:PORT]", requires = "broadcast", value_parser = place)]
+    to: Vec<SocketAddr>,
     /// Take a registration back: one's own, or as root any
     #[arg(short = 'd', long, group = "mode")]
     delete: bool,
@@ -66,12 +79,20 @@ pub(crate) struct Info {
     /// JSON instead of text
     #[arg(long)]
     json: bool,
-    /// How long each answer may take
+    /// How long each answer may take, and how long -b collects
     #[arg(long, value_name = "TIME", value_parser = value::duration, default_value = "10s")]
     timeout: Duration,
     /// HOST, PROGRAM, VERSION, as above
     #[arg(value_name = "WORD", hide = true)]
     words: Vec<String>,
+}
+
+/// An address, with the usual port if it has none.
+fn place(word: &str) -> Result<SocketAddr, String> {
+    let bare = word.trim_start_matches('[').trim_end_matches(']');
+    let ip: Result<IpAddr, _> = bare.parse();
+    let at = ip.map(|ip| SocketAddr::new(ip, PORT)).or(word.parse());
+    at.map_err(|_| "such as 192.0.2.255 or 192.0.2.255:111".to_owned())
 }
 
 fn netid(word: &str) -> Result<Netid, String> {
@@ -95,7 +116,12 @@ impl Info {
             ([host, program, version], _, _) if self.list => {
                 self.transports(context, host, (program, version))
             }
-            _ if self.delete || self.list => Err(wrong("PROGRAM and VERSION are wanted")),
+            ([program, version], _, _) if self.broadcast => {
+                self.everybody(context, (program, version))
+            }
+            _ if self.delete || self.list || self.broadcast => {
+                Err(wrong("PROGRAM and VERSION are wanted"))
+            }
             ([program, version @ ..], Some(netid), Some(address)) if version.len() < 2 => {
                 self.call(context, (&To::Address(address), netid), program, version)
             }
@@ -330,6 +356,44 @@ impl Info {
             ExitCode::SUCCESS
         } else {
             FAILED.into()
+        })
+    }
+
+    /// Asks all registries of the network.
+    fn everybody(
+        &self,
+        context: &mut Context,
+        (program, version): (&str, &str),
+    ) -> Result<ExitCode, Failure> {
+        let null = Procedure {
+            program: host::program(program)?,
+            version: host::version(version)?,
+            number: 0,
+        };
+        let to = match self.to.is_empty() {
+            true => broadcast_addresses(PORT),
+            false => self.to.clone(),
+        };
+        let mut rows = Vec::new();
+        let asked = Broadcast::to(to).within(self.timeout).call(
+            null,
+            |_| Ok(()),
+            |_| Ok(()),
+            |heard| {
+                rows.push(vec![
+                    json!(heard.registry.ip().to_string()),
+                    json!(heard.address.to_string()),
+                    json!(heard.address.port()),
+                ]);
+                ControlFlow::Continue(())
+            },
+        );
+        asked.map_err(Failure::of)?;
+        let is_silent = rows.is_empty();
+        self.print(context, &["host", "address", "port"], rows)?;
+        Ok(match is_silent {
+            true => FAILED.into(),
+            false => ExitCode::SUCCESS,
         })
     }
 

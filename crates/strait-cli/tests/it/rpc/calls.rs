@@ -70,12 +70,19 @@ impl Sums {
         self.world.space.path().join(name)
     }
 
-    /// A server, and where it listens: by TCP, by the local socket, by UDP.
-    fn serving(&self, more: &[&str]) -> (Running, [String; 3]) {
+    /// A server, and where it listens: by TCP, by the local socket, by UDP, by the channel.
+    fn serving(&self, more: &[&str]) -> (Running, [String; 4]) {
         let socket = self.path("sums.sock");
         let socket = socket.to_str().unwrap();
         let words = ["rpc", "serve", &self.file, "--json", "--socket", socket];
-        let any = ["--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"];
+        let any = [
+            "--tcp",
+            "127.0.0.1:0",
+            "--udp",
+            "127.0.0.1:0",
+            "--channel",
+            "sums",
+        ];
         let command = ["--", "sh", "-c", SCRIPT];
         let command = if more.contains(&"--echo") {
             &[][..]
@@ -102,6 +109,7 @@ impl Sums {
             of("tcp"),
             format!("unix:{}", of("local")),
             format!("udp://{}", of("udp")),
+            format!("channel:{}", of("channel")),
         ];
         (server, hosts)
     }
@@ -169,7 +177,23 @@ fn a_command_answers_calls_over_every_transport() {
         sums.good(&hosts[0], &["--sys", "WHO"]),
         format!("\"{uid}  6\"\n")
     );
-    assert_eq!(sums.good(&hosts[1], &["WHO"]), format!("\" {uid} 6\"\n"));
+    for host in [&hosts[1], &hosts[3]] {
+        assert_eq!(sums.good(host, &["WHO"]), format!("\" {uid} 6\"\n"));
+    }
+}
+
+#[test]
+fn a_channel_alone_is_served_under_its_name() {
+    let sums = Sums::new();
+    let words = ["rpc", "serve", &sums.file, "--channel", "alone", "--echo"];
+    let mut server = sums.world.start(&words);
+    assert_eq!(server.hear(), "channel alone", "and nowhere else");
+    assert_eq!(sums.good("channel:alone", &["ECHO", "[]"]), "[]\n");
+    let said = sums.bad(125, "channel:other", &["ECHO", "[]"]);
+    assert!(said.contains("other"), "{said}");
+    let again = Ran::of(sums.world.command(&words).output().unwrap());
+    assert_eq!((again.status, &*again.out), (Some(125), ""), "{again:?}");
+    assert!(again.err.contains("alone"), "{again:?}");
 }
 
 #[test]
@@ -215,13 +239,8 @@ fn wrong_words_are_told_before_anything_is_sent() {
         let said = sums.bad(2, host, words);
         assert!(said.contains(why), "{words:?}: {said}");
     }
-    for (host, why) in [
-        ("channel:sums", "calls do not go over channels yet"),
-        ("http://localhost", "there is tcp://HOST"),
-    ] {
-        let said = sums.bad(2, host, &["REST"]);
-        assert!(said.contains(why), "{said}");
-    }
+    let said = sums.bad(2, "http://localhost", &["REST"]);
+    assert!(said.contains("there is tcp://HOST"), "{said}");
     let said = sums.bad(125, host, &["REST"]);
     assert!(said.contains("127.0.0.1:1"), "{said}");
 }

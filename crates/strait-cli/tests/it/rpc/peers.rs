@@ -16,7 +16,7 @@ const ROOM: &str = "
     # What it did, and how it ended.
     ran() { echo \"\\$ $*\"; timeout -k 1 20 \"$@\" 2>&1; echo \"= $?\"; }
     ours() {
-        mkfifo /run/said; $STRAIT rpc bind --usual > /run/said & exec 3< /run/said
+        mkfifo /run/said; $STRAIT rpc bind --usual \"$@\" > /run/said & exec 3< /run/said
         read -r line <&3; rm /run/said
     }
     theirs() { rpcbind -f & until rpcinfo -p > /run/none 2>&1; do sleep 0.01; done; }
@@ -140,6 +140,45 @@ fn rpcinfo_in_all_its_modes_finds_our_registry() {
         printed.contains("low version = 2, high version = 4") && status == "1",
         "{said}"
     );
+}
+
+#[test]
+fn a_broadcast_finds_who_our_registry_calls() {
+    let test = "a_broadcast_finds_who_our_registry_calls";
+    // A card whose broadcasts come back, and a program that answers datagrams.
+    let script = "
+        ip link add d0 type veth peer name d1 2> /run/none || { echo no card; exit; }
+        ip addr add 10.9.0.1/24 broadcast + dev d0; ip link set d0 up; ip link set d1 up
+        echo 'program P { version V { int E(int) = 1; } = 1; } = 0x20004321;' > /run/p.x
+        asks() { echo \"$ $1\"; $STRAIT rpc info -b --timeout 1s $2 536888097 1; echo \"= $?\"; }
+        ours --indirect
+        $STRAIT rpc serve /run/p.x --udp 0.0.0.0:7777 --register --echo > /run/none &
+        until known 536888097; do sleep 0.01; done
+        asks all; asks one '--to 10.9.0.1'; asks nobody '--to 10.9.0.1:9'
+        echo '$ rpcinfo -b'; timeout -k 1 40 rpcinfo -b 536888097 1 2>&1; echo \"= $?\"
+    ";
+    let Some(said) = room(test, &["rpcinfo"], script) else {
+        return;
+    };
+    if said == "no card\n" {
+        return eprintln!("skipped {test}: no network cards are to be made here");
+    }
+    let expected = [
+        "HOST",
+        "ADDRESS",
+        "PORT",
+        "10.9.0.1",
+        "10.9.0.1.30.97",
+        "7777",
+    ];
+    for line in ["all", "one"] {
+        let (printed, status) = of(&said, line);
+        let words: Vec<&str> = printed.split_whitespace().collect();
+        assert_eq!((&*words, status), (&expected[..], "0"), "{line}: {said}");
+    }
+    assert_eq!(of(&said, "nobody").1, "1", "{said}");
+    let (printed, _) = of(&said, "rpcinfo -b");
+    assert!(printed.contains("10.9.0.1.30.97"), "{said}");
 }
 
 #[test]

@@ -17,6 +17,9 @@ struct Kind {
     default: &'static str,
     function: &'static str,
     wait: &'static str,
+    /// Of a function that is given, and of what it gives.
+    send: &'static str,
+    bound_send: &'static str,
     doc: &'static str,
 }
 
@@ -26,6 +29,8 @@ const BLOCKING: Kind = Kind {
     default: "onc::Client",
     function: "pub fn",
     wait: "",
+    send: "",
+    bound_send: "",
     doc: "Calls the program, and waits for each reply; many threads may call at once.",
 };
 
@@ -35,6 +40,8 @@ const ASYNC: Kind = Kind {
     default: "onc::AsyncClient",
     function: "pub async fn",
     wait: ".await",
+    send: " + Send",
+    bound_send: ": Send",
     doc: "Calls the program; many tasks may call at once.",
 };
 
@@ -78,21 +85,39 @@ impl View<'_> {
 
     fn call(&self, kind: &Kind, procedure: &Procedure, to: &mut Text) {
         self.head(procedure, to);
+        if self.borrows(&procedure.result) {
+            to.line("///");
+            to.doc("`then` is given the result, which is lent from the reply.");
+        }
         errors(
             "Where the call could not be made, or its answer is not success.",
             to,
         );
-        let result = self.rust(&procedure.result, None);
+        let mut result = self.rust(&procedure.result, None);
+        let mut head = format!("{} {}", kind.function, name(procedure));
+        let mut arguments = self.caller_arguments(procedure);
+        let lent = self.borrows(&procedure.result);
+        if lent {
+            // What is lent from the reply does not outlive it.
+            let then = format!("then: impl FnOnce({result}) -> R{}", kind.send);
+            arguments.push(then);
+            head = format!("{head}<R{}>", kind.bound_send);
+            result = "R".into();
+        }
         let tail = format!(" -> Result<{result}, onc::Error> {{");
-        let head = format!("{} {}", kind.function, name(procedure));
-        to.signature(&head, &self.caller_arguments(procedure), &tail);
+        to.signature(&head, &arguments, &tail);
         let number = format!("procedure({})", number(procedure));
         let write = self.write_arguments(procedure);
         let read = match procedure.result {
             Type::Void => Vec::new(),
             _ => {
                 let value = self.decode(&procedure.result, None);
-                vec![format!("let result = {value};"), "Ok(result)".to_owned()]
+                let result = if lent {
+                    "Ok(then(result))"
+                } else {
+                    "Ok(result)"
+                };
+                vec![format!("let result = {value};"), result.to_owned()]
             }
         };
         let calls = [number.as_str(), "|_| Ok(())", "|_| Ok(())"].join(", ");

@@ -2,7 +2,7 @@
 
 use super::super::print;
 use super::super::tree::{Body, Length, Member, Specification, Type, TypeId};
-use super::facts::Facts;
+use super::facts::{Facts, is_lent};
 use super::names::{Names, bare_snake};
 use super::text;
 use super::{Options, Strings};
@@ -16,6 +16,8 @@ pub(super) struct View<'a> {
     pub(super) options: &'a Options,
     /// The way to where the types are.
     pub(super) path: &'static str,
+    /// For how long what is lent lives.
+    pub(super) life: &'static str,
 }
 
 /// A value to be written.
@@ -59,6 +61,41 @@ impl<'a> View<'a> {
 
     pub(super) fn name(&self, id: TypeId) -> String {
         format!("{}{}", self.path, self.names.of(id))
+    }
+
+    /// The same, where what is lent lives so long.
+    pub(super) fn living(&self, life: &'static str) -> Self {
+        Self { life, ..*self }
+    }
+
+    /// Whether a value of the type is lent from what it is read from, or a part of it.
+    pub(super) fn borrows(&self, of: &Type) -> bool {
+        match of {
+            Type::Named(id) => self.facts.borrows[id.0],
+            Type::Array(inner, _) | Type::Optional(inner) => self.borrows(inner),
+            _ => self.options.borrowed && is_lent(of),
+        }
+    }
+
+    /// The lifetime of a type, in brackets, if it has one.
+    fn lent(&self, id: TypeId) -> String {
+        match self.facts.borrows[id.0] {
+            true => format!("<{}>", self.life),
+            false => String::new(),
+        }
+    }
+
+    /// The name of a type, with its lifetime.
+    pub(super) fn full(&self, id: TypeId) -> String {
+        format!("{}{}", self.name(id), self.lent(id))
+    }
+
+    /// The type where `owner` is defined: there it is itself.
+    fn full_inside(&self, id: TypeId, owner: Option<TypeId>) -> String {
+        match owner {
+            Some(owner) if owner == id => "Self".into(),
+            _ => self.full(id),
+        }
     }
 
     /// The name where `owner` is defined: there it is itself.
@@ -108,6 +145,11 @@ impl<'a> View<'a> {
             Type::Quadruple => "onc::xdr::Quadruple".into(),
             Type::Bool => "bool".into(),
             Type::Opaque(Length::Fixed(len)) => format!("[u8; {len}]"),
+            Type::Opaque(Length::Max(_)) if self.options.borrowed => self.cow("[u8]"),
+            Type::String(_) if self.options.borrowed => self.cow(match self.options.strings {
+                Strings::Utf8 => "str",
+                Strings::Bytes => "[u8]",
+            }),
             Type::Opaque(Length::Max(_)) => format!("{vec}<u8>"),
             Type::String(_) => match self.options.strings {
                 Strings::Utf8 => self.std("String").into(),
@@ -120,7 +162,7 @@ impl<'a> View<'a> {
             Type::Optional(to) => {
                 let option = self.std("Option");
                 match self.list_of(to) {
-                    Some(id) => format!("{vec}<{}>", self.inside(id, owner)),
+                    Some(id) => format!("{vec}<{}>", self.full_inside(id, owner)),
                     None if self.facts.boxed(owner, to) => {
                         format!("{option}<{}<{}>>", self.std("Box"), self.rust(to, owner))
                     }
@@ -128,11 +170,15 @@ impl<'a> View<'a> {
                 }
             }
             Type::Named(id) if self.is_list(*id) => {
-                let name = self.inside(*id, owner);
+                let name = self.full_inside(*id, owner);
                 format!("({name}, {vec}<{name}>)")
             }
-            Type::Named(id) => self.inside(*id, owner),
+            Type::Named(id) => self.full_inside(*id, owner),
         }
+    }
+
+    fn cow(&self, of: &str) -> String {
+        format!("onc::xdr::Cow<{}, {of}>", self.life)
     }
 
     /// Whether arguments of the type go by value.
@@ -149,17 +195,18 @@ impl<'a> View<'a> {
         if self.is_copy(of) {
             return self.rust(of, None);
         }
+        let view = self.living("'_");
         match self.of.resolve(of) {
             Type::String(_) if self.options.strings == Strings::Utf8 => "&str".into(),
             Type::String(_) | Type::Opaque(Length::Max(_)) => "&[u8]".into(),
             Type::Array(inner, Length::Max(_)) => {
                 let owner = self.alias_owner(of);
-                format!("&[{}]", self.rust(inner, owner))
+                format!("&[{}]", view.rust(inner, owner))
             }
             Type::Optional(to) if let Some(id) = self.list_of(to) => {
-                format!("&[{}]", self.name(id))
+                format!("&[{}]", view.full(id))
             }
-            _ => format!("&{}", self.rust(of, None)),
+            _ => format!("&{}", view.rust(of, None)),
         }
     }
 
@@ -261,11 +308,22 @@ impl<'a> View<'a> {
             Type::Quadruple => "from.quadruple()?".into(),
             Type::Bool => "from.boolean()?".into(),
             Type::Opaque(Length::Fixed(_)) => "from.opaque_array()?".into(),
-            Type::Opaque(Length::Max(max)) => format!("from.opaque({})?.to_vec()", bound(*max)),
-            Type::String(max) => match self.options.strings {
-                Strings::Utf8 => format!("from.string({})?.to_owned()", bound(*max)),
-                Strings::Bytes => format!("from.string_bytes({})?.to_vec()", bound(*max)),
-            },
+            Type::Opaque(Length::Max(max)) => {
+                let to = if self.options.borrowed {
+                    "into"
+                } else {
+                    "to_vec"
+                };
+                format!("from.opaque({})?.{to}()", bound(*max))
+            }
+            Type::String(max) => {
+                let (call, to) = match self.options.strings {
+                    Strings::Utf8 => ("string", "to_owned"),
+                    Strings::Bytes => ("string_bytes", "to_vec"),
+                };
+                let to = if self.options.borrowed { "into" } else { to };
+                format!("from.{call}({})?.{to}()", bound(*max))
+            }
             Type::Array(inner, Length::Max(max)) if is_number(inner) => {
                 format!("from.numbers({})?", bound(*max))
             }

@@ -18,6 +18,9 @@ pub(super) struct Facts {
     /// `Eq` and `Hash`: no floating-point number anywhere inside.
     pub(super) eq: Vec<bool>,
     pub(super) default: Vec<bool>,
+    /// A string, or opaque data of any length, somewhere inside: it may be lent from what it is read
+    /// from.
+    pub(super) borrows: Vec<bool>,
     /// The cycle of values and options it is in.
     cycle: Vec<Option<usize>>,
 }
@@ -35,6 +38,7 @@ impl Facts {
         let every = keep(&[Edge::Value, Edge::Optional, Edge::Array]);
         let values = keep(&[Edge::Value]);
         let float = of.types.iter().map(|each| any(&each.body, &is_float));
+        let lent = of.types.iter().map(|each| any(&each.body, &is_lent));
         let plain = of.types.iter().map(|each| !has_default(&each.body));
         let mut chained = vec![false; of.types.len()];
         let uses = check::edges(&of.types);
@@ -61,6 +65,7 @@ impl Facts {
                 .iter()
                 .map(Option::is_some)
                 .collect(),
+            borrows: spread(&every, lent.collect()),
             eq: not(spread(&every, float.collect())),
             default: not(spread(&values, plain.collect())),
             cycle: check::in_cycle(&keep(&[Edge::Value, Edge::Optional])),
@@ -119,6 +124,15 @@ fn is_float(of: &Type) -> bool {
     match of {
         Type::Float | Type::Double => true,
         Type::Array(inner, _) | Type::Optional(inner) => is_float(inner),
+        _ => false,
+    }
+}
+
+/// Whether a value of the type, as it is written, may be lent.
+pub(super) fn is_lent(of: &Type) -> bool {
+    match of {
+        Type::String(_) | Type::Opaque(Length::Max(_)) => true,
+        Type::Array(inner, _) | Type::Optional(inner) => is_lent(inner),
         _ => false,
     }
 }

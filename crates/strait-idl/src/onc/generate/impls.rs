@@ -7,6 +7,8 @@ use super::text::Text;
 
 const WRITER: &str = "&mut onc::xdr::Writer<'_>";
 const READER: &str = "&mut onc::xdr::Reader<'_>";
+/// Of what is lent from what it is read from.
+const LENDER: &str = "&mut onc::xdr::Reader<'a>";
 
 /// What the functions of one type need.
 struct Parts<'p> {
@@ -45,7 +47,11 @@ impl View<'_> {
         to: &mut Text,
         decode: impl FnOnce(&mut Text),
     ) {
-        let name = self.name(id);
+        let borrows = self.facts.borrows[id.0];
+        let (own, reader) = match borrows {
+            true => (format!("<'a> {}", self.full(id)), LENDER),
+            false => (format!(" {}", self.name(id)), READER),
+        };
         let result = self.std("Result");
         let mut inner = Text::at(2);
         decode(&mut inner);
@@ -56,10 +62,10 @@ impl View<'_> {
         };
         let (list, recursive) = (self.facts.list[id.0], self.facts.recursive[id.0]);
         if list || recursive {
-            to.open(format!("impl {name} {{"));
+            to.open(format!("impl{own} {{"));
             parts.write("fn encode_members", to);
             to.line("");
-            parts.read("fn decode_members", READER, to);
+            parts.read("fn decode_members", reader, to);
             if list {
                 self.list(id, recursive, to);
             }
@@ -69,6 +75,7 @@ impl View<'_> {
             }
             to.line("");
         }
+        let name = self.living("'_").full(id);
         to.open(format!("impl onc::xdr::Encode for {name} {{"));
         if recursive {
             let tail = format!(" -> {result}<(), onc::xdr::Error> {{");
@@ -81,15 +88,15 @@ impl View<'_> {
         }
         to.close("}");
         to.line("");
+        let name = self.full(id);
         to.open(format!("impl<'a> onc::xdr::Decode<'a> for {name} {{"));
-        let reader = "&mut onc::xdr::Reader<'a>";
         if recursive {
             let tail = format!(" -> {result}<Self, onc::xdr::Error> {{");
-            to.signature("fn decode", &[format!("from: {reader}")], &tail);
+            to.signature("fn decode", &[format!("from: {LENDER}")], &tail);
             to.line("from.nested(Self::decode_members)");
             to.close("}");
         } else {
-            parts.read("fn decode", reader, to);
+            parts.read("fn decode", LENDER, to);
         }
         to.close("}");
     }
@@ -97,7 +104,11 @@ impl View<'_> {
     /// A linked list is read and written in a loop: it may be long.
     fn list(&self, id: TypeId, recursive: bool, to: &mut Text) {
         let (result, vec) = (self.std("Result"), self.std("Vec"));
-        let (writer, reader) = (format!("to: {WRITER}"), format!("from: {READER}"));
+        let reader = match self.facts.borrows[id.0] {
+            true => LENDER,
+            false => READER,
+        };
+        let (writer, reader) = (format!("to: {WRITER}"), format!("from: {reader}"));
         to.line("");
         to.doc("Writes a list: a flag before each node, and one at the end.");
         errors("Where a node breaks a bound.", to);

@@ -49,7 +49,8 @@ impl View<'_> {
         let rust = self.rust(of, Some(id));
         let name = self.name(id);
         to.doc(&format!("`typedef {text}`, {}.", place(&definition.at)));
-        to.line(format!("pub type {name} = {rust};"));
+        let full = self.full(id);
+        to.line(format!("pub type {full} = {rust};"));
         to.line("");
         let snake = bare_snake(&definition.name);
         let result = self.std("Result");
@@ -76,9 +77,13 @@ impl View<'_> {
             "Reads a [`{name}`] within the bounds of its typedef."
         ));
         errors("Where the bytes are no such value.", to);
-        let arguments = ["from: &mut onc::xdr::Reader<'_>".to_owned()];
-        let tail = format!(" -> {result}<{name}, onc::xdr::Error> {{");
-        to.signature(&format!("pub fn decode_{snake}"), &arguments, &tail);
+        let (life, its) = match self.facts.borrows[id.0] {
+            true => ("<'a>", "'a"),
+            false => ("", "'_"),
+        };
+        let arguments = [format!("from: &mut onc::xdr::Reader<{its}>")];
+        let tail = format!(" -> {result}<{full}, onc::xdr::Error> {{");
+        to.signature(&format!("pub fn decode_{snake}{life}"), &arguments, &tail);
         let value = self.decode(of, Some(id));
         to.line(match value.strip_suffix('?') {
             Some(result) => result.to_owned(),
@@ -192,7 +197,7 @@ impl View<'_> {
         if members.is_empty() {
             to.line(format!("pub struct {name} {{}}"));
         } else {
-            to.open(format!("pub struct {name} {{"));
+            to.open(format!("pub struct {} {{", self.full(id)));
             for member in members {
                 to.doc(&format!("`{}`", self.declaration(member)));
                 let of = self.rust(&member.of, Some(id));

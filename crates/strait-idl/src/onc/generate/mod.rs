@@ -40,6 +40,8 @@ pub(super) struct Options {
     /// The path of the module that the code calls.
     pub(super) root: String,
     pub(super) asynchronous: bool,
+    /// Strings and opaque data of any length are lent from what they are read from.
+    pub(super) borrowed: bool,
 }
 
 /// Everything, or what cannot be said in Rust.
@@ -55,13 +57,17 @@ pub(super) fn generate(
             .map(|each| Diagnostic::at(sources, each.at.span, each.message).with_help(each.help));
         Diagnostics::new(told.collect())
     })?;
-    let facts = Facts::new(of);
+    let mut facts = Facts::new(of);
+    if !options.borrowed {
+        facts.borrows.fill(false);
+    }
     let view = View {
         of,
         names: &names,
         facts: &facts,
         options,
         path: "",
+        life: "'a",
     };
     let mut types = Text::default();
     view.items(&mut types);

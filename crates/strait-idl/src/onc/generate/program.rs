@@ -51,6 +51,7 @@ impl View<'_> {
     fn version(&self, version: &Version, to: &mut Text) {
         let view = View {
             path: "super::super::",
+            life: "'_",
             ..*self
         };
         let mut inner = Text::at(2);
@@ -106,6 +107,7 @@ impl View<'_> {
     /// Arguments with names that differ: their own, or those of their types.
     pub(super) fn parameters<'p>(&self, of: &'p Procedure) -> Vec<Parameter<'p>> {
         let mut taken: HashSet<String> = TAKEN.iter().map(|name| (*name).to_owned()).collect();
+        taken.extend(self.options.borrowed.then(|| "then".to_owned()));
         let mut all = Vec::new();
         for argument in &of.arguments {
             let base = match (&argument.name, &argument.of) {

@@ -9,6 +9,9 @@ use super::text::{CHAIN_WIDTH, Text};
 /// Arguments of a method before clippy speaks of them, `self` and the call not counted.
 const ARGUMENTS_MAX: usize = 5;
 
+/// So much rustfmt wants free behind a future that has several bounds, to leave it on one line.
+const FUTURE_MORE: usize = 8;
+
 /// Does nothing, takes nothing, gives nothing, and is in every program: RFC 5531 section 12.
 fn is_null(procedure: &Procedure) -> bool {
     procedure.number == 0 && procedure.arguments.is_empty() && procedure.result == Type::Void
@@ -39,14 +42,33 @@ impl View<'_> {
                 .iter()
                 .map(|each| format!("{}: {}", each.name, self.rust(each.of, None)));
             let arguments: Vec<String> = own.into_iter().chain(rest).collect();
-            let result = self.rust(&procedure.result, None);
+            let result = self.living("'static").rust(&procedure.result, None);
             let output = format!("Output = Result<{result}, onc::Refusal>");
-            let one = format!(" -> impl Future<{output}> + Send;");
-            let several = [
-                " -> impl Future<".into(),
-                format!("    {output},"),
-                "> + Send;".into(),
-            ];
+            let is_lent = self.is_lent(procedure);
+            let bounds = if is_lent {
+                to.line("///");
+                to.doc(
+                    "The arguments are lent from the call for as long as this runs: the future \
+                     is to own what it needs of them.",
+                );
+                "Send + use<Self>"
+            } else {
+                "Send"
+            };
+            let one = format!(" -> impl Future<{output}> + {bounds};");
+            let future = format!(" -> impl Future<{output}>");
+            let mut several = match to.fits(future.len() + FUTURE_MORE) && is_lent {
+                true => vec![future, "+ Send".into()],
+                false => vec![
+                    " -> impl Future<".into(),
+                    format!("    {output},"),
+                    "> + Send".into(),
+                ],
+            };
+            match several.last_mut() {
+                Some(last) if !is_lent => last.push(';'),
+                _ => several.push("+ use<Self>;".into()),
+            }
             if procedure.arguments.len() > ARGUMENTS_MAX {
                 items::allow("too_many_arguments", "the file has so many", to);
             }
@@ -58,6 +80,12 @@ impl View<'_> {
             );
         }
         to.close("}");
+    }
+
+    /// Whether an argument is lent from the call.
+    fn is_lent(&self, procedure: &Procedure) -> bool {
+        let mut arguments = procedure.arguments.iter();
+        arguments.any(|argument| self.borrows(&argument.of))
     }
 
     pub(super) fn dispatcher(&self, version: &Version, to: &mut Text) {
@@ -135,12 +163,24 @@ impl View<'_> {
         }
         let arguments: Vec<&str> = ["&context"].into_iter().chain(names).collect();
         let call = format!(".{}({})", name(procedure), arguments.join(", "));
+        let begun = self.is_lent(procedure);
+        if begun {
+            begin(&call, to);
+        }
         to.open("Ok(Box::pin(async move {");
-        if procedure.result == Type::Void {
+        if begun {
+            match procedure.result {
+                Type::Void => to.line("answer.await?;"),
+                _ => to.line("let result = answer.await?;"),
+            }
+        } else if procedure.result == Type::Void {
             wait("", &call, to);
-            to.line("Ok(reply)");
         } else {
             wait("let result = ", &call, to);
+        }
+        if procedure.result == Type::Void {
+            to.line("Ok(reply)");
+        } else {
             to.open("onc::results(reply, |to| {");
             to.lines(&self.encode(&procedure.result, &Place::value("result"), None));
             to.line("Ok(())");
@@ -148,6 +188,20 @@ impl View<'_> {
         }
         to.close("}))");
         to.close("}");
+    }
+}
+
+/// The call of the service, whose future is awaited later.
+fn begin(call: &str, to: &mut Text) {
+    let one = format!("self.0{call}");
+    let line = format!("let answer = {one};");
+    if one.len() <= CHAIN_WIDTH && to.fits(line.len()) {
+        to.line(line);
+    } else {
+        to.open("let answer = self");
+        to.line(".0");
+        to.line(format!("{call};"));
+        to.dedent();
     }
 }
 

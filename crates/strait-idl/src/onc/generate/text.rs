@@ -114,9 +114,9 @@ impl Text {
         one: &str,
         several: &[String],
     ) {
-        // rustfmt counts the type alone, and lets it be longer by one than a line.
+        // rustfmt counts the type alone, and lets it be longer by one than a line for each `+`.
         let len = one.len() - " -> ".len() - ";".len();
-        if self.fits(len - 1) {
+        if self.fits(len - one.matches(" + ").count()) {
             self.signature(head, arguments, one);
             return;
         }

@@ -43,7 +43,6 @@ impl View<'_> {
     pub(super) fn union(&self, id: TypeId, union: &Union, to: &mut Text) {
         let all = self.variants(id, union);
         let definition = self.of.definition(id);
-        let name = self.name(id);
         to.doc(&format!(
             "`union {}`, {}.",
             definition.name,
@@ -52,7 +51,7 @@ impl View<'_> {
         self.derive(id, to);
         items::allow("enum_variant_names", "the names are those of the file", to);
         items::allow("large_enum_variant", "the file lays them out", to);
-        to.open(format!("pub enum {name} {{"));
+        to.open(format!("pub enum {} {{", self.full(id)));
         for each in &all.labelled {
             let holds = each.content.as_ref().map(|member| self.declaration(member));
             to.doc(&match holds {
@@ -84,6 +83,7 @@ impl View<'_> {
         to.close("}");
         to.line("");
         if !(all.labelled.is_empty() && all.default.is_none()) {
+            let name = self.living("'_").full(id);
             to.open(format!("impl {name} {{"));
             self.labels(&all, to);
             self.discriminant(&all, &discriminant, to);

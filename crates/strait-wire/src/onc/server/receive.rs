@@ -10,14 +10,14 @@ use crate::xdr::{self, Decode, Limits, Padding, Reader, What};
 
 /// What a server takes.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Caps {
+pub struct Caps<'f> {
     /// Credentials of these kinds; others are AUTH_REJECTEDCRED.
-    pub flavors: &'static [Flavor],
+    pub flavors: &'f [Flavor],
     /// What the padding of credentials may hold.
     pub padding: Padding,
 }
 
-impl Default for Caps {
+impl Default for Caps<'_> {
     /// AUTH_NONE and AUTH_SYS.
     fn default() -> Self {
         Self {
@@ -109,7 +109,7 @@ impl From<xdr::Error> for Answer {
 /// # Errors
 ///
 /// [`Answer`]: the reply that turns the call away, or that it is to be dropped.
-pub fn parse_call<'a>(message: &'a [u8], caps: &Caps) -> Result<Call<'a>, Answer> {
+pub fn parse_call<'a>(message: &'a [u8], caps: &Caps<'_>) -> Result<Call<'a>, Answer> {
     let limits = Limits {
         padding: caps.padding,
         ..Limits::default()
@@ -157,7 +157,7 @@ fn auth<'a>(from: &mut Reader<'a>, xid: Xid, why: AuthStat) -> Result<(Flavor, &
 fn identify<'a>(
     procedure: Procedure,
     (flavor, body): (Flavor, &'a [u8]),
-    caps: &Caps,
+    caps: &Caps<'_>,
 ) -> Result<Identity<'a>, AuthStat> {
     if !caps.flavors.contains(&flavor) {
         return Err(AuthStat::REJECTED_CREDENTIAL);

@@ -1,9 +1,12 @@
 //! Credentials, at their limits and one past them.
 
 use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::super::auth::{AuthSys, BODY_MAX, Flavor, GIDS_MAX, Gids, MACHINE_NAME_MAX, OpaqueAuth};
-use super::{both_ways, words};
+use super::super::server::{SHORT_LEN, SHORT_OF_ONE_MAX, ShortLimits, Shorts};
+use super::{both_ways, ms, words};
 use crate::xdr::{Error, What, from_slice, to_vec};
 
 #[test]
@@ -86,4 +89,99 @@ fn flavors_have_their_names() {
     ] {
         assert_eq!(Flavor(number).to_string(), name);
     }
+}
+
+#[test]
+fn what_is_handed_out_stands_in_the_verifier_as_a_credential() {
+    let short = OpaqueAuth::short(&b"cookie42"[..]);
+    let verifier = OpaqueAuth::handing_out(&short).unwrap();
+    let bytes = b"\0\0\0\x02\0\0\0\x10\0\0\0\x02\0\0\0\x08cookie42";
+    both_ways(&verifier, bytes);
+    assert_eq!(verifier.handed_out(), Some(short.clone()));
+    for other in [
+        OpaqueAuth::NONE,
+        short,
+        OpaqueAuth::short(&b"\0\0\0\x01\0\0\0\0"[..]),
+        OpaqueAuth::short(&b"\0\0\0\x02\0\0\0\0more"[..]),
+    ] {
+        assert_eq!(other.handed_out(), None, "{other:?}");
+    }
+}
+
+fn shorts(limits: ShortLimits) -> Shorts<u8> {
+    Shorts::new(limits, *b"a server")
+}
+
+#[test]
+fn a_short_credential_counts_for_its_owner_alone() {
+    let mut shorts = shorts(ShortLimits::default());
+    let first = shorts.hand_out(ms(0), 1, b"somebody").unwrap();
+    assert_eq!(first.len(), SHORT_LEN);
+    assert_eq!(shorts.hand_out(ms(1), 1, b"somebody"), Some(first), "again");
+    let second = shorts.hand_out(ms(1), 2, b"somebody").unwrap();
+    assert_ne!(first, second);
+    assert_eq!(shorts.find(ms(2), 1, &first), Some(&b"somebody"[..]));
+    assert_eq!(shorts.find(ms(2), 2, &first), None, "another's");
+    for junk in [
+        &b""[..],
+        &first[..15],
+        b"a server\0\0\0\0\0\0\0\x09",
+        b"b server\0\0\0\0\0\0\0\0",
+    ] {
+        assert_eq!(shorts.find(ms(2), 1, junk), None, "{junk:?}");
+    }
+    shorts.forget(1);
+    assert_eq!(shorts.find(ms(3), 1, &first), None);
+    assert_eq!(shorts.find(ms(3), 2, &second), Some(&b"somebody"[..]));
+    assert_eq!((shorts.len(), shorts.bytes()), (1, 8));
+}
+
+#[test]
+fn short_credentials_are_forgotten_by_number_bytes_and_age() {
+    let limits = ShortLimits {
+        entries: 3,
+        bytes: 20,
+        age: Duration::from_millis(100),
+    };
+    let mut all = shorts(limits);
+    let given: Vec<_> = (0..4)
+        .map(|owner| all.hand_out(ms(owner.into()), owner, b"abcd").unwrap())
+        .collect();
+    assert_eq!((all.len(), all.bytes()), (3, 12), "the oldest made way");
+    assert_eq!(all.find(ms(4), 0, &given[0]), None);
+    assert!(all.find(ms(4), 1, &given[1]).is_some());
+    all.hand_out(ms(5), 9, &[7; 13]).unwrap();
+    assert_eq!(
+        (all.len(), all.bytes()),
+        (2, 17),
+        "one of 4 bytes, and of 13"
+    );
+    assert_eq!(
+        all.hand_out(ms(5), 9, &[7; 21]),
+        None,
+        "longer than all may be"
+    );
+    assert!(all.find(ms(102), 3, &given[3]).is_some());
+    assert_eq!(all.find(ms(103), 3, &given[3]), None, "too old");
+    assert_eq!(all.len(), 1);
+    let none = ShortLimits {
+        entries: 0,
+        ..limits
+    };
+    assert_eq!(shorts(none).hand_out(ms(0), 1, b"abcd"), None);
+}
+
+#[test]
+fn one_owner_does_not_push_out_the_others() {
+    let mut all = shorts(ShortLimits::default());
+    let other = all.hand_out(ms(0), 2, b"other").unwrap();
+    let first = all.hand_out(ms(0), 1, b"first").unwrap();
+    for number in 1..SHORT_OF_ONE_MAX {
+        all.hand_out(ms(1), 1, &number.to_be_bytes()).unwrap();
+    }
+    assert!(all.find(ms(1), 1, &first).is_some(), "at the limit");
+    all.hand_out(ms(1), 1, b"one more").unwrap();
+    assert_eq!(all.find(ms(1), 1, &first), None);
+    assert!(all.find(ms(1), 2, &other).is_some());
+    assert_eq!(all.len(), SHORT_OF_ONE_MAX + 1);
 }

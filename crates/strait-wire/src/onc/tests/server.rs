@@ -10,7 +10,7 @@ use super::super::{DATAGRAM_MAX, message};
 use super::{PROCEDURE, words};
 use crate::xdr::{self, Padding, What, from_slice, to_vec};
 
-const EVERY: Caps = Caps {
+const EVERY: Caps<'_> = Caps {
     flavors: &[
         Flavor::NONE,
         Flavor::SYS,

@@ -66,13 +66,13 @@ pub trait AsyncCall: Sized {
     fn within(&self, limit: Duration) -> Self;
 }
 
-/// The arguments of a call: all of `args`.
+/// The arguments of a call: all of `args`. They may be lent from that.
 ///
 /// # Errors
 /// [`Refusal::GarbageArguments`]: they cannot be read, or something follows them.
-pub fn arguments<T>(
-    args: &[u8],
-    decode: impl FnOnce(&mut xdr::Reader<'_>) -> Result<T, xdr::Error>,
+pub fn arguments<'a, T>(
+    args: &'a [u8],
+    decode: impl FnOnce(&mut xdr::Reader<'a>) -> Result<T, xdr::Error>,
 ) -> Result<T, Refusal> {
     let mut from = xdr::Reader::new(args);
     let value = decode(&mut from).map_err(|_| Refusal::GarbageArguments)?;

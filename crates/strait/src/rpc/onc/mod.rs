@@ -28,10 +28,10 @@
 //! | --- | --- |
 //! | messages, records, XDR, the language with what rpcgen adds to it | RFC 5531, RFC 4506 |
 //! | AUTH_NONE, AUTH_SYS, AUTH_SHORT | RFC 5531 |
-//! | rpcbind, versions 2 to 4 | RFC 1833 |
+//! | rpcbind, versions 2 to 4, with broadcasts | RFC 1833 |
 //! | RPCSEC_GSS, with Kerberos 5 or any other mechanism: [`gss`] | RFC 2203 |
 //! | TLS over TCP | RFC 9289 |
-//! | AUTH_DH, TLS over UDP, broadcasts | not there |
+//! | AUTH_DH, TLS over UDP | not there |
 //! | `quadruple` | its 16 bytes as they are; libtirpc does not have it |
 
 pub mod client;
@@ -48,7 +48,8 @@ pub mod tls;
 mod tls;
 
 pub use self::client::{
-    AsyncClient, BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT,
+    AsyncBatch, AsyncClient, BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT,
+    UNCOLLECTED_MAX,
 };
 pub use self::generated::{AsyncCall, Call, arguments, results};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
@@ -65,3 +66,13 @@ pub use strait_wire::xdr;
 const CHANNEL_ROLE: u32 = u32::from_be_bytes(*b"ONC1");
 /// Bytes of the ring that each side of a channel sends through.
 const CHANNEL_CAPACITY: usize = 256 << 10;
+
+/// Random bytes; without the kernel's randomness, the clock's.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        // The product spreads the low bits, which differ, over all.
+        _ => strait_sys::time::monotonic_ns().wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    }
+}

@@ -43,6 +43,13 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send>>
 pub enum Refusal {
     /// PROG_UNAVAIL: there is no such program.
     ProgramUnavailable,
+    /// PROG_MISMATCH: the program is there, in other versions.
+    ProgramMismatch {
+        /// The lowest.
+        low: u32,
+        /// The highest.
+        high: u32,
+    },
     /// PROC_UNAVAIL: there is no such procedure.
     ProcedureUnavailable,
     /// GARBAGE_ARGS: the arguments cannot be decoded.

@@ -41,7 +41,7 @@ use crate::value;
         "The command reads the argument itself; of several an array, of none null. It finds in its \
          environment STRAIT_RPC_PROGRAM, STRAIT_RPC_VERSION and STRAIT_RPC_PROCEDURE by name, \
          their numbers in STRAIT_RPC_PROGRAM_NUMBER, STRAIT_RPC_VERSION_NUMBER and \
-         STRAIT_RPC_NUMBER, in STRAIT_RPC_CALLER who calls (over a local socket also in \
+         STRAIT_RPC_NUMBER, in STRAIT_RPC_CALLER who calls (over a local socket or a channel also in \
          STRAIT_CLIENT_PID, STRAIT_CLIENT_UID and STRAIT_CLIENT_GID), and in STRAIT_RPC_SYS_UID \
          and STRAIT_RPC_SYS_GID what an AUTH_SYS caller says to be, which proves nothing.\n\
          It runs in a process group of its own, which is ended (SIGTERM, a second later SIGKILL) \
@@ -54,6 +54,7 @@ use crate::value;
          Example: strait rpc serve kv.x --socket ./kv.sock -- ./kv.sh\n\
          Example: strait rpc serve sums.x --tls-cert sums.pem --tls-key sums.key --tls-required \
          -- jq -c add\n\
+         Example: strait rpc serve sums.x --channel sums -- jq -c add\n\
          Example: strait rpc serve sums.x --echo"
     )
 )]
@@ -69,6 +70,9 @@ pub(crate) struct Serve {
     /// Listen at the path of a local socket
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Serve channels of that name in the namespace (--ns), to this user alone
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
     /// Permission bits of the socket's file, in octal; to call takes the write bit
     #[arg(long, value_name = "OCTAL", value_parser = value::mode, default_value = "0600")]
     mode: u32,
@@ -157,6 +161,9 @@ impl Serve {
         if let Some(tls) = self.tls.server()? {
             options = options.tls(tls);
         }
+        if self.channel.is_some() {
+            options = options.namespace(&context.space()?);
+        }
         let mut server = Server::with(options);
         for program in Served::all(answers, self.echo) {
             server.add(program);
@@ -170,8 +177,11 @@ impl Serve {
         if let Some(path) = &self.socket {
             server.local(path, self.mode).await.map_err(Failure::of)?;
         }
+        if let Some(name) = &self.channel {
+            server.channel(name).map_err(Failure::of)?;
+        }
         let places = server.places();
-        if places.is_empty() {
+        if places.is_empty() && self.channel.is_none() {
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
             server.tcp(any).await.map_err(Failure::of)?;
         }
@@ -184,7 +194,7 @@ impl Serve {
             }
         };
         let running = server.start();
-        bind::tell(context, &places, self.json)?;
+        bind::tell(context, (&places, self.channel.as_deref()), self.json)?;
         let heard = Arc::clone(ends);
         let heard = tokio::task::spawn_blocking(move || {
             loop {

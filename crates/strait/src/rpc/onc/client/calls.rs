@@ -1,12 +1,12 @@
 //! Calls in flight and what became of them: what all who call over one connection share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::Thread;
 
 use strait_sys::time::Deadline;
-use strait_wire::onc::auth::Flavor;
+use strait_wire::onc::auth::OpaqueAuth;
 use strait_wire::onc::client::{self as machine, Draft, Due, Form, Received, Refused};
 use strait_wire::onc::gss::Unsound;
 use strait_wire::onc::message::{ReplyBody, ReplyHeader, Xid};
@@ -31,6 +31,13 @@ pub(super) enum Outcome<R = Vec<u8>> {
     Malformed(xdr::Error),
     /// Nobody receives datagrams there.
     Unreachable,
+    /// It succeeded, and its results were dropped: too much was there that nobody had collected.
+    Dropped {
+        /// Their length.
+        len: usize,
+        /// What may be kept.
+        max: usize,
+    },
 }
 
 /// Who sleeps until a call has ended, or until it is his turn to read.
@@ -67,26 +74,38 @@ pub(super) struct Strays {
 pub(super) struct Calls {
     machine: machine::Client,
     in_flight_max: usize,
+    uncollected_max: usize,
     /// What has come and is not collected.
     done: BTreeMap<Xid, Outcome>,
+    /// Calls that were begun, and nobody waits for yet.
+    unattended: BTreeSet<Xid>,
+    /// Bytes of the results of those.
+    uncollected: usize,
     waiting: BTreeMap<Xid, Waiter>,
     /// Why no call can be begun.
     closed: Option<End>,
     /// Why no reply can come.
     ended: Option<End>,
     /// What the server has handed out in place of the credential: AUTH_SHORT.
-    short: Option<Arc<[u8]>>,
+    short: Option<Arc<OpaqueAuth<'static>>>,
     /// Those of RPCSEC_GSS.
     pub(super) book: Book,
     pub(super) strays: Strays,
 }
 
 impl Calls {
-    pub(super) fn new(machine: machine::Client, in_flight_max: usize) -> Self {
+    pub(super) fn new(
+        machine: machine::Client,
+        in_flight_max: usize,
+        uncollected_max: usize,
+    ) -> Self {
         Self {
             machine: machine.in_flight_max(in_flight_max),
             in_flight_max,
+            uncollected_max,
             done: BTreeMap::new(),
+            unattended: BTreeSet::new(),
+            uncollected: 0,
             waiting: BTreeMap::new(),
             closed: None,
             ended: None,
@@ -140,6 +159,25 @@ impl Calls {
         launched.map_err(Failure::Draft)
     }
 
+    /// A call that was launched is not waited for until [`attend`](Self::attend).
+    pub(super) fn leave(&mut self, xid: Xid) {
+        // Whoever reads may have been quick.
+        if self.unattended.insert(xid)
+            && let Some(Outcome::Results(bytes)) = self.done.get(&xid)
+        {
+            self.uncollected += bytes.len();
+        }
+    }
+
+    /// A call is waited for from now on, or forgotten.
+    pub(super) fn attend(&mut self, xid: Xid) {
+        if self.unattended.remove(&xid)
+            && let Some(Outcome::Results(bytes)) = self.done.get(&xid)
+        {
+            self.uncollected -= bytes.len();
+        }
+    }
+
     /// Makes a call that nobody waits for.
     pub(super) fn launch_oneway(&mut self, draft: &Draft, out: &mut [u8]) -> Result<(), Failure> {
         self.check_open()?;
@@ -191,6 +229,7 @@ impl Calls {
 
     /// Forgets a call: its reply is dropped when it comes.
     pub(super) fn forget(&mut self, xid: Xid) {
+        self.attend(xid);
         self.machine.cancel(xid);
         self.book.remove(xid);
         self.done.remove(&xid);
@@ -263,15 +302,29 @@ impl Calls {
             return Some(outcome);
         }
         let outcome = match outcome {
-            Outcome::Results(at) => Outcome::Results(message[at..].to_vec()),
-            Outcome::Opened(bytes) => Outcome::Opened(bytes),
+            Outcome::Results(at) => self.keep(xid, &message[at..]),
+            Outcome::Opened(bytes) => self.keep(xid, &bytes),
             Outcome::Unproven(why) => Outcome::Unproven(why),
             Outcome::Refused(refused) => Outcome::Refused(refused),
             Outcome::Malformed(error) => Outcome::Malformed(error),
             Outcome::Unreachable => Outcome::Unreachable,
+            Outcome::Dropped { len, max } => Outcome::Dropped { len, max },
         };
         self.deliver(xid, outcome);
         None
+    }
+
+    /// Results for somebody who reads later. Who waits already has room for his own; of the others
+    /// all together have a bound, and who reads cannot stop at it: what he waits for may lie behind.
+    fn keep(&mut self, xid: Xid, results: &[u8]) -> Outcome {
+        if self.unattended.contains(&xid) {
+            let (len, max) = (results.len(), self.uncollected_max);
+            if self.uncollected + len > max {
+                return Outcome::Dropped { len, max };
+            }
+            self.uncollected += len;
+        }
+        Outcome::Results(results.to_vec())
     }
 
     fn deliver(&mut self, xid: Xid, outcome: Outcome) {
@@ -281,18 +334,18 @@ impl Calls {
         }
     }
 
-    /// RFC 5531 appendix A: a verifier AUTH_SHORT may be sent in place of the credential.
+    /// RFC 5531 appendix A: what a verifier AUTH_SHORT holds may be sent in place of the credential.
     fn learn(&mut self, header: &ReplyHeader<'_>) {
         if let ReplyBody::Accepted { verifier, .. } = &header.body
-            && verifier.flavor == Flavor::SHORT
-            && self.short.as_deref() != Some(&*verifier.body)
+            && let Some(short) = verifier.handed_out()
+            && self.short.as_deref() != Some(&short)
         {
-            self.short = Some(Arc::from(&*verifier.body));
+            self.short = Some(Arc::new(short.into_owned()));
         }
     }
 
     /// What is to be sent in place of the credential.
-    pub(super) fn short(&self) -> Option<Arc<[u8]>> {
+    pub(super) fn short(&self) -> Option<Arc<OpaqueAuth<'static>>> {
         self.short.clone()
     }
 

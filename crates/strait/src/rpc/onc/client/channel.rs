@@ -35,7 +35,7 @@ struct Sending {
 }
 
 /// What can be waited for without either end.
-struct Event(Arc<dyn Source>);
+pub(super) struct Event(Arc<dyn Source>);
 
 impl Waitable for Event {
     fn member(&self) -> Member<'_> {
@@ -79,6 +79,16 @@ pub(super) fn connect(
 }
 
 impl Ends {
+    /// There is room to send.
+    pub(super) fn room(&self) -> Event {
+        Event(Arc::clone(&self.room.0))
+    }
+
+    /// There is something to receive.
+    pub(super) fn arrivals(&self) -> Event {
+        Event(Arc::clone(&self.arrivals.0))
+    }
+
     fn sending(&self) -> MutexGuard<'_, Sending> {
         self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }

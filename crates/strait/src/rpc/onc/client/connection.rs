@@ -200,6 +200,7 @@ impl Connection {
         within: Duration,
     ) -> Result<Results, Failure> {
         let mut state = self.state();
+        state.calls.attend(xid);
         loop {
             let limit = self.tick(&mut state).map_or(until, |tick| tick.min(until));
             if let Some(outcome) = state.calls.collect(xid) {
@@ -394,6 +395,7 @@ fn results<R>(outcome: Outcome<R>, place: impl FnOnce(R) -> Results) -> Result<R
         Outcome::Refused(refused) => Err(Failure::Refused(refused)),
         Outcome::Malformed(error) => Err(Failure::Malformed(error)),
         Outcome::Unreachable => Err(Failure::Unreachable),
+        Outcome::Dropped { len, max } => Err(Failure::Dropped { len, max }),
     }
 }
 

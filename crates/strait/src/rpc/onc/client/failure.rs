@@ -106,6 +106,8 @@ pub(super) enum Failure {
     Malformed(xdr::Error),
     /// The results.
     Results(xdr::Error),
+    /// The results were dropped when they came.
+    Dropped { len: usize, max: usize },
     /// Nobody receives datagrams there.
     Unreachable,
     /// The kernel does not send it.
@@ -162,6 +164,10 @@ impl Failure {
                      another idea of the interface"
                 ))
                 .caused(error),
+            Self::Dropped { len, max } => new(ErrorKind::LimitExceeded).because(format!(
+                "it was carried out, and its {len} bytes of results were dropped: replies that \
+                 nobody waits for may have {max} bytes together"
+            )),
             Self::Unreachable => Error::kernel(Errno::CONNREFUSED, "call", subject)
                 .with_kind(ErrorKind::Refused)
                 .because("nobody receives datagrams there"),

@@ -89,7 +89,7 @@
 //! | `Broken` | the connection was left with a part of a call | |
 //! | `InvalidInput` | an argument breaks the bound of its type | the caller's |
 //! | `TooLong` | the call does not fit a datagram (65,507 bytes) or a record (2 GiB) | the caller's |
-//! | `LimitExceeded` | [`ClientOptions::in_flight_max`] | the caller's |
+//! | `LimitExceeded` | [`ClientOptions::in_flight_max`], [`ClientOptions::uncollected_max`] | the caller's |
 //! | `Cancelled` | the runtime of an [`AsyncClient`]'s task has ended | the caller's |
 //!
 //! # Faithful, and not
@@ -135,9 +135,9 @@ use self::pending::Begun;
 use self::transport::Transport;
 use crate::error::{Error, Result};
 
-pub use self::options::{ClientOptions, TIMEOUT};
+pub use self::options::{ClientOptions, TIMEOUT, UNCOLLECTED_MAX};
 pub use self::pending::{BATCH_MAX, Batch, Decoder, Pending};
-pub use self::task::AsyncClient;
+pub use self::task::{AsyncBatch, AsyncClient};
 
 /// A client for threads: one connection, over which any number of them call at once. A clone has
 /// the same connection.
@@ -275,6 +275,7 @@ impl Client {
         let begun = self
             .start(procedure, arguments)
             .map_err(|failure| self.error(failure, procedure))?;
+        begun.leave();
         Ok(Pending::new(self.clone(), procedure, results, begun))
     }
 
@@ -387,7 +388,7 @@ impl Client {
         };
         let draft = match &short {
             Some(short) => {
-                let order = Order::new(procedure).credential(OpaqueAuth::short(&**short));
+                let order = Order::new(procedure).credential(lent(short));
                 let drafted = connection.form().draft(&order, out, arguments);
                 drafted.map_err(Failure::Draft)
             }
@@ -430,10 +431,7 @@ impl Client {
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> std::result::Result<Draft, Failure> {
         let long = &self.shared.options.credential;
-        let order = Order::new(procedure).credential(OpaqueAuth {
-            flavor: long.flavor,
-            body: (&*long.body).into(),
-        });
+        let order = Order::new(procedure).credential(lent(long));
         let drafted = connection.form().draft(&order, out, arguments);
         drafted.map_err(Failure::Draft)
     }
@@ -468,6 +466,14 @@ impl Client {
         let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
         connection.give_back(bytes);
         decoded.map_err(|error| fail(Failure::Results(error)))
+    }
+}
+
+/// The same credential, without a body of its own.
+fn lent<'a>(credential: &'a OpaqueAuth<'_>) -> OpaqueAuth<'a> {
+    OpaqueAuth {
+        flavor: credential.flavor,
+        body: (&*credential.body).into(),
     }
 }
 

@@ -27,12 +27,15 @@ use super::gss::Terms;
 use super::transport::{Halves, Socket, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::Namespace;
-use crate::rpc::onc::tls;
+use crate::rpc::onc::{random, tls};
 use crate::unix::socket::{Address, Datagram, Stream};
 
 /// How long a call may take unless [`ClientOptions::timeout`] says otherwise: as long as with
 /// libtirpc.
 pub const TIMEOUT: Duration = Duration::from_secs(25);
+/// Bytes of replies that are kept for calls nobody waits for yet, unless
+/// [`ClientOptions::uncollected_max`] says otherwise.
+pub const UNCOLLECTED_MAX: usize = 64 << 20;
 
 /// How a client calls. The last step says where to: [`tcp`](Self::tcp), [`udp`](Self::udp),
 /// [`local`](Self::local), [`channel`](Self::channel), [`stream`](Self::stream),
@@ -44,8 +47,9 @@ pub struct ClientOptions {
     pub(super) credential: OpaqueAuth<'static>,
     pub(super) record_max: usize,
     in_flight_max: usize,
+    uncollected_max: usize,
     retry: Retry,
-    space: Option<Namespace>,
+    pub(super) space: Option<Namespace>,
     pub(super) tls: Option<tls::Wanted>,
     pub(super) gss: Option<Terms>,
 }
@@ -57,6 +61,7 @@ impl Default for ClientOptions {
             credential: OpaqueAuth::NONE,
             record_max: RECORD_MAX,
             in_flight_max: IN_FLIGHT_MAX,
+            uncollected_max: UNCOLLECTED_MAX,
             retry: Retry {
                 first: RETRY_FIRST,
                 max: RETRY_MAX,
@@ -90,7 +95,7 @@ impl ClientOptions {
             .collect();
         let machine = rustix::system::uname();
         let sys = AuthSys {
-            stamp: random(),
+            stamp: random_word(),
             machine_name: machine.nodename().to_bytes().into(),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
@@ -106,6 +111,20 @@ impl ClientOptions {
         let in_flight_max = max;
         Self {
             in_flight_max,
+            ..self
+        }
+    }
+
+    /// Bytes of replies to calls that were [begun](Client::begin) and that nobody waits for yet, in
+    /// place of 64 MiB ([`UNCOLLECTED_MAX`]). One that comes when there is no room for it is
+    /// dropped, and its call ends with
+    /// [`LimitExceeded`](crate::error::ErrorKind::LimitExceeded): it has been carried out. Replies
+    /// are read while somebody waits for one, so that calls begun in great number with long replies
+    /// are to be waited for in between. An [`AsyncClient`](super::AsyncClient) has no such calls.
+    pub fn uncollected_max(self, bytes: usize) -> Self {
+        let uncollected_max = bytes;
+        Self {
+            uncollected_max,
             ..self
         }
     }
@@ -240,13 +259,13 @@ impl ClientOptions {
     pub(super) fn calls(&self, form: Form) -> Calls {
         // Random, so that nobody can guess the next number, and a server that remembers does not
         // take this client for the last one with its address.
-        let first = Xid(random());
+        let first = Xid(random_word());
         let machine = match form {
             Form::DATAGRAM => machine::Client::datagrams(first, self.retry),
             Form::RECORD => machine::Client::stream(first),
             _ => machine::Client::messages(first),
         };
-        Calls::new(machine, self.in_flight_max)
+        Calls::new(machine, self.in_flight_max, self.uncollected_max)
     }
 
     pub(super) fn connection(&self, transport: Box<dyn Transport>) -> Connection {
@@ -409,14 +428,6 @@ pub(super) fn resolve(to: impl ToSocketAddrs) -> Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// A random word; without the kernel's randomness, the clock's.
-pub(in crate::rpc::onc) fn random() -> u32 {
-    let mut bytes = [0; 4];
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
-        Ok(4) => u32::from_ne_bytes(bytes),
-        _ => {
-            let ns = strait_sys::time::monotonic_ns().to_ne_bytes();
-            u32::from_ne_bytes([ns[0], ns[1], ns[2], ns[3]])
-        }
-    }
+fn random_word() -> u32 {
+    (random() >> 32) as u32
 }

@@ -30,6 +30,11 @@ pub(super) struct Begun {
 }
 
 impl Begun {
+    /// Nobody waits for it yet.
+    pub(super) fn leave(&self) {
+        self.connection.calls(|calls| calls.leave(self.xid));
+    }
+
     pub(super) fn wait(&self) -> std::result::Result<Results, Failure> {
         self.connection.wait(self.xid, self.until, self.within)
     }
@@ -139,6 +144,7 @@ impl Batch<'_> {
         let begun = client
             .launch(&self.connection, procedure, &mut self.out, arguments)
             .map_err(|failure| client.error(failure, procedure))?;
+        begun.leave();
         let pending = Pending::new(client.clone(), procedure, results, begun);
         self.flush_if(BATCH_MAX)?;
         Ok(pending)

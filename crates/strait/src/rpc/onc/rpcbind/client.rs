@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use strait_wire::onc::rpcbind::{
-    EntryV4, Mapping, Netid, PORT, PROGRAM, Registration, SOCKET, Statistics, UADDR_MAX, Uaddr,
-    decode_list, v2, v3, v4,
+    EntryV4, Mapping, Netid, PORT, PROGRAM, Registration, RemoteResult, SOCKET, Statistics,
+    UADDR_MAX, Uaddr, decode_list, v2, v3, v4,
 };
-use strait_wire::xdr::{self, Decode as _, Encode, Reader};
+use strait_wire::xdr::{self, Decode as _, Encode, Reader, Writer};
 
 use super::super::{Client as Rpc, ClientOptions, Procedure, Status, status};
+use super::broadcast::{self, remote};
 use super::request::owned;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -297,6 +298,39 @@ impl Client {
     /// Those of the call.
     pub fn time(&self) -> Result<Option<u32>> {
         self.newest(v3::VERSION, v3::GETTIME, &(), unsigned)
+    }
+
+    /// Has the registry call a program of its machine (INDIRECT of version 4): where that listens,
+    /// and what it has returned. Many registries do not do that. Debian's, with `-r`, does so by UDP
+    /// alone and answers from another port than was asked, which a client of UDP drops: a
+    /// [`Broadcast`](super::Broadcast) to its one address hears it.
+    ///
+    /// # Errors
+    /// Those of the call; [`status`] tells what the program, or the registry, said:
+    /// [`Status::ProcedureUnavailable`] also where the registry makes no such calls.
+    pub fn indirect<R>(
+        &self,
+        of: Procedure,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded<()>,
+        results: impl FnOnce(&mut Reader<'_>) -> Coded<R>,
+    ) -> Result<(Uaddr, R)> {
+        let subject = || shown((of.program, of.version));
+        let mut inner = Vec::new();
+        let encoded = arguments(&mut Writer::new(&mut inner));
+        encoded.map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, "call", subject()).caused(error)
+        })?;
+        let call = remote(of, inner);
+        let (text, results) = self.call(v4::VERSION, v4::INDIRECT, &call, |from| {
+            let said = RemoteResult::decode(from)?;
+            let mut inner = Reader::new(&said.results);
+            let results = results(&mut inner)?;
+            inner.finish()?;
+            Ok((said.address.into_owned(), results))
+        })?;
+        let at = broadcast::address(&text);
+        let at = at.ok_or_else(|| self.broken("call", (of.program, of.version), text))?;
+        Ok((at, results))
     }
 
     /// By version 4, or the next that is not below `lowest`; `None`: there is none of these.

@@ -2,6 +2,7 @@
 //!
 //! [`Client`] asks a registry and registers in it. [`Service`] is one: versions 2 (the portmapper),
 //! 3 and 4 of its program, to be added to any [`Server`](super::Server); `strait rpc bind` is that.
+//! [`Broadcast`] asks the registries of a whole network.
 //! Use it where programs find each other by number; a client that knows the port needs none.
 //!
 //! ```
@@ -64,8 +65,10 @@
 //! - SET is FALSE for an unknown netid, and for what is no universal address: leading zeros, port
 //!   0, multicast, a relative path. Debian's registers such. It is FALSE for what is registered,
 //!   unless that is the same and its owner's, or a dead one's.
-//! - CALLIT, BCAST and INDIRECT are not made: they let strangers call as if from here, and amplify.
-//!   The first two are silent over UDP, as about every failure; else it is PROC_UNAVAIL.
+//! - CALLIT, BCAST and INDIRECT are not made unless asked for
+//!   ([`ServiceOptions::remote_calls`]): they let strangers call as if from here, and amplify. The
+//!   first two are silent over UDP about every failure; else it is told, as PROC_UNAVAIL where they
+//!   are off. Debian's passes on what the caller says of himself; this one passes on nothing.
 //! - A reply by UDP to another machine that is more than [`REPLY_FACTOR_MAX`] times as long as its
 //!   call, as of DUMP, is SYSTEM_ERR: the RFC knows no part of a list, and TCP has the whole.
 //! - GETSTAT does not count procedure 0, which does not get here.
@@ -73,8 +76,11 @@
 //!
 //! Sources: RFC 1833, RFC 5665, `rpcbind(8)`, `proc_net(5)`.
 
+mod asker;
+mod broadcast;
 mod client;
 mod registry;
+mod remote;
 mod request;
 mod service;
 mod sight;
@@ -82,8 +88,10 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use self::broadcast::{Broadcast, HEARD_MAX, Heard, broadcast_addresses};
 pub use self::client::{Client, Registered};
 pub use self::registry::{Entry, Limits, Owner, Rejected};
+pub use self::remote::RemoteLimits;
 pub use self::service::{REPLY_FACTOR_MAX, Service, ServiceOptions};
 pub use strait_wire::onc::rpcbind::{
     BadAddress, EntryV4, Mapping, NETID_MAX, Netid, OWNER_MAX, PORT, PROGRAM, Registration, SOCKET,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use strait_wire::onc::rpcbind::{Mapping, Netbuf, Registration, RemoteArguments, v2, v3, v4};
 use strait_wire::xdr::{Decode, Error, Reader};
 
-use super::super::Refusal;
+use super::super::{Procedure, Refusal};
 
 /// What is asked.
 #[derive(Debug)]
@@ -36,8 +36,15 @@ pub(super) enum Request {
     ToUniversal(Netbuf<'static>),
     /// GETSTAT.
     Statistics,
-    /// CALLIT, BCAST and INDIRECT: program, version and procedure.
-    Remote([u32; 3]),
+    /// CALLIT, BCAST and INDIRECT.
+    Remote(Remote),
+}
+
+/// What is to be called for somebody else.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) procedure: Procedure,
+    pub(super) arguments: Vec<u8>,
 }
 
 impl Request {
@@ -89,11 +96,16 @@ fn later(version: u32, procedure: u32, from: &mut Reader<'_>) -> Decoded {
 
 fn remote(from: &mut Reader<'_>) -> Result<Request, Error> {
     let call = RemoteArguments::decode(from)?;
-    Ok(Request::Remote([
-        call.program,
-        call.version,
-        call.procedure,
-    ]))
+    let procedure = Procedure {
+        program: call.program,
+        version: call.version,
+        number: call.procedure,
+    };
+    let arguments = call.arguments.into_owned();
+    Ok(Request::Remote(Remote {
+        procedure,
+        arguments,
+    }))
 }
 
 fn text(from: &mut Reader<'_>) -> Result<Request, Error> {

@@ -1,21 +1,24 @@
 //! The three versions of the registry's program, over one registry.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use strait_sys::sockaddr::{self, Name};
 use strait_sys::time::Deadline;
+use strait_wire::onc::DATAGRAM_MAX;
 use strait_wire::onc::rpcbind::{
-    EntryV4, Mapping, Netbuf, Netid, PROGRAM, Registration, UADDR_MAX, Uaddr, encode_list, v2, v3,
-    v4,
+    CallitResult, EntryV4, Mapping, Netbuf, Netid, PROGRAM, Registration, RemoteResult, UADDR_MAX,
+    Uaddr, encode_list, v2, v3, v4,
 };
 use strait_wire::time::Time;
 use strait_wire::xdr::{Encode as _, Error, Writer};
 
-use super::super::{Answer, Caller, Context, Program, Refusal};
+use super::super::{Answer, Context, Procedure, Program, Refusal};
+use super::asker::Asker;
 use super::registry::{Entry, Limits, Match, Owner, Registry, Rejected};
-use super::request::Request;
+use super::remote::{Forwarder, RemoteLimits};
+use super::request::{Remote, Request};
 use super::sight::Sight;
 use super::statistics::Counts;
 
@@ -33,6 +36,8 @@ pub struct Service(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     keeps_dead: bool,
+    /// Where it calls for others.
+    forwarder: Option<Forwarder>,
 }
 
 #[derive(Debug)]
@@ -47,6 +52,7 @@ struct State {
 pub struct ServiceOptions {
     limits: Limits,
     keeps_dead: bool,
+    remote: Option<RemoteLimits>,
 }
 
 impl ServiceOptions {
@@ -65,6 +71,20 @@ impl ServiceOptions {
         self
     }
 
+    /// Makes remote calls (CALLIT, BCAST, INDIRECT), within these limits. Off unless asked for: who
+    /// asks reaches programs of this machine from an address of its own, past what stands between,
+    /// and a short datagram may bring about much.
+    ///
+    /// A call goes to a program that is registered here and listens at the address at which the
+    /// registry was reached, or at any, and comes from there: not from the loopback, unless the one
+    /// who asks does. By UDP, or for who asks over a stream and where there is none, by TCP. It
+    /// carries no credential (AUTH_NONE). It never goes to the registry itself.
+    #[must_use]
+    pub fn remote_calls(mut self, limits: RemoteLimits) -> Self {
+        self.remote = Some(limits);
+        self
+    }
+
     /// An empty registry.
     #[must_use]
     pub fn create(&self) -> Service {
@@ -75,6 +95,7 @@ impl ServiceOptions {
         Service(Arc::new(Shared {
             state: Mutex::new(state),
             keeps_dead: self.keeps_dead,
+            forwarder: self.remote.map(Forwarder::new),
         }))
     }
 }
@@ -191,79 +212,6 @@ impl Shared {
     }
 }
 
-// ---- who asks ------------------------------------------------------------------------------
-
-/// What matters of a caller.
-#[derive(Debug)]
-struct Asker {
-    /// The transport that the request came by.
-    netid: Netid,
-    /// As whom it may change something: nobody who is not on this machine.
-    owner: Option<Owner>,
-    /// At which address it has reached the registry.
-    reached: Option<IpAddr>,
-    /// How long the reply may be, with what leads it.
-    reply_max: usize,
-}
-
-impl Asker {
-    fn of(context: &Context, args: &[u8]) -> Self {
-        let (netid, ip) = match context.caller {
-            Caller::Local { uid, .. } => {
-                return Self {
-                    netid: Netid::Local,
-                    owner: Some(Owner::User(uid)),
-                    reached: None,
-                    reply_max: usize::MAX,
-                };
-            }
-            // A socket of both families says IPv4 in IPv6's words.
-            Caller::Tcp(from) | Caller::Tls { address: from, .. }
-                if from.ip().to_canonical().is_ipv4() =>
-            {
-                (Netid::Tcp, from.ip())
-            }
-            Caller::Udp(from) if from.ip().to_canonical().is_ipv4() => (Netid::Udp, from.ip()),
-            Caller::Tcp(from) | Caller::Tls { address: from, .. } => (Netid::Tcp6, from.ip()),
-            Caller::Udp(from) => (Netid::Udp6, from.ip()),
-        };
-        // The kernel drops what comes from outside and says it came from there.
-        let is_here = ip.to_canonical().is_loopback();
-        let reply_max = match context.caller {
-            // The header without a verifier's body: the least it can have been.
-            Caller::Udp(_) if !is_here => {
-                REPLY_FACTOR_MAX * (32 + context.credential.encoded_len() + args.len())
-            }
-            _ => usize::MAX,
-        };
-        Self {
-            netid,
-            owner: is_here.then_some(Owner::Unknown),
-            reached: context.reached.map(|address| address.ip().to_canonical()),
-            reply_max,
-        }
-    }
-
-    /// The address for this caller: in place of "any", where it has reached the registry, or on the
-    /// local socket the loopback.
-    fn sees(&self, address: &Uaddr) -> Uaddr {
-        let loopback = match address {
-            Uaddr::Inet(address) if address.is_ipv6() => Ipv6Addr::LOCALHOST.into(),
-            _ => Ipv4Addr::LOCALHOST.into(),
-        };
-        let reached = match self.netid {
-            Netid::Local => Some(loopback),
-            _ => self.reached,
-        };
-        match reached {
-            Some(reached) => address.clone().seen_from(reached),
-            None => address.clone(),
-        }
-    }
-}
-
-// ---- the program ---------------------------------------------------------------------------
-
 /// One version of the program.
 #[derive(Clone, Debug)]
 struct Version {
@@ -290,9 +238,8 @@ impl Program for Version {
         self.count(|counts| counts.call(procedure));
         let request = Request::decode(self.version, procedure, args)?;
         let asker = Asker::of(&context, args);
-        if let Request::Remote(of) = request {
-            self.count(|counts| counts.remote(of, asker.netid, procedure));
-            return Err(remote(procedure, &asker));
+        if let Request::Remote(remote) = request {
+            return self.remote(remote, (procedure, asker), reply);
         }
         Ok(Box::pin(async move {
             self.shared.look_if_due().await;
@@ -307,18 +254,92 @@ impl Program for Version {
     }
 }
 
-/// Remote calls are not made: they would reach programs of this machine from an address of its own,
-/// and their replies may be of any length. CALLIT and BCAST are silent then, as about every
-/// failure (RFC 1833 section 2.2.1), where many may have been asked at once; INDIRECT says it.
-fn remote(procedure: u32, asker: &Asker) -> Refusal {
-    let is_datagram = matches!(asker.netid, Netid::Udp | Netid::Udp6);
-    if is_datagram && procedure == v3::CALLIT {
-        return Refusal::Silence;
-    }
-    Refusal::ProcedureUnavailable
-}
-
 impl Version {
+    /// A call for somebody else. CALLIT and BCAST are silent about every failure (RFC 1833 section
+    /// 2.2.1) where many may have been asked at once; INDIRECT says it.
+    fn remote(
+        self: Arc<Self>,
+        remote: Remote,
+        (by, asker): (u32, Asker),
+        reply: Vec<u8>,
+    ) -> Result<Answer, Refusal> {
+        let is_silent = asker.is_by_datagram() && by == v3::CALLIT;
+        let told = move |refusal| match is_silent {
+            true => Refusal::Silence,
+            false => refusal,
+        };
+        let (of, netid) = (remote.procedure, asker.netid);
+        if self.shared.forwarder.is_none() {
+            self.count(|counts| counts.remote(of, netid, (by, false)));
+            return Err(told(Refusal::ProcedureUnavailable));
+        }
+        Ok(Box::pin(async move {
+            let outcome = self.forward(&remote, &asker, reply).await;
+            let is_done = outcome.is_ok();
+            self.count(|counts| counts.remote(of, netid, (by, is_done)));
+            outcome.map_err(told)
+        }))
+    }
+
+    async fn forward(
+        &self,
+        remote: &Remote,
+        asker: &Asker,
+        mut reply: Vec<u8>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let Some(forwarder) = &self.shared.forwarder else {
+            return Err(Refusal::ProcedureUnavailable);
+        };
+        self.shared.look_if_due().await;
+        let target = self.target(remote.procedure, asker);
+        let (netid, at) = target.ok_or(Refusal::ProgramUnavailable)?;
+        let results = forwarder.call(remote, (netid, at)).await?;
+        let mut to = Writer::new(&mut reply);
+        let written = if self.version == v2::VERSION {
+            let port = at.port().into();
+            let results = results.into();
+            CallitResult { port, results }.encode(&mut to)
+        } else {
+            let address = Uaddr::Inet(at).to_string().into();
+            let results = results.into();
+            RemoteResult { address, results }.encode(&mut to)
+        };
+        let max = match asker.is_by_datagram() {
+            true => asker.reply_max.min(DATAGRAM_MAX),
+            false => asker.reply_max,
+        };
+        match written {
+            Ok(()) if reply.len() <= max => Ok(reply),
+            _ => Err(Refusal::SystemError),
+        }
+    }
+
+    /// Where a call for somebody else goes: never to this registry, under whatever number it is
+    /// registered, nor to where he could not have called himself.
+    fn target(&self, of: Procedure, asker: &Asker) -> Option<(Netid, SocketAddr)> {
+        let state = self.shared.state();
+        let registry = &state.registry;
+        let own = registry.iter().filter(|entry| entry.program == PROGRAM);
+        let own: Vec<u16> = own.filter_map(|entry| entry.address.port()).collect();
+        let (datagrams, streams) = match asker.netid {
+            Netid::Udp6 | Netid::Tcp6 => (Netid::Udp6, Netid::Tcp6),
+            _ => (Netid::Udp, Netid::Tcp),
+        };
+        let streams = (!asker.is_by_datagram()).then_some(streams);
+        let mut kinds = [Some(datagrams), streams].into_iter().flatten();
+        kinds.find_map(|netid| {
+            // A wrong version is for the program to tell.
+            let found = registry.find((of.program, of.version), netid, Match::Nearest)?;
+            let Uaddr::Inet(at) = asker.sees(found) else {
+                return None;
+            };
+            let is_there = asker.reached == Some(at.ip())
+                || (asker.netid == Netid::Local && at.ip().is_loopback());
+            let is_other = of.program != PROGRAM && !own.contains(&at.port());
+            (is_there && is_other).then_some((netid, at))
+        })
+    }
+
     fn count(&self, count: impl FnOnce(&mut Counts)) {
         let at = self.version - v2::VERSION;
         count(&mut self.shared.state().counts[at as usize]);

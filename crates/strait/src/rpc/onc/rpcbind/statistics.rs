@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use strait_wire::onc::message::Procedure;
 use strait_wire::onc::rpcbind::{
     AddressInfo, Netid, RemoteCallInfo, STAT_PROCEDURES, Statistics, v3,
 };
@@ -17,7 +18,7 @@ pub(super) struct Counts {
     set: i32,
     unset: i32,
     addresses: BTreeMap<(u32, u32, Netid), [i32; 2]>,
-    remote: BTreeMap<(u32, u32, u32, Netid), [i32; 2]>,
+    remote: BTreeMap<(Procedure, Netid), [i32; 3]>,
 }
 
 impl Counts {
@@ -41,12 +42,12 @@ impl Counts {
             .for_each(|each| up(&mut each[usize::from(!found)]));
     }
 
-    /// A remote call, which is refused here.
-    pub(super) fn remote(&mut self, of: [u32; 3], netid: Netid, procedure: u32) {
-        let counts = counted(&mut self.remote, (of[0], of[1], of[2], netid));
-        if let Some([failed, indirect]) = counts {
-            up(failed);
-            if procedure != v3::CALLIT {
+    /// A remote call, and whether it was done.
+    pub(super) fn remote(&mut self, of: Procedure, netid: Netid, (by, done): (u32, bool)) {
+        let counts = counted(&mut self.remote, (of, netid));
+        if let Some([success, failure, indirect]) = counts {
+            up(if done { success } else { failure });
+            if by != v3::CALLIT {
                 up(indirect);
             }
         }
@@ -66,18 +67,14 @@ impl Counts {
         });
         let remote = self.remote.iter();
         let remote = remote.map(
-            |(&(program, version, procedure, netid), &[failure, indirect])| {
-                let netid = netid.name().into();
-                let success = 0;
-                RemoteCallInfo {
-                    program,
-                    version,
-                    procedure,
-                    success,
-                    failure,
-                    indirect,
-                    netid,
-                }
+            |(&(of, netid), &[success, failure, indirect])| RemoteCallInfo {
+                program: of.program,
+                version: of.version,
+                procedure: of.number,
+                success,
+                failure,
+                indirect,
+                netid: netid.name().into(),
             },
         );
         Statistics {
@@ -95,7 +92,10 @@ fn up(count: &mut i32) {
     *count = count.saturating_add(1);
 }
 
-fn counted<K: Ord>(all: &mut BTreeMap<K, [i32; 2]>, key: K) -> Option<&mut [i32; 2]> {
+fn counted<K: Ord, const N: usize>(all: &mut BTreeMap<K, [i32; N]>, key: K) -> Option<&mut [i32; N]>
+where
+    [i32; N]: Default,
+{
     if all.len() >= COUNTED_MAX && !all.contains_key(&key) {
         return None;
     }

@@ -31,6 +31,8 @@ pub(super) struct Origin<'a> {
     pub(super) caller: &'a Caller,
     pub(super) reached: Option<SocketAddr>,
     pub(super) form: Form,
+    /// The connection, if it is one.
+    pub(super) connection: Option<u64>,
     /// Where repeated calls are known by, and the address they are known by.
     pub(super) cache: Option<(&'a Arc<Cache>, SocketAddr)>,
 }
@@ -59,7 +61,7 @@ pub(super) enum Outcome {
 /// Takes a message apart, and does what it asks for as far as that can be done at once.
 pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -> Outcome {
     let form = origin.form;
-    let call = match parse_call(message, &shared.caps) {
+    let call = match parse_call(message, &shared.caps()) {
         Ok(call) => call,
         Err(wire::Answer::Reply { denied, message }) => {
             Counts::add(&shared.counts.refused);
@@ -73,12 +75,19 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
     };
     Counts::add(&shared.counts.calls);
     let (xid, procedure) = (call.header.xid, call.header.procedure);
-    if shared.is_too_weak(origin.caller, &call.header) {
+    let denied = |why| {
         Counts::add(&shared.counts.refused);
-        return Outcome::Reply(form.deny(xid, Denied::Auth(AuthStat::TOO_WEAK)));
+        Outcome::Reply(form.deny(xid, Denied::Auth(why)))
+    };
+    let credential = call.header.credential.clone();
+    let Some(known) = known(shared, origin.connection, credential) else {
+        return denied(AuthStat::REJECTED_CREDENTIAL);
+    };
+    if shared.is_too_weak(origin.caller, procedure, known.0.flavor) {
+        return denied(AuthStat::TOO_WEAK);
     }
     match admit(shared, origin, message, &call) {
-        Ok(admitted) => carry_out(shared, origin, (message, call), admitted),
+        Ok(admitted) => carry_out(shared, origin, (message, call), (admitted, known)),
         Err(outcome) => outcome,
     }
 }
@@ -88,15 +97,15 @@ fn carry_out(
     shared: &Arc<Shared>,
     origin: &Origin<'_>,
     (message, call): (&[u8], wire::Call<'_>),
-    admitted: Admitted<'_>,
+    (admitted, known): (Admitted<'_>, Known),
 ) -> Outcome {
     let (xid, procedure, form) = (call.header.xid, call.header.procedure, origin.form);
     let is_null = procedure.number == NULL && admitted.token.is_none();
-    let seal = admitted.seal;
+    let (seal, (credential, verifier)) = (admitted.seal, known);
     let who = (origin.caller, procedure);
     let sealed = |plain| Outcome::Reply(sealed(shared, who, seal.as_ref(), form, plain));
     let program = match shared.programs.find(procedure.program, procedure.version) {
-        Ok(_) if is_null => return sealed(form.end(form.begin(xid))),
+        Ok(_) if is_null => return sealed(form.end(form.begin(xid, &verifier))),
         Ok(program) => Arc::clone(program),
         Err(status) => {
             Counts::add(&shared.counts.refused);
@@ -135,10 +144,10 @@ fn carry_out(
         reached: origin.reached,
         xid,
         procedure,
-        credential: call.header.credential.into_owned(),
+        credential,
         gss: task.seal.as_ref().map(Seal::proof),
     };
-    let reply = form.begin(xid);
+    let reply = form.begin(xid, &verifier);
     let begun = catch_unwind(AssertUnwindSafe(|| {
         program.dispatch(context, procedure.number, &admitted.arguments, reply)
     }));
@@ -218,7 +227,7 @@ fn admit<'a>(
             Counts::add(&shared.counts.repeated);
             return Err(Outcome::Repeated);
         }
-        Opened::Destroyed(seal) => (form.end(form.begin(xid)), Some(seal)),
+        Opened::Destroyed(seal) => (form.end(form.begin(xid, &OpaqueAuth::NONE)), Some(seal)),
         Opened::Garbage(seal) => {
             Counts::add(&shared.counts.refused);
             (form.refuse(xid, Accepted::GarbageArguments), seal)
@@ -301,6 +310,37 @@ async fn answer_token(
     wire::success(&mut reply, xid, &answer.verifier, |to| results.encode(to))
         .map_err(|_| Refusal::SystemError)?;
     Ok(reply)
+}
+
+/// The credential that a caller means, and the verifier that answers it.
+type Known = (OpaqueAuth<'static>, OpaqueAuth<'static>);
+
+/// What a credential means; `None`: he says what was
+/// not handed out to him, or is forgotten.
+fn known(shared: &Shared, connection: Option<u64>, said: OpaqueAuth<'_>) -> Option<Known> {
+    let none = OpaqueAuth::NONE;
+    let Some((shorts, connection)) = shared.shorts.as_ref().zip(connection) else {
+        // Nothing is handed out there.
+        return (said.flavor != Flavor::SHORT || shared.shorts.is_none())
+            .then(|| (said.into_owned(), none));
+    };
+    let now = shared.time();
+    match said.flavor {
+        Flavor::SHORT => {
+            let body = lock(shorts).find(now, connection, &said.body)?.to_vec();
+            Counts::add(&shared.counts.short);
+            let flavor = Flavor::SYS;
+            let body = body.into();
+            Some((OpaqueAuth { flavor, body }, none))
+        }
+        Flavor::SYS => {
+            let short = lock(shorts).hand_out(now, connection, &said.body);
+            let short = short.map(|body| OpaqueAuth::short(body.to_vec()));
+            let verifier = short.and_then(|short| OpaqueAuth::handing_out(&short).ok());
+            Some((said.into_owned(), verifier.unwrap_or(none)))
+        }
+        _ => Some((said.into_owned(), none)),
+    }
 }
 
 /// A call in progress.
@@ -400,13 +440,10 @@ impl Form {
     }
 
     /// A reply up to its results.
-    fn begin(self, xid: Xid) -> Vec<u8> {
+    fn begin(self, xid: Xid, verifier: &OpaqueAuth<'_>) -> Vec<u8> {
         let mut reply = self.room();
-        let written = wire::success(&mut reply, xid, &OpaqueAuth::NONE, |_| Ok(()));
-        debug_assert!(
-            written.is_ok(),
-            "a header without a verifier has no bound to break"
-        );
+        let written = wire::success(&mut reply, xid, verifier, |_| Ok(()));
+        debug_assert!(written.is_ok(), "a verifier of this side's is short");
         reply
     }
 
@@ -440,6 +477,9 @@ impl Form {
     fn turn_away(self, xid: Xid, refusal: Refusal) -> Vec<u8> {
         match refusal {
             Refusal::ProgramUnavailable => self.refuse(xid, Accepted::ProgramUnavailable),
+            Refusal::ProgramMismatch { low, high } => {
+                self.refuse(xid, Accepted::ProgramMismatch { low, high })
+            }
             Refusal::ProcedureUnavailable => self.refuse(xid, Accepted::ProcedureUnavailable),
             Refusal::GarbageArguments => self.refuse(xid, Accepted::GarbageArguments),
             Refusal::SystemError => self.refuse(xid, Accepted::SystemError),

@@ -271,6 +271,7 @@ impl Desk {
                 lead: 0,
                 max: FRAGMENT_MAX.min(shared.options.limits.replies_memory),
             },
+            connection: Some(peer.id),
             cache: None,
         };
         match begin(shared, &origin, message) {

@@ -86,6 +86,7 @@ impl Post {
                 lead: 0,
                 max: reply_max(shared.options.reply_factor, to, message.len()),
             },
+            connection: None,
             cache: Some((&self.cache, to)),
         };
         match begin(shared, &origin, message) {

@@ -79,7 +79,7 @@
 //! | --- | --- |
 //! | another version of RPC | RPC_MISMATCH 2..2 |
 //! | credential too long or not well formed | AUTH_BADCRED |
-//! | credential of a kind that is not taken; too weak | AUTH_REJECTEDCRED; AUTH_TOOWEAK |
+//! | credential of a kind that is not taken, or forgotten; too weak | AUTH_REJECTEDCRED; AUTH_TOOWEAK |
 //! | program; its version | PROG_UNAVAIL; PROG_MISMATCH, lowest to highest |
 //! | procedure; arguments | PROC_UNAVAIL; GARBAGE_ARGS |
 //! | the handler fails or panics; the reply is too long for a datagram | SYSTEM_ERR |
@@ -135,6 +135,7 @@ mod stream;
 
 pub use self::event::{Dropped, Event};
 pub use self::options::{Limits, ServerOptions, Whom};
+pub use strait_wire::onc::server::ShortLimits;
 
 /// Connections that wait to be accepted; the kernel may allow fewer.
 const BACKLOG: u32 = 1024;
@@ -415,6 +416,8 @@ pub struct Stats {
     pub repeated: u64,
     /// Messages that were no call, and datagrams that came while too much was being done.
     pub ignored: u64,
+    /// Calls with a credential that was handed out: [`ServerOptions::short_credentials`].
+    pub short: u64,
 }
 
 impl Running {
@@ -435,6 +438,7 @@ impl Running {
             panicked: counts.panicked.load(Relaxed),
             repeated: counts.repeated.load(Relaxed),
             ignored: counts.ignored.load(Relaxed),
+            short: counts.short.load(Relaxed),
         }
     }
 

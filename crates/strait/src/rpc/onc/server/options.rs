@@ -8,7 +8,6 @@ use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::{record, server};
 
 use super::Event;
-use super::shared::USUAL;
 use crate::object::space::{Namespace, secure::Security};
 use crate::rpc::onc::gss::{self, Acceptor, Service};
 use crate::rpc::onc::tls::TlsServer;
@@ -92,6 +91,7 @@ pub struct ServerOptions {
     pub(super) gss_least: Service,
     pub(super) reply_factor: Option<(usize, Whom)>,
     pub(super) duplicates_on_streams: bool,
+    pub(super) shorts: Option<server::ShortLimits>,
     pub(super) space: Option<Namespace>,
     pub(super) security: Security,
     pub(in crate::rpc::onc) tls: Option<TlsServer>,
@@ -102,12 +102,13 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            flavors: USUAL,
+            flavors: server::Caps::default().flavors,
             required: None,
             acceptor: None,
             gss_least: Service::None,
             reply_factor: None,
             duplicates_on_streams: false,
+            shorts: None,
             space: None,
             security: Security::private(),
             tls: None,
@@ -138,8 +139,7 @@ impl ServerOptions {
     }
 
     /// Takes RPCSEC_GSS too, of whom this mechanism accepts: see [`gss`]. Procedure 0 and calls
-    /// with other credentials are as before; see [`require`](Self::require). With
-    /// [`flavors`](Self::flavors) of one's own, [`Flavor::GSS`] has to be among them.
+    /// with other credentials are as before; see [`require`](Self::require).
     pub fn gss(mut self, acceptor: impl Acceptor + 'static) -> Self {
         self.acceptor = Some(Arc::new(acceptor));
         self
@@ -165,6 +165,21 @@ impl ServerOptions {
     /// dropped. Off unless asked for: clients of different programs behind one address may meet.
     pub fn duplicates_on_streams(mut self) -> Self {
         self.duplicates_on_streams = true;
+        self
+    }
+
+    /// Hands out a shorter credential (AUTH_SHORT) to who calls with AUTH_SYS, and takes that: 24
+    /// bytes in place of some 40 to 400. Handlers see the AUTH_SYS that it stands for. What is
+    /// remembered has these bounds, and 16 for each connection; who says what is forgotten is
+    /// AUTH_REJECTEDCRED, which its client answers with the long one.
+    ///
+    /// It counts on the connection that it was handed out on, and nowhere else. Nothing is handed
+    /// out by datagram: its address may be forged, and the reply would be longer.
+    ///
+    /// Off unless asked for: it spares bytes and no work, few clients use it, and one that does not
+    /// know the answer to AUTH_REJECTEDCRED fails after a restart. RFC 5531 appendix A.
+    pub fn short_credentials(mut self, limits: server::ShortLimits) -> Self {
+        self.shorts = Some(limits);
         self
     }
 
@@ -204,6 +219,7 @@ impl fmt::Debug for ServerOptions {
             .field("required", &self.required)
             .field("reply_factor", &self.reply_factor)
             .field("duplicates_on_streams", &self.duplicates_on_streams)
+            .field("shorts", &self.shorts)
             .field("space", &self.space)
             .field("security", &self.security)
             .field("tls", &self.tls)

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use strait_wire::onc::auth::Flavor;
-use strait_wire::onc::message::{CallHeader, NULL};
-use strait_wire::onc::server::{Caps, Duplicates, Programs};
+use strait_wire::onc::message::{NULL, Procedure};
+use strait_wire::onc::server::{Caps, Duplicates, Programs, Shorts};
 use strait_wire::time::Time;
 use strait_wire::xdr::Padding;
 use tokio::sync::Notify;
@@ -21,11 +21,7 @@ use super::options::ServerOptions;
 use super::peer::Peer;
 use crate::rpc::onc::gss::server::Guard;
 use crate::rpc::onc::tls::TlsServer;
-use crate::rpc::onc::{Caller, Program};
-
-/// What is taken unless said otherwise, without and with RPCSEC_GSS.
-pub(super) const USUAL: &[Flavor] = &[Flavor::NONE, Flavor::SYS];
-const WITH_GSS: &[Flavor] = &[Flavor::NONE, Flavor::SYS, Flavor::GSS];
+use crate::rpc::onc::{Caller, Program, random};
 
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
@@ -33,7 +29,7 @@ pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
 pub(in crate::rpc::onc) struct Shared {
     pub(super) options: ServerOptions,
     pub(in crate::rpc::onc) programs: Programs<Arc<dyn Program>>,
-    pub(super) caps: Caps,
+    flavors: Vec<Flavor>,
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) calls: Gate,
     pub(super) memory: Memory,
@@ -42,6 +38,8 @@ pub(in crate::rpc::onc) struct Shared {
     pub(in crate::rpc::onc) counts: Counts,
     /// Of streams, where that is asked for.
     pub(super) cache: Option<Arc<Cache>>,
+    /// What was handed out, by connection, where that is asked for.
+    pub(super) shorts: Option<Mutex<Shorts<u64>>>,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     next: AtomicU64,
     /// Listeners, receivers of datagrams, and who looks after the connections.
@@ -70,6 +68,7 @@ pub(in crate::rpc::onc) struct Counts {
     pub(super) panicked: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) ignored: AtomicU64,
+    pub(super) short: AtomicU64,
 }
 
 impl Counts {
@@ -86,20 +85,19 @@ impl Shared {
             let guard = Guard::new(acceptor, options.gss_least, limits.gss);
             Arc::new(guard)
         });
+        let shorts = |limits| Mutex::new(Shorts::new(limits, random().to_ne_bytes()));
+        let mut flavors = options.flavors.to_vec();
+        flavors.extend(options.shorts.map(|_| Flavor::SHORT));
+        flavors.extend(guard.as_ref().map(|_| Flavor::GSS));
         Self {
-            caps: Caps {
-                flavors: match options.flavors == USUAL && guard.is_some() {
-                    true => WITH_GSS,
-                    false => options.flavors,
-                },
-                padding: Padding::Strict,
-            },
+            flavors,
             guard,
             calls: Gate::new(limits.calls_max),
             memory: Memory::new(limits.records_memory),
             queued: AtomicUsize::new(0),
             counts: Counts::default(),
             cache: options.duplicates_on_streams.then(cache),
+            shorts: options.shorts.map(shorts),
             programs,
             options,
             peers: Mutex::default(),
@@ -115,6 +113,14 @@ impl Shared {
         }
     }
 
+    /// What calls may look like.
+    pub(super) fn caps(&self) -> Caps<'_> {
+        Caps {
+            flavors: &self.flavors,
+            padding: Padding::Strict,
+        }
+    }
+
     /// Milliseconds on the server's clock; never 0.
     pub(super) fn now(&self) -> u64 {
         1 + millis(self.started.elapsed())
@@ -126,13 +132,12 @@ impl Shared {
 
     /// Whether TLS, or another credential, is required of a call that came so. Procedure 0 never
     /// needs a credential.
-    pub(super) fn is_too_weak(&self, caller: &Caller, call: &CallHeader<'_>) -> bool {
+    pub(super) fn is_too_weak(&self, caller: &Caller, to: Procedure, flavor: Flavor) -> bool {
         let tls = self.options.tls.as_ref();
         let is_clear = matches!(caller, Caller::Tcp(_) | Caller::Udp(_));
         let required = self.options.required;
         (is_clear && tls.is_some_and(TlsServer::is_required))
-            || (call.procedure.number != NULL
-                && required.is_some_and(|required| required != call.credential.flavor))
+            || (to.number != NULL && required.is_some_and(|required| required != flavor))
     }
 
     pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
@@ -183,6 +188,9 @@ impl Shared {
 
     pub(super) fn leave(&self, id: u64) {
         lock(&self.peers).remove(&id);
+        if let Some(shorts) = &self.shorts {
+            lock(shorts).forget(id);
+        }
         self.room.notify_waiters();
         self.ended();
     }

@@ -272,6 +272,7 @@ impl Connection {
                 caller: &self.caller,
                 reached: self.peer.reached,
                 form,
+                connection: Some(self.peer.id),
                 cache: cache(&self.shared, &self.caller),
             };
             match begin(&self.shared, &origin, record) {

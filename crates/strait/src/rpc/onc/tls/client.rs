@@ -201,7 +201,7 @@ impl Start<'_> {
             version,
             number: NULL,
         };
-        let mut machine = machine::Client::stream(Xid(crate::rpc::onc::client::options::random()));
+        let mut machine = machine::Client::stream(Xid((crate::rpc::onc::random() >> 32) as u32));
         let order = Order::new(procedure).credential(OpaqueAuth::TLS);
         let mut out = Vec::new();
         let called = machine.call(Time::default(), &order, &mut out, |_| Ok(()));

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use strait::rpc::onc::xdr::{Error, Reader, Writer};
-use strait::rpc::onc::{Client, Pending, Procedure};
+use strait::rpc::onc::{AsyncClient, Client, Pending, Procedure};
 use strait::{ErrorKind, Namespace};
+use tokio::task::JoinSet;
 
 use super::server::{PROGRAM, Served, procedure};
 use crate::peer::{self, Peer};
@@ -326,4 +327,130 @@ fn replies_that_are_not_taken_count_over_channels_too() {
         assert_eq!(call.wait().unwrap().len(), 512 << 10);
     }
     until("they are taken", || served.count("replies") == 0);
+}
+
+async fn tasks(space: &Namespace) -> AsyncClient {
+    let options = Client::options().timeout(GUARD).namespace(space);
+    options.channel_async(NAME).await.unwrap()
+}
+
+async fn ask(client: &AsyncClient, procedure: u32, arguments: &[u8]) -> strait::Result<Vec<u8>> {
+    let encode = |to: &mut Writer<'_>| {
+        to.opaque_fixed(arguments);
+        Ok(())
+    };
+    client.call(number(procedure), encode, rest).await
+}
+
+#[tokio::test]
+async fn tasks_call_over_a_channel_whatever_the_length() {
+    let served = Served::start(&[]);
+    let client = tasks(&served.space()).await;
+    client.null(PROGRAM, 1).await.unwrap();
+    for len in [0, 4, 4096, 40_000, 1 << 20, (4 << 20) - 64] {
+        let bytes: Vec<u8> = (0..len).map(|at: usize| ((at * 31) >> 3) as u8).collect();
+        let came = ask(&client, procedure::ECHO, &bytes).await.unwrap();
+        assert!(came == bytes, "{len} bytes come back as they were");
+    }
+    let error = refused(ask(&client, 77, &[]).await, ErrorKind::Unsupported);
+    assert!(error.to_string().contains(NAME), "{error}");
+    // Calls without an answer are done in their order, and before what follows.
+    let batch = client.batch(|batch| {
+        (0..50).try_for_each(|_| batch.call_oneway(number(procedure::COUNT), |_| Ok(())))
+    });
+    batch.await.unwrap();
+    assert_eq!(
+        ask(&client, procedure::COUNT, &[]).await.unwrap(),
+        [0, 0, 0, 51]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tasks_share_a_channel() {
+    let served = Served::start(&[]);
+    let client = tasks(&served.space()).await;
+    let mut all = JoinSet::new();
+    for task in 0..200_u32 {
+        let client = client.clone();
+        all.spawn(async move {
+            let bytes = super::server::words(&[task]).repeat(1 + 997 * (task as usize % 9));
+            assert!(ask(&client, procedure::ECHO, &bytes).await.unwrap() == bytes);
+            // One waits until the other opens its gate.
+            let gate = (task / 2).to_be_bytes();
+            let which = if task % 2 == 0 {
+                procedure::WAIT
+            } else {
+                procedure::OPEN
+            };
+            ask(&client, which, &gate).await.unwrap();
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_channel_holds_goes_out_from_tasks_and_comes_back() {
+    let served = Served::start(&[]);
+    let client = tasks(&served.space()).await;
+    let mut all = JoinSet::new();
+    for task in 0..32_u8 {
+        let client = client.clone();
+        all.spawn(async move {
+            let bytes = vec![task; 300_000];
+            assert!(ask(&client, procedure::ECHO, &bytes).await.unwrap() == bytes);
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn tasks_hear_at_once_of_a_killed_server_of_a_channel() {
+    let mut served = Served::start(&[]);
+    let space = served.space();
+    let client = tasks(&space).await.within(Duration::MAX / 4);
+    let calls = [1, 2].map(|gate: u32| {
+        let client = client.clone();
+        tokio::spawn(async move { ask(&client, procedure::WAIT, &gate.to_be_bytes()).await })
+    });
+    let killed = tokio::task::spawn_blocking(move || {
+        until("they are begun", || served.count("in-flight") == 2);
+        served.peer.kill();
+    });
+    for call in calls {
+        refused(call.await.unwrap(), ErrorKind::PeerGone);
+    }
+    killed.await.unwrap();
+    refused(
+        ask(&client, procedure::COUNT, &[]).await,
+        ErrorKind::PeerGone,
+    );
+    let again = Client::options().namespace(&space).channel_async(NAME);
+    refused(again.await, ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_dropped_call_over_a_channel_is_forgotten_and_the_last_client_ends_it() {
+    let mut served = Served::start(&[]);
+    let options = Client::options().timeout(GUARD).in_flight_max(1);
+    let options = options.namespace(&served.space());
+    let client = options.channel_async(NAME).await.unwrap();
+    let gate = 1_u32.to_be_bytes();
+    let waiting = ask(&client, procedure::WAIT, &gate);
+    let waited = tokio::time::timeout(Duration::from_millis(20), waiting);
+    assert!(waited.await.is_err());
+    assert_eq!(
+        ask(&client, procedure::COUNT, &[]).await.unwrap(),
+        [0, 0, 0, 1]
+    );
+    ask(&client, procedure::OPEN, &gate).await.unwrap();
+    assert_eq!(served.count("connections"), 1);
+    drop(client);
+    let gone = tokio::task::spawn_blocking(move || {
+        until("it has left", || served.count("connections") == 0);
+    });
+    gone.await.unwrap();
 }

@@ -14,7 +14,6 @@ use crate::rpc::onc::client::Coded;
 use crate::rpc::onc::client::calls::Calls;
 use crate::rpc::onc::client::failure::{End, Failure};
 use crate::rpc::onc::client::gss::{Sealed, Session, encoded, is_lost, is_over, next, step};
-use crate::rpc::onc::client::transport::Transport;
 
 type Outcome<T> = Result<T, Failure>;
 
@@ -52,7 +51,17 @@ impl AsyncClient {
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> Outcome<()> {
         let arguments = encoded(arguments)?;
-        let (_, _, _, out) = self.seal(session, procedure, &arguments).await?;
+        self.post_encoded(session, procedure, &arguments).await
+    }
+
+    /// The same with arguments that are encoded.
+    pub(super) async fn post_encoded(
+        &self,
+        session: &Session,
+        procedure: Procedure,
+        arguments: &Arc<[u8]>,
+    ) -> Outcome<()> {
+        let (_, _, _, out) = self.seal(session, procedure, arguments).await?;
         let link = &self.handle.link;
         link.post(out, |calls, _| calls.check_open()).await
     }
@@ -70,7 +79,7 @@ impl AsyncClient {
             let program = (procedure.program, procedure.version);
             let context = self.context(session, program).await?;
             let xid = link.state().calls.reserve();
-            let (call, form) = ((xid, procedure), link.socket.form());
+            let (call, form) = ((xid, procedure), link.transport.form());
             let mut out = Vec::new();
             match session.seal(&context, call, form, arguments, &mut out) {
                 Ok((draft, sealed)) => return Ok((draft, xid, sealed, out)),
@@ -97,7 +106,7 @@ impl AsyncClient {
         let link = &self.handle.link;
         loop {
             let mut out = Vec::new();
-            let draft = step(&setup, &token, program, link.socket.form(), &mut out)?;
+            let draft = step(&setup, &token, program, link.transport.form(), &mut out)?;
             let launch = |calls: &mut Calls, out: &mut [u8]| calls.launch_step(&draft, out);
             let reply = link.answer_to(out, launch).await?;
             match apart(move || next(setup, &reply)).await? {
@@ -125,11 +134,11 @@ impl Handle {
         let Some(session) = &self.session else {
             return;
         };
-        let (mut state, socket) = (self.link.state(), &self.link.socket);
-        if let Some(message) = session.farewell(&mut state.calls, socket.form()) {
+        let (mut state, transport) = (self.link.state(), &*self.link.transport);
+        if let Some(message) = session.farewell(&mut state.calls, transport.form()) {
             // After whatever waits to be sent, which is not to be joined with a datagram.
             state.push(message, false);
-            state.send(socket);
+            state.send(transport);
         }
     }
 }

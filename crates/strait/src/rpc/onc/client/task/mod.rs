@@ -1,5 +1,8 @@
 //! The client for async tasks, on tokio.
 
+mod batch;
+mod channel;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -26,10 +29,12 @@ use super::gss::Session;
 use super::inbox::Inbox;
 use super::options::{ClientOptions, Target, connected, eager, given, late};
 use super::transport::{Socket, Transport};
-use super::{Coded, is_forgotten};
+use super::{Coded, is_forgotten, lent};
 use crate::error::{Error, ErrorKind, Result};
 
 mod gss;
+
+pub use self::batch::AsyncBatch;
 
 /// Bytes of calls that wait to be sent; who calls beyond them waits. One call may be longer.
 const QUEUE_MAX: usize = 1 << 20;
@@ -69,7 +74,7 @@ impl Drop for Handle {
 
 /// What callers share with the task.
 struct Link {
-    socket: Socket,
+    transport: Box<dyn Transport>,
     state: Mutex<State>,
     /// The task has something to do.
     wake: Notify,
@@ -182,39 +187,32 @@ async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
 
 impl AsyncClient {
     fn new(options: ClientOptions, socket: Socket, peer: String) -> Result<Self> {
-        let state = State {
-            calls: options.calls(socket.form()),
-            queue: VecDeque::new(),
-            queued: 0,
-            sent: 0,
-            is_closing: false,
-        };
-        let link = Arc::new(Link {
-            socket,
-            state: Mutex::new(state),
-            wake: Notify::new(),
-            room: Notify::new(),
-        });
+        let fd = socket.as_raw_fd();
+        let link = Arc::new(Link::new(&options, Box::new(socket)));
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
         #[expect(
             deprecated,
             reason = "its successor is unsafe for the sake of types that lie about their \
                       descriptor; a link owns the one that it names"
         )]
-        let fd = AsyncFd::with_interest(Polled(link.clone()), interest)
+        let fd = AsyncFd::with_interest(Polled(fd, Served(link.clone())), interest)
             .map_err(|error| connected(&error, &peer))?;
-        let inbox = Inbox::new(link.socket.form(), options.record_max);
+        let inbox = Inbox::new(link.transport.form(), options.record_max);
         tokio::spawn(run(fd, inbox, options.timeout));
+        Ok(Self::of(options, link, peer))
+    }
+
+    fn of(options: ClientOptions, link: Arc<Link>, peer: String) -> Self {
         let handle = Handle {
             link,
             credential: options.credential,
             session: options.gss.map(Session::new),
             peer,
         };
-        Ok(Self {
+        Self {
             handle: Arc::new(handle),
             timeout: options.timeout,
-        })
+        }
     }
 
     /// The same client, whose calls may take so long in place of [`ClientOptions::timeout`].
@@ -232,7 +230,7 @@ impl AsyncClient {
     /// Whether calls go within TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        self.handle.link.socket.is_encrypted()
+        self.handle.link.transport.is_encrypted()
     }
 
     /// Calls a procedure: `arguments` writes its arguments, and `results` reads its results, all of
@@ -335,24 +333,27 @@ impl AsyncClient {
     fn draft(
         &self,
         procedure: Procedure,
-        short: Option<&[u8]>,
+        short: Option<&OpaqueAuth<'_>>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> std::result::Result<Drafted, Failure> {
-        let long = &self.handle.credential;
-        let credential = match short {
-            Some(short) => OpaqueAuth::short(short),
-            None => OpaqueAuth {
-                flavor: long.flavor,
-                body: (&*long.body).into(),
-            },
-        };
-        let order = Order::new(procedure).credential(credential);
         let mut out = Vec::new();
-        let form = self.handle.link.socket.form();
-        let draft = form.draft(&order, &mut out, arguments);
-        let draft = draft.map_err(Failure::Draft)?;
+        let draft = self.draft_into(&mut out, procedure, short, arguments)?;
         let again = short.map(|_| out[draft.arguments()].to_vec());
         Ok((draft, out, again))
+    }
+
+    /// Appends an encoded call.
+    fn draft_into(
+        &self,
+        out: &mut Vec<u8>,
+        procedure: Procedure,
+        short: Option<&OpaqueAuth<'_>>,
+        arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
+    ) -> std::result::Result<Draft, Failure> {
+        let credential = short.unwrap_or(&self.handle.credential);
+        let order = Order::new(procedure).credential(lent(credential));
+        let form = self.handle.link.transport.form();
+        form.draft(&order, out, arguments).map_err(Failure::Draft)
     }
 }
 
@@ -366,6 +367,22 @@ impl fmt::Debug for AsyncClient {
 }
 
 impl Link {
+    fn new(options: &ClientOptions, transport: Box<dyn Transport>) -> Self {
+        let state = State {
+            calls: options.calls(transport.form()),
+            queue: VecDeque::new(),
+            queued: 0,
+            sent: 0,
+            is_closing: false,
+        };
+        Self {
+            transport,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -385,9 +402,10 @@ impl Link {
                 state.calls.check_open()?;
                 if state.queued == 0 || state.queued + out.len() <= QUEUE_MAX {
                     let launched = launch(&mut state.calls, &mut out)?;
-                    let is_datagram = self.socket.form() == Form::DATAGRAM;
-                    state.push(out, !is_datagram);
-                    state.send(&self.socket);
+                    let form = self.transport.form();
+                    let is_datagram = form == Form::DATAGRAM;
+                    state.push(out, form == Form::RECORD);
+                    state.send(&*self.transport);
                     // Of datagrams the task has to know when they are due again.
                     if is_datagram || state.queued > 0 {
                         self.wake.notify_one();
@@ -428,13 +446,14 @@ impl Link {
             Outcome::Refused(refused) => Err(Failure::Refused(refused)),
             Outcome::Malformed(error) => Err(Failure::Malformed(error)),
             Outcome::Unreachable => Err(Failure::Unreachable),
+            Outcome::Dropped { len, max } => Err(Failure::Dropped { len, max }),
         }
     }
 
     /// Takes what has come; true: perhaps there is more.
     fn receive(&self, inbox: &mut Inbox) -> bool {
-        let form = self.socket.form();
-        let read = self.socket.try_receive(inbox);
+        let form = self.transport.form();
+        let read = self.transport.try_receive(inbox);
         let mut state = self.state();
         match read {
             Ok(Some(0)) if form == Form::RECORD => {
@@ -444,7 +463,7 @@ impl Link {
             Ok(Some(len)) => inbox.filled(len),
             Ok(None) => return false,
             Err(Errno::CONNREFUSED) if form == Form::DATAGRAM => state.calls.unreachable(None),
-            Err(errno) => state.calls.end(&self.socket.end(errno)),
+            Err(errno) => state.calls.end(&self.transport.end(errno)),
         }
         loop {
             match inbox.next() {
@@ -469,10 +488,10 @@ impl State {
     }
 
     /// Sends what can be sent now.
-    fn send(&mut self, socket: &Socket) {
-        let is_datagram = socket.form() == Form::DATAGRAM;
+    fn send(&mut self, transport: &dyn Transport) {
+        let is_datagram = transport.form() == Form::DATAGRAM;
         while let Some(first) = self.queue.front() {
-            match socket.try_send(&first[self.sent..]) {
+            match transport.try_send(&first[self.sent..]) {
                 Ok(len) => self.gone(len),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
@@ -484,7 +503,7 @@ impl State {
                     self.gone(first_len(&self.queue));
                 }
                 Err(errno) => {
-                    self.calls.close(socket.end(errno));
+                    self.calls.close(transport.end(errno));
                     self.queue.clear();
                     (self.queued, self.sent) = (0, 0);
                 }
@@ -519,16 +538,19 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// A link as tokio wants its descriptor.
-struct Polled(Arc<Link>);
+/// A link with a socket, as tokio wants its descriptor.
+struct Polled(RawFd, Served);
 
 impl AsRawFd for Polled {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.socket.as_raw_fd()
+        self.0
     }
 }
 
-impl Drop for Polled {
+/// A link that a task serves: without it no call is answered.
+struct Served(Arc<Link>);
+
+impl Drop for Served {
     fn drop(&mut self) {
         let why = "the runtime that its task ran on has ended";
         let end = End::new(ErrorKind::Cancelled, why);
@@ -540,7 +562,7 @@ impl Drop for Polled {
 
 /// Reads and writes for all who call.
 async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
-    let link = &fd.get_ref().0;
+    let link = &fd.get_ref().1.0;
     let mut closing = None;
     loop {
         let (is_full, tick) = {
@@ -548,7 +570,7 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
             let mut is_refused = false;
             state.calls.tick(|datagram| {
                 // One that cannot be sent now is like one that is lost.
-                let sent = link.socket.try_send(datagram);
+                let sent = link.transport.try_send(datagram);
                 is_refused |= sent == Err(Errno::CONNREFUSED);
             });
             if is_refused {
@@ -577,7 +599,7 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
             ready = fd.writable(), if is_full => {
                 let Ok(mut ready) = ready else { return };
                 let mut state = link.state();
-                state.send(&link.socket);
+                state.send(&*link.transport);
                 if state.queued > 0 {
                     ready.clear_ready();
                 }

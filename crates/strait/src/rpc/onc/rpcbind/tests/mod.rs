@@ -78,6 +78,7 @@ impl Client {
         let reply = vec![0; 24];
         let answer = Arc::new(program.unwrap()).dispatch(context, number, args, reply)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
             .build()
             .unwrap();
         Ok(runtime.block_on(answer)?.split_off(24))

@@ -1,11 +1,13 @@
 //! What those who are not trusted try.
 
+use std::net::UdpSocket;
+
 use strait_wire::onc::rpcbind::{Mapping, RemoteArguments, Statistics, v2, v3, v4};
 use strait_wire::xdr::{Decode, Reader, Writer, to_vec};
 
 use super::super::super::Refusal;
 use super::super::statistics::COUNTED_MAX;
-use super::super::{REPLY_FACTOR_MAX, Service, ServiceOptions};
+use super::super::{REPLY_FACTOR_MAX, RemoteLimits, Service, ServiceOptions};
 use super::{Client, rpcb};
 
 fn service() -> Service {
@@ -234,6 +236,66 @@ fn remote_calls_are_not_made() {
         datagram.raw(4, v4::INDIRECT, &call),
         Err(Refusal::ProcedureUnavailable)
     );
+}
+
+#[test]
+fn remote_calls_of_strangers_give_no_more_than_thrice_what_they_say() {
+    // A program whose results are as long as its argument says.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut call = [0; 1000];
+        while let Ok((len, from)) = socket.recv_from(&mut call) {
+            let words = |at: usize| u32::from_be_bytes(*call[at..].first_chunk().unwrap());
+            assert_eq!((len, words(24), words(32)), (44, 0, 0), "AUTH_NONE alone");
+            let mut reply = [&call[..4], &[0, 0, 0, 1], &[0; 16]].concat();
+            reply.resize(24 + words(40) as usize, 7);
+            socket.send_to(&reply, from).unwrap();
+        }
+    });
+    let options = ServiceOptions::default().keep_dead();
+    let service = options.remote_calls(RemoteLimits::default()).create();
+    let root = Client::user(&service, 0);
+    let [high, low] = at.port().to_be_bytes();
+    let place = format!("0.0.0.0.{high}.{low}");
+    assert_eq!(
+        root.call(4, v3::SET, &rpcb(700, 1, "udp", &place)),
+        Ok(true)
+    );
+    assert_eq!(
+        root.call(
+            4,
+            v3::SET,
+            &rpcb(701, 1, "udp", &place.replacen("0.0.0.0", "127.0.0.1", 1))
+        ),
+        Ok(true)
+    );
+    let call = |program, len: u32| {
+        let arguments = len.to_be_bytes().to_vec().into();
+        let call = RemoteArguments {
+            program,
+            version: 1,
+            procedure: 1,
+            arguments,
+        };
+        to_vec(&call).unwrap()
+    };
+    let stranger = Client::udp(&service, "192.0.2.7:53", "127.0.0.1:111");
+    // The request has 40 bytes and 20: 180 may go back. The reply has 24, an address of 20 or 24,
+    // and a length.
+    assert!(stranger.raw(4, v4::INDIRECT, &call(700, 120)).is_ok());
+    assert!(stranger.raw(4, v3::CALLIT, &call(700, 120)).is_ok());
+    let refused = stranger.raw(4, v4::INDIRECT, &call(700, 160));
+    assert_eq!(refused, Err(Refusal::SystemError));
+    let silent = stranger.raw(4, v3::CALLIT, &call(700, 160));
+    assert_eq!(silent, Err(Refusal::Silence));
+    let near = Client::udp(&service, "127.0.0.1:53", "127.0.0.1:111");
+    assert!(near.raw(4, v4::INDIRECT, &call(700, 1000)).is_ok());
+    // Who reached another address does not get to what listens at the loopback alone.
+    let outside = Client::udp(&service, "192.0.2.7:53", "192.0.2.1:111");
+    let refused = outside.raw(4, v4::INDIRECT, &call(701, 4));
+    assert_eq!(refused, Err(Refusal::ProgramUnavailable));
+    assert!(near.raw(4, v4::INDIRECT, &call(701, 4)).is_ok());
 }
 
 #[test]

@@ -220,6 +220,36 @@ fn a_dropped_call_is_forgotten_and_others_go_on() {
 }
 
 #[test]
+fn replies_that_nobody_waits_for_are_bounded_in_bytes() {
+    let (_server, at) = server::stream("honest");
+    let client = options().uncollected_max(10_000).tcp(at).unwrap();
+    let begin = |len: usize| {
+        let arguments = |to: &mut Writer<'_>| to.opaque(&vec![1; len], u32::MAX);
+        let results = |from: &mut Reader<'_>| from.opaque(u32::MAX).map(<[u8]>::len);
+        client.begin(procedure(ECHO), arguments, results).unwrap()
+    };
+    // Of 4 bytes more each, which say the length: the second and the fourth have no room.
+    let [first, second, third, fourth] = [4992, 5004, 4996, 4].map(begin);
+    assert_eq!(echo(&client, 1).unwrap(), 1, "who waits reads them all");
+    assert_eq!(first.wait().unwrap(), 4992);
+    let error = refused(second.wait(), ErrorKind::LimitExceeded);
+    let told = "its 5008 bytes of results were dropped";
+    assert!(error.to_string().contains(told), "{error}");
+    assert_eq!(third.wait().unwrap(), 4996);
+    refused(fourth.wait(), ErrorKind::LimitExceeded);
+    // What was collected, or forgotten, has made room.
+    let [first, second] = [9996, 4].map(begin);
+    assert_eq!(echo(&client, 2).unwrap(), 2);
+    drop(first);
+    refused(second.wait(), ErrorKind::LimitExceeded);
+    let again = begin(9996);
+    assert_eq!(echo(&client, 3).unwrap(), 3);
+    assert_eq!(again.wait().unwrap(), 9996);
+    // Who waits for his own has room, however long it is.
+    assert_eq!(echo_bytes(&client, &[7; 100_000]).unwrap(), [7; 100_000]);
+}
+
+#[test]
 fn a_server_killed_within_its_reply_ends_every_call() {
     let (mut server, at) = server::stream("half");
     let client = options().tcp(at).unwrap();

@@ -82,7 +82,7 @@ impl Asked {
 }
 
 /// Takes credentials that were handed out, too.
-const CAPS: server::Caps = server::Caps {
+const CAPS: server::Caps<'_> = server::Caps {
     flavors: &[Flavor::NONE, Flavor::SYS, Flavor::SHORT],
     padding: strait::rpc::onc::xdr::Padding::Strict,
 };
@@ -291,7 +291,8 @@ fn short<S: Read + Write>(line: &mut Line<S>) {
                 continue;
             }
         }
-        let verifier = OpaqueAuth::short(&b"cookie42"[..]);
+        let short = OpaqueAuth::short(&b"cookie42"[..]);
+        let verifier = OpaqueAuth::handing_out(&short).unwrap();
         server::success(&mut message, asked.xid, &verifier, |to| {
             to.opaque_fixed(&asked.arguments);
             to.unsigned(asked.credential.flavor.0);

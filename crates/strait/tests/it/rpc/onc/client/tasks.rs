@@ -194,3 +194,72 @@ fn a_runtime_that_ends_ends_the_calls_of_its_clients() {
     drop(first);
     refused(runtime().block_on(echo(&client, 1)), ErrorKind::Cancelled);
 }
+
+#[tokio::test]
+async fn calls_gathered_by_a_task_leave_together_and_in_order() {
+    let (_server, at) = server::stream("honest");
+    let client = options().tcp_async(at).await.unwrap();
+    let gathered = client
+        .batch(|batch| {
+            for number in 0..100 {
+                batch.call_oneway(procedure(ECHO), word(number))?;
+            }
+            Ok(100)
+        })
+        .await;
+    assert_eq!(gathered.unwrap(), 100);
+    assert_eq!(echo(&client, 6).await.unwrap(), 6);
+    // What was gathered before an error is sent nevertheless.
+    let failed = client.batch(|batch| {
+        batch.call_oneway(procedure(ECHO), word(1))?;
+        batch.call_oneway(procedure(ECHO), |to| to.opaque(&[0; 5], 4))
+    });
+    refused(failed.await, ErrorKind::InvalidInput);
+    assert_eq!(echo(&client, 7).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_batch_is_one_write_for_each_64_kib() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let reader = tokio::task::spawn_blocking(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut all).unwrap();
+        all
+    });
+    let client = options().tcp_async(at).await.unwrap();
+    let bytes = [7; 996];
+    let batch = client.batch(|batch| {
+        (0..200)
+            .try_for_each(|_| batch.call_oneway(procedure(ECHO), |to| to.opaque(&bytes, u32::MAX)))
+    });
+    batch.await.unwrap();
+    drop(client);
+    let all = reader.await.unwrap();
+    // A mark, a header of 40, a length, the bytes.
+    let (records, rest) = all.as_chunks::<1044>();
+    assert_eq!((records.len(), rest.len()), (200, 0));
+    let mut numbers = records.iter().map(|record| &record[4..8]);
+    let first = u32::from_be_bytes(numbers.next().unwrap().try_into().unwrap());
+    for (at, number) in (1..).zip(numbers) {
+        assert_eq!(number, first.wrapping_add(at).to_be_bytes(), "in order");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_datagrams_is_a_datagram_for_each() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(GUARD)).unwrap();
+    let client = options().udp_async(socket.local_addr().unwrap()).await;
+    let client = client.unwrap();
+    let batch = client.batch(|batch| {
+        (0..3).try_for_each(|number| batch.call_oneway(procedure(ECHO), word(number)))
+    });
+    batch.await.unwrap();
+    let mut buffer = [0; 100];
+    for number in 0..3_u32 {
+        let len = socket.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[40..len], number.to_be_bytes());
+    }
+}

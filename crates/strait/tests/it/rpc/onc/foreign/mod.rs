@@ -164,6 +164,29 @@ fn our_server_answers_a_client_of_rpcgen() {
     run(&client, "local", &socket, &mut random);
 }
 
+#[test]
+fn a_client_of_libtirpc_takes_the_short_credentials_of_our_server() {
+    let test = "a_client_of_libtirpc_takes_the_short_credentials_of_our_server";
+    if let Some(why) = missing() {
+        return skip(test, why);
+    }
+    let place = Place::new("short");
+    let client = make(&place, "client");
+    let socket = place.path("socket");
+    let mut random = Random::of_test(test);
+    // Of ten minutes, and of none: then each is forgotten, and the long one comes again.
+    for (age, is_used) in [("600000", true), ("0", false)] {
+        let mut server = Peer::start("foreign.serve", &[&socket, age]);
+        let tcp = server.hear().unwrap();
+        server.hear().unwrap();
+        let (_, port) = tcp.rsplit_once(':').unwrap();
+        run(&client, "tcp", port, &mut random);
+        run(&client, "local", &socket, &mut random);
+        let count: u32 = server.ask("short").parse().unwrap();
+        assert_eq!(count > 10, is_used, "{count} calls with a short credential");
+    }
+}
+
 /// All that a client of ours may ask of a server in C.
 fn ask(connect: impl Fn(onc::ClientOptions) -> onc::Client, random: &mut Random) {
     let client = v1::Client::over(connect(onc::Client::options()));
@@ -272,7 +295,7 @@ fn with_rpcbind(arguments: &[String]) {
     let registry = registry.unwrap();
     let mut random = Random::of_test("with_rpcbind");
     runtime().block_on(async {
-        let mut ours = service::server();
+        let mut ours = service::server(onc::Server::options());
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         ours.tcp(any).await.unwrap();
         let _registered = ours.register(&registry).unwrap();

@@ -12,6 +12,7 @@ mod datagrams;
 mod hostile;
 mod program;
 mod room;
+mod short;
 mod stop;
 
 pub(crate) const ROLES: &[(&str, peer::Role)] = &[
@@ -47,6 +48,8 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const COUNT_AND_WAIT: u32 = 10;
     /// Returns the certificate of the caller.
     pub(crate) const CERTIFICATE: u32 = 11;
+    /// Says what the caller says of itself: its credential's kind, and its user.
+    pub(crate) const SAID: u32 = 12;
 }
 
 /// A server in another process.

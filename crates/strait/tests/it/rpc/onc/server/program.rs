@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use strait::Namespace;
 use strait::rpc::onc::auth::Flavor;
-use strait::rpc::onc::server::Whom;
+use strait::rpc::onc::server::{ShortLimits, Whom};
 use strait::rpc::onc::xdr::{Reader, Writer};
 use strait::rpc::onc::{Answer, Caller, Context, Limits, Program, Refusal, Server};
 use tokio::sync::watch;
@@ -91,6 +91,12 @@ impl Program for Tested {
                         .unwrap();
                 }
             }
+            procedure::SAID => {
+                let uid = context.sys().map_or(u32::MAX, |sys| sys.uid);
+                for word in [context.credential.flavor.0, uid] {
+                    Writer::new(&mut reply).unsigned(word);
+                }
+            }
             procedure::OPEN => {
                 self.shared.gate(number()?).send_replace(true);
             }
@@ -158,6 +164,7 @@ pub(crate) fn serve(settings: &[String]) {
             "in-flight" => say(stats.calls_in_flight),
             "calls" => say(stats.calls),
             "repeated" => say(stats.repeated),
+            "short" => say(stats.short),
             "records" => say(stats.records_memory),
             "replies" => say(stats.replies_memory),
             "dropped" => say(stats.dropped),
@@ -202,6 +209,12 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "calls" => limits.calls_per_connection = value as usize,
             "calls_max" => limits.calls_max = value as usize,
             "connections" => limits.connections_max = value as usize,
+            "short" => {
+                options = options.short_credentials(ShortLimits {
+                    entries: value as usize,
+                    ..ShortLimits::default()
+                });
+            }
             "require" => options = options.require(Flavor(value as u32)),
             "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),
             "descriptors" => {
