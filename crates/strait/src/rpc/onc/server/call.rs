@@ -1,6 +1,7 @@
 //! A call from its message to its reply, whatever carries them.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -92,8 +93,8 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
         }
     };
     let remembered = match remember(shared, origin, (xid, procedure), message) {
-        Ok(remembered) => remembered,
-        Err(outcome) => return outcome,
+        ControlFlow::Continue(remembered) => remembered,
+        ControlFlow::Break(outcome) => return outcome,
     };
     let task = Task {
         shared: Arc::clone(shared),
@@ -124,27 +125,25 @@ pub(super) fn begin(shared: &Arc<Shared>, origin: &Origin<'_>, message: &[u8]) -
 /// A call in a table of those that have come.
 type Remembered = (Arc<Cache>, Key<SocketAddr>);
 
-/// Puts a call into the table of its origin, if there is one.
-///
-/// # Errors
-/// What becomes of one that is there already.
+/// Puts a call into the table of its origin, if there is one; what becomes of one that is there
+/// already.
 fn remember(
     shared: &Shared,
     origin: &Origin<'_>,
     (xid, procedure): (Xid, Procedure),
     message: &[u8],
-) -> Result<Option<Remembered>, Outcome> {
+) -> ControlFlow<Outcome, Option<Remembered>> {
     let Some((cache, address)) = origin.cache else {
-        return Ok(None);
+        return ControlFlow::Continue(None);
     };
     let key = Key::new(address, xid, procedure, message);
     let outcome = match lock(cache).begin(shared.time(), key) {
-        Verdict::New => return Ok(Some((Arc::clone(cache), key))),
+        Verdict::New => return ControlFlow::Continue(Some((Arc::clone(cache), key))),
         Verdict::Done(reply) => Outcome::Reply(reply.to_vec()),
         Verdict::InProgress | Verdict::Full => Outcome::Repeated,
     };
     Counts::add(&shared.counts.repeated);
-    Err(outcome)
+    ControlFlow::Break(outcome)
 }
 
 /// The credential that a caller means, and the verifier that answers it; `None`: he says what was
