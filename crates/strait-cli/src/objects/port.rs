@@ -41,7 +41,7 @@ pub(crate) enum Verb {
                   fails, the caller gets an error that says how instead of a reply. It runs in a \
                   process group of its own, which is ended (SIGTERM, a second later SIGKILL) once \
                   its caller waits no longer, its time is over, or the server is ended by SIGINT, \
-                  SIGTERM or SIGHUP. What leaves that group is not ended.\n\
+                  SIGQUIT, SIGTERM or SIGHUP. What leaves that group is not ended.\n\
                   Exit status: 125 on an error, 126 or 127 for a command that cannot be run or \
                   is not there; else it serves until a signal ends it.\n\
                   Example: strait port serve calc -- bc -q"

@@ -294,7 +294,15 @@ impl<'a> Jobs<'a> {
             calm(ioctl_fionbio(stdin, true).map_err(Into::into))?;
         }
         let (mut reply, mut chunk) = (Vec::new(), [0; 16 << 10]);
+        let mut looked = Instant::now();
         loop {
+            // Whatever it says meanwhile.
+            if looked.elapsed() >= LOOK {
+                if self.is_lost(child) {
+                    return Ok(reply);
+                }
+                looked = Instant::now();
+            }
             // It need not read it.
             while let Some(pipe) = &mut stdin {
                 match pipe.write(left) {
@@ -313,10 +321,7 @@ impl<'a> Jobs<'a> {
                     let writable = stdin.as_ref().map(wait::writable);
                     let mut members: Vec<&dyn Waitable> = vec![&readable];
                     members.extend(writable.as_ref().map(|pipe| pipe as &dyn Waitable));
-                    let won = wait::any_for(&members, LOOK).map_err(Failure::of)?;
-                    if won.is_none() && self.is_lost(child) {
-                        return Ok(reply);
-                    }
+                    wait::any_for(&members, LOOK).map_err(Failure::of)?;
                 }
                 Err(error) => return Err(Failure::io("its reply", &error)),
             }

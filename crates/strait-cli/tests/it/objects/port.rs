@@ -164,10 +164,11 @@ fn a_signal_ends_the_server_its_commands_and_its_name() {
 fn what_leaves_its_group_keeps_neither_a_job_nor_the_server() {
     let world = World::new();
     let number = world.space.path().join(".number");
-    // It holds both pipes of its command.
+    // It holds both pipes of its command, and writes to one of them.
     let script = format!(
         "read a; case $a in \
-         stay) setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000';; \
+         stay) setsid sh -c 'trap \"\" PIPE; echo $$ > {0}.new; mv {0}.new {0}; \
+         while :; do echo x; sleep 0.01; done' 2>/dev/null;; \
          *) echo done;; esac",
         number.display()
     );

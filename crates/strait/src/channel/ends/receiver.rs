@@ -135,6 +135,8 @@ pub struct Receiver {
     pub(crate) message_max: usize,
     /// This holder has the turn at a shared end.
     pub(in crate::channel) keeps_turn: bool,
+    /// Where it had come to when the end was noticed.
+    last: Option<u64>,
     /// What came with the last message.
     pub(crate) enclosed: Enclosed,
 }
@@ -155,6 +157,7 @@ impl Receiver {
             total: None,
             message_max: options.message_max,
             keeps_turn: false,
+            last: None,
             enclosed: Enclosed::default(),
         })
     }
@@ -328,6 +331,14 @@ impl Receiver {
             .link
             .error(ErrorKind::PeerGone, RECV)
             .because("its process went without closing"))
+    }
+
+    /// Of one whose session is over: whether all has been received that can have been sent before.
+    /// That is one ring at most, whatever is written there now; of one who lied it is nothing.
+    #[cold]
+    pub(crate) fn is_past_end(&mut self) -> bool {
+        let last = *self.last.get_or_insert(self.input.position());
+        self.link.is_broken() || self.input.went_round(last)
     }
 
     fn forget(&mut self) {

@@ -542,12 +542,12 @@ impl Inflow {
         while let Some(header) = self.header_at(at)? {
             if header.has(Header::TORN) {
                 if rest.take().is_some() && unit == Unit::Message {
-                    if seen.len < buffer.len() {
-                        // It was given up: no read of this length gets any of it.
-                        seen = before;
-                    } else {
+                    if first && !buffer.is_empty() && seen.len == buffer.len() {
                         // A read ends with what there is room for, and does not come here.
                         first = false;
+                    } else {
+                        // It was given up: no read gets any of it.
+                        seen = before;
                     }
                 }
                 orphan = false;

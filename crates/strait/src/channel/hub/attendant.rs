@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use crate::channel::Receiver;
 use crate::channel::attach::Enclosed;
 use crate::channel::connect::Asked;
+use crate::channel::door::BITS;
 use crate::channel::door::Sleeper;
 use crate::channel::hub::doorway::Doorway;
-use crate::channel::hub::{CLOSED, Halls, MISSED, NEWS, Session, Shared};
+use crate::channel::hub::{CLOSED, Halls, MISSED, NEWS, Session, Shared, User};
 use crate::channel::meanwhile;
 use crate::channel::park::{Waited, Waiter};
 use crate::channel::receiver::Taken;
@@ -40,7 +41,7 @@ pub(crate) enum Event {
 type InHand<T> = (Arc<Session<T>>, Option<Box<Receiver>>);
 
 /// One thread's way to receive from all sessions.
-pub(crate) struct Attendant<T: Send + Sync + 'static> {
+pub(crate) struct Attendant<T: User> {
     shared: Arc<Shared<T>>,
     halls: Halls<T>,
     /// The notes as they are while nothing has changed and nobody asks.
@@ -59,7 +60,7 @@ pub(crate) struct Attendant<T: Send + Sync + 'static> {
     pub(crate) enclosed: Enclosed,
 }
 
-impl<T: Send + Sync + 'static> Attendant<T> {
+impl<T: User> Attendant<T> {
     pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
         // Who sleeps with a session in hand lets go of it, now that there are several.
         if shared.attendants.fetch_add(1, Ordering::SeqCst) > 0 {
@@ -98,6 +99,16 @@ impl<T: Send + Sync + 'static> Attendant<T> {
 
     /// Receives what comes next. `None`: nothing came in time.
     pub(crate) fn next(&mut self, patience: Patience) -> Option<Event> {
+        self.next_if(patience, |_| true)
+    }
+
+    /// [`next`](Self::next) from those sessions of which `admits` says so; it has others released
+    /// once it would.
+    pub(crate) fn next_if(
+        &mut self,
+        patience: Patience,
+        admits: impl Fn(&Session<T>) -> bool,
+    ) -> Option<Event> {
         self.let_go();
         let mut looks = LOOKS;
         loop {
@@ -108,7 +119,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             }
             if self.holds()
                 && !(self.served && self.is_awaited())
-                && let Some(event) = self.serve()
+                && let Some(event) = self.serve(&admits)
             {
                 return Some(event);
             }
@@ -142,7 +153,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                 return Some(Event::Closed);
             }
             let is_ours = self.take(session);
-            if is_ours && let Some(event) = self.serve() {
+            if is_ours && let Some(event) = self.serve(&|_| true) {
                 return Some(event);
             }
             if !is_ours && session.is_gone() {
@@ -232,9 +243,6 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             self.halls = self.shared.halls();
             self.waiter.park.halls = self.halls.clone();
         }
-        if notes & MISSED != 0 {
-            self.turn_to_missed();
-        }
         // Those who are connected and those who want to be take turns.
         let is_idle = || !self.is_awaited() && !self.has_more();
         let has_turn = !self.told || is_idle();
@@ -249,10 +257,14 @@ impl<T: Send + Sync + 'static> Attendant<T> {
 
     /// Receives from the session in hand.
     #[inline]
-    fn serve(&mut self) -> Option<Event> {
+    fn serve(&mut self, admits: &impl Fn(&Session<T>) -> bool) -> Option<Event> {
         let (session, Some(receiver)) = self.current.as_mut()? else {
             return None;
         };
+        if session.is_gone() && (session.is_closed() || receiver.is_past_end()) {
+            let why = receiver.over().err();
+            return Some(self.end(why));
+        }
         if session.is_blocked() {
             match session.drain() {
                 Err(error) => return Some(self.end(Some(error))),
@@ -260,7 +272,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                 Ok(()) => {}
             }
         }
-        if session.is_held() && !session.is_gone() {
+        if session.is_held() || !session.is_admitted(admits) {
             return None;
         }
         match receiver.poll(&mut self.buffer) {
@@ -300,13 +312,15 @@ impl<T: Send + Sync + 'static> Attendant<T> {
             Some((session, Some(_))) => Some(session),
             _ => None,
         };
-        self.halls.iter().any(|hall| {
+        let is_missed = || self.shared.notes.load(Ordering::Relaxed) & MISSED != 0;
+        let knocked = self.halls.iter().any(|hall| {
             let summary = hall.door.summary();
             summary != 0
                 && !held.is_some_and(|session| {
                     session.sits_in(hall) && session.knocker.is_alone(summary)
                 })
-        })
+        });
+        knocked || is_missed()
     }
 
     /// Lets go of the session in hand: it knocks when it has something.
@@ -344,17 +358,6 @@ impl<T: Send + Sync + 'static> Attendant<T> {
         true
     }
 
-    /// Takes in hand who has knocked where somebody scribbles.
-    #[cold]
-    fn turn_to_missed(&mut self) {
-        while let Some(session) = self.shared.next_missed() {
-            self.leave();
-            if self.turn_to(session) {
-                return;
-            }
-        }
-    }
-
     /// Takes in hand who has knocked, in rotation.
     fn turn_to_next(&mut self) -> bool {
         let (first, bit) = self.turn;
@@ -377,8 +380,20 @@ impl<T: Send + Sync + 'static> Attendant<T> {
                     return true;
                 }
             }
+            // Those whose bits somebody has taken away, once each.
+            while let Some((session, is_last)) = self.shared.next_missed(&hall) {
+                self.turn = if is_last {
+                    (index + 1, 0)
+                } else {
+                    (index, BITS)
+                };
+                if self.turn_to(session) {
+                    return true;
+                }
+            }
             self.turn = (index + 1, 0);
         }
+        self.shared.forget_missed();
         false
     }
 
@@ -412,7 +427,7 @@ impl<T: Send + Sync + 'static> Attendant<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Attendant<T> {
+impl<T: User> Drop for Attendant<T> {
     fn drop(&mut self) {
         if self.shared.is_foreign() {
             return;
@@ -422,7 +437,7 @@ impl<T: Send + Sync + 'static> Drop for Attendant<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> fmt::Debug for Attendant<T> {
+impl<T: User> fmt::Debug for Attendant<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attendant")
             .field("turn", &self.turn)

@@ -10,7 +10,7 @@ use strait_sys::time::Deadline;
 use strait_sys::{Errno, cpu};
 
 use crate::channel::door::Sleeper;
-use crate::channel::hub::{CLOSED, Halls, MISSED, NEWS, Session, Shared, lock};
+use crate::channel::hub::{CLOSED, Halls, MISSED, NEWS, Session, Shared, User, lock};
 use crate::channel::park::Park;
 use crate::error::Result;
 use crate::object::wait::source::{Armed, CALLABLE, Source};
@@ -31,7 +31,7 @@ impl<T> fmt::Debug for Post<T> {
     }
 }
 
-impl<T> Post<T> {
+impl<T: User> Post<T> {
     fn is_there(&self, halls: &Halls<T>) -> bool {
         lock(&self.held)
             .as_ref()
@@ -54,7 +54,7 @@ impl<T> Post<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Source for Post<T> {
+impl<T: User> Source for Post<T> {
     fn take(&self) -> Result<bool> {
         Ok(self.is_there(&self.shared.halls()))
     }
@@ -126,7 +126,7 @@ pub(super) struct Doorway<T> {
     is_asleep: Cell<bool>,
 }
 
-impl<T: Send + Sync + 'static> Doorway<T> {
+impl<T: User> Doorway<T> {
     pub(super) fn new(shared: Arc<Shared<T>>, halls: Halls<T>) -> Self {
         let post = Arc::new(Post {
             shared,
@@ -145,7 +145,7 @@ impl<T: Send + Sync + 'static> Doorway<T> {
     }
 }
 
-impl<T> Doorway<T> {
+impl<T: User> Doorway<T> {
     pub(super) fn hold(&mut self, session: Option<Arc<Session<T>>>) {
         lock(&self.post.held).clone_from(&session);
         let before = std::mem::replace(&mut self.held, session);
@@ -164,7 +164,7 @@ impl<T> Doorway<T> {
     }
 }
 
-impl<T> Park for Doorway<T> {
+impl<T: User> Park for Doorway<T> {
     fn full_fence(&self) {
         fence(Ordering::SeqCst);
     }

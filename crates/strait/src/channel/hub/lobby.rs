@@ -11,7 +11,8 @@ use strait_sys::Errno;
 use strait_sys::time::Deadline;
 
 use crate::channel::connect::{Asked, Caller};
-use crate::channel::hub::{ASKED_MAX, FULL, MISSED, NEWS, Shared, lock};
+use crate::channel::hub::session::Overlooked;
+use crate::channel::hub::{ASKED_MAX, FULL, NEWS, Shared, User, lock};
 
 /// Connections whose greeting has not come. One more, and the oldest of the user who has most of
 /// them is hung up on: greetings come at once, from those who mean it.
@@ -32,7 +33,7 @@ pub(super) struct Lobby<T> {
     looked: Deadline,
 }
 
-impl<T> Lobby<T> {
+impl<T: User> Lobby<T> {
     pub(super) fn new(shared: Arc<Shared<T>>, listener: OwnedFd) -> Result<Self, Errno> {
         rustix::io::ioctl_fionbio(&listener, true)?;
         Ok(Self {
@@ -162,18 +163,21 @@ impl<T> Lobby<T> {
 
     /// A client that scribbles on the door may have made the server miss others of its user.
     fn look(&self) {
-        let halls = self.shared.halls();
-        let sessions = halls.iter().flat_map(|hall| hall.sessions());
-        let forgotten = sessions.filter(|session| session.is_forgotten());
-        let forgotten: Vec<_> = forgotten.map(|session| Arc::downgrade(&session)).collect();
-        let is_any = !forgotten.is_empty();
-        if is_any {
-            let mut missed = lock(&self.shared.missed);
-            *missed = forgotten;
-            self.shared.notes.fetch_or(MISSED, Ordering::SeqCst);
-        }
-        for hall in halls.iter() {
-            if is_any || hall.door.summary() != 0 {
+        for hall in self.shared.halls().iter() {
+            let mut missed = Vec::new();
+            let mut rings = hall.door.summary() != 0;
+            for session in hall.sessions() {
+                match session.overlooked() {
+                    Overlooked::No => {}
+                    Overlooked::InHand => rings = true,
+                    Overlooked::Free => {
+                        rings = true;
+                        missed.push(Arc::downgrade(&session));
+                    }
+                }
+            }
+            self.shared.note_missed(hall, missed);
+            if rings {
                 // Without asking whether anybody sleeps: that word lies there too.
                 hall.door.ring(u32::MAX);
             }

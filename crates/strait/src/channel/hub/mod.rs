@@ -24,7 +24,7 @@ use strait_sys::time::Deadline;
 use strait_sys::{eventfd, fork, thread};
 
 pub(crate) use self::attendant::{Attendant, Event};
-pub(crate) use self::session::Session;
+pub(crate) use self::session::{Session, User};
 use crate::channel::connect::Asked;
 use crate::channel::door::{BITS, Door};
 use crate::channel::{Options, connect};
@@ -34,8 +34,10 @@ use crate::error::{Error, ErrorKind, Result};
 const DOORS_MAX: usize = 64;
 /// Connections that the server has not decided about yet.
 const ASKED_MAX: usize = 256;
-/// How long a hub that closes waits for clients to make room for what was posted to them.
+/// How long a hub that closes waits for clients to make room for what was posted to them: since
+/// one of them has made some, and in all.
 const LINGER: Duration = Duration::from_secs(1);
+const LINGER_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at room that is awaited for the end.
 pub(crate) const PACE: Duration = Duration::from_millis(2);
 /// The code of a refusal because there is no room.
@@ -79,7 +81,7 @@ struct Slots<T> {
     free: Vec<u32>,
 }
 
-impl<T> Hall<T> {
+impl<T: User> Hall<T> {
     fn new(uid: u32) -> Result<Arc<Self>> {
         let door = Door::create(uid).map_err(|errno| Error::kernel(errno, "make doorbell", ""))?;
         Ok(Arc::new(Self {
@@ -141,8 +143,9 @@ struct Shared<T> {
     /// [`NEWS`], [`CLOSED`], and how often the doors have changed.
     notes: AtomicU32,
     asked: Mutex<VecDeque<Asked>>,
-    /// Sessions that have something and whose bit is not set: told here, where nobody scribbles.
-    missed: Mutex<Vec<Weak<Session<T>>>>,
+    /// Sessions that have something and whose bit is not set, by the door that they sit behind:
+    /// told here, where nobody scribbles.
+    missed: Mutex<Vec<(Arc<Hall<T>>, Vec<Weak<Session<T>>>)>>,
     attendants: AtomicUsize,
     sessions: AtomicUsize,
     /// Readable when the lobby is to end.
@@ -151,7 +154,7 @@ struct Shared<T> {
     generation: u32,
 }
 
-impl<T> Shared<T> {
+impl<T: User> Shared<T> {
     /// Whether this process was forked from the one whose it is.
     fn is_foreign(&self) -> bool {
         self.generation != fork::generation()
@@ -197,22 +200,45 @@ impl<T> Shared<T> {
         first
     }
 
-    /// One whose knock was missed, and that is there still.
-    fn next_missed(&self) -> Option<Arc<Session<T>>> {
+    /// One of that door whose knock was missed, and whether it is the last of them.
+    fn next_missed(&self, hall: &Arc<Hall<T>>) -> Option<(Arc<Session<T>>, bool)> {
+        if self.notes.load(Ordering::SeqCst) & MISSED == 0 {
+            return None;
+        }
         let mut missed = lock(&self.missed);
-        let first = loop {
-            match missed.pop() {
-                Some(session) => match session.upgrade() {
-                    None => {}
-                    found => break found,
-                },
-                None => break None,
-            }
-        };
+        let at = missed.iter().position(|(of, _)| Arc::ptr_eq(of, hall))?;
+        let there = &mut missed[at].1;
+        let found = std::iter::from_fn(|| there.pop()).find_map(|session| session.upgrade());
+        let is_last = there.is_empty();
+        if is_last {
+            missed.swap_remove(at);
+        }
         if missed.is_empty() {
             self.notes.fetch_and(!MISSED, Ordering::SeqCst);
         }
-        first
+        Some((found?, is_last))
+    }
+
+    /// Nobody looks for those whose door is no more.
+    fn forget_missed(&self) {
+        if self.notes.load(Ordering::SeqCst) & MISSED != 0 {
+            let halls = self.halls();
+            let mut missed = lock(&self.missed);
+            missed.retain(|(of, _)| halls.iter().any(|hall| Arc::ptr_eq(of, hall)));
+            if missed.is_empty() {
+                self.notes.fetch_and(!MISSED, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Notes those whose knock was missed, unless there are some of that door still: each of them
+    /// has one turn before the other doors have theirs.
+    fn note_missed(&self, hall: &Arc<Hall<T>>, sessions: Vec<Weak<Session<T>>>) {
+        let mut missed = lock(&self.missed);
+        if !sessions.is_empty() && !missed.iter().any(|(of, _)| Arc::ptr_eq(of, hall)) {
+            missed.push((hall.clone(), sessions));
+            self.notes.fetch_or(MISSED, Ordering::SeqCst);
+        }
     }
 
     /// A place behind a door of that user.
@@ -277,18 +303,35 @@ impl<T> Shared<T> {
 
     fn end_all(&self) {
         let halls = self.halls();
-        let sessions: Vec<_> = halls.iter().flat_map(|hall| hall.sessions()).collect();
-        let until = Deadline::after(LINGER);
-        // Posted is sent, to all of them, as far as they make room in time.
-        let owing = || sessions.iter().filter(|session| session.owes()).count();
-        while owing() > 0 && !until.passed() {
-            // sleep: room is told of to attendants, and there are none any more.
-            std::thread::sleep(PACE);
-        }
-        for session in sessions {
+        let mut sessions: Vec<_> = halls.iter().flat_map(|hall| hall.sessions()).collect();
+        let end = |session: &Arc<Session<T>>| {
             session.close();
-            self.release(&session);
+            self.release(session);
+        };
+        let most = Deadline::after(LINGER_MAX);
+        let (mut until, mut left) = (Deadline::after(LINGER), usize::MAX);
+        // Posted is sent, to all of them, as long as they make room. Who is owed nothing ends now.
+        loop {
+            sessions.retain(|session| {
+                let owes = session.owes();
+                if !owes {
+                    end(session);
+                }
+                owes
+            });
+            if sessions.is_empty() || until.passed() || most.passed() {
+                break;
+            }
+            let kept = sessions.iter().map(|session| session.kept()).sum();
+            if kept < left {
+                (left, until) = (kept, Deadline::after(LINGER));
+                std::thread::yield_now();
+            } else {
+                // sleep: room is told of to attendants, and there are none any more.
+                std::thread::sleep(PACE);
+            }
         }
+        sessions.iter().for_each(end);
     }
 
     fn is_closed(&self) -> bool {
@@ -298,11 +341,11 @@ impl<T> Shared<T> {
 
 /// A server's sessions.
 #[derive(Debug)]
-pub(crate) struct Hub<T: Send + Sync + 'static> {
+pub(crate) struct Hub<T: User> {
     shared: Arc<Shared<T>>,
 }
 
-impl<T: Send + Sync + 'static> Hub<T> {
+impl<T: User> Hub<T> {
     /// Serves whoever connects to `listener`, a listening socket of packets.
     pub(crate) fn open(listener: OwnedFd, terms: Terms) -> Result<Self> {
         let fail = |errno| Error::kernel(errno, "open hub", "");
@@ -372,13 +415,13 @@ impl<T: Send + Sync + 'static> Hub<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Hub<T> {
+impl<T: User> Drop for Hub<T> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-fn welcome<T: Send + Sync>(
+fn welcome<T: User>(
     shared: &Shared<T>,
     asked: Asked,
     payload: (connect::Payload, Option<BorrowedFd<'_>>),

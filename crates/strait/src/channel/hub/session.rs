@@ -60,7 +60,22 @@ struct Outbox {
     len_max: usize,
 }
 
-impl<T> Session<T> {
+/// What a hub's user keeps with a session.
+pub(crate) trait User: Send + Sync + 'static {
+    /// So many bytes more are kept for the client, and so many were sent. None of either: some of a
+    /// message was sent.
+    fn kept(&self, _more: usize, _less: usize) {}
+}
+
+/// Whether a session has something of which nobody was told.
+pub(super) enum Overlooked {
+    No,
+    /// A thread has it, and may sleep.
+    InHand,
+    Free,
+}
+
+impl<T: User> Session<T> {
     pub(crate) fn new(channel: Channel, knocker: Knocker, len_max: usize, user: T) -> Arc<Self> {
         let (sender, receiver) = channel.split();
         let link = sender.link().clone();
@@ -147,13 +162,31 @@ impl<T> Session<T> {
         self.arrivals.is_ready().unwrap_or(true)
     }
 
-    /// For the look every now and then: whether it has been forgotten.
-    pub(crate) fn is_forgotten(&self) -> bool {
-        let is_idle = self
-            .seat
-            .try_lock()
-            .is_ok_and(|seat| seat.receiver.is_some());
-        is_idle && (self.link.is_gone() || (!self.is_stayed() && self.has_arrivals()))
+    /// For the look every now and then: whether it has something and nobody was told, as far as
+    /// can be known where others scribble.
+    pub(super) fn overlooked(&self) -> Overlooked {
+        let seat = self.seat.try_lock();
+        let is_free = seat.is_ok_and(|seat| seat.receiver.is_some());
+        if !is_free {
+            // Whoever has it may sleep.
+            return if self.has_arrivals() {
+                Overlooked::InHand
+            } else {
+                Overlooked::No
+            };
+        }
+        // There may be room by now, and then nobody waits for it any more.
+        let was_blocked = self.is_blocked();
+        let has_something = if was_blocked {
+            !self.owes()
+        } else {
+            self.has_arrivals() && !self.is_held()
+        };
+        if (self.is_gone() || has_something) && !self.knocker.is_marked() {
+            Overlooked::Free
+        } else {
+            Overlooked::No
+        }
     }
 
     #[inline]
@@ -161,9 +194,20 @@ impl<T> Session<T> {
         self.is_blocked.load(Ordering::SeqCst)
     }
 
-    /// Nothing is received from it until it is released; its end still is.
-    pub(crate) fn hold(&self) {
+    /// Whether it may be received from. Else it is held until it is [released](Self::release):
+    /// nothing is received from it, nor its end, unless this side closes it.
+    #[inline]
+    pub(super) fn is_admitted(&self, admits: &impl Fn(&Self) -> bool) -> bool {
+        if admits(self) {
+            return true;
+        }
         self.is_held.store(true, Ordering::SeqCst);
+        // Who would have released it before that was said has released nobody.
+        let is_admitted = admits(self);
+        if is_admitted {
+            self.is_held.store(false, Ordering::SeqCst);
+        }
+        is_admitted
     }
 
     pub(crate) fn release(&self) {
@@ -232,6 +276,7 @@ impl<T> Session<T> {
                 .link
                 .break_off("send", "it does not read what it is sent"));
         }
+        self.user.kept(message.len(), 0);
         outbox.waiting.push_back((message, attached));
         self.drain_from(outbox)
     }
@@ -244,10 +289,14 @@ impl<T> Session<T> {
 
     fn drain_from(&self, outbox: &mut Outbox) -> Result<()> {
         while let Some((message, attached)) = outbox.waiting.front_mut() {
-            match outbox
+            let before = outbox.done;
+            let sent = outbox
                 .sender
-                .send_some((message, attached), &mut outbox.done)
-            {
+                .send_some((message, attached), &mut outbox.done);
+            if outbox.done > before {
+                self.user.kept(0, 0);
+            }
+            match sent {
                 Ok(false) => {
                     meanwhile("post: no room");
                     if self.is_blocked.swap(true, Ordering::SeqCst) {
@@ -257,6 +306,7 @@ impl<T> Session<T> {
                 }
                 Ok(true) => {
                     outbox.len -= message.len();
+                    self.user.kept(0, message.len());
                     outbox.done = None;
                     outbox.waiting.pop_front();
                 }
@@ -275,6 +325,12 @@ impl<T> Session<T> {
     /// it.
     pub(crate) fn owes(&self) -> bool {
         self.is_blocked() && self.drain().is_ok() && self.is_blocked() && !self.is_gone()
+    }
+
+    /// Bytes that are kept until there is room.
+    pub(crate) fn kept(&self) -> usize {
+        let outbox = lock(&self.outbox);
+        outbox.len.saturating_sub(outbox.done.unwrap_or(0))
     }
 
     /// Ends it from this side: the client is told, and an attendant as well.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::channel::Peer;
-use crate::channel::hub::{Session, lock};
+use crate::channel::hub::{Session, User, lock};
 use crate::error::{ErrorKind, Result};
 use crate::nt::lpc::port::Rules;
 use crate::nt::lpc::too_long;
@@ -36,6 +36,8 @@ pub(super) struct State {
     cancelled: Mutex<Vec<u32>>,
     has_cancelled: AtomicBool,
 }
+
+impl User for State {}
 
 impl State {
     pub(super) fn new(

@@ -45,9 +45,9 @@ use crate::value;
          STRAIT_RPC_SYS_UID \
          and STRAIT_RPC_SYS_GID what an AUTH_SYS caller says to be, which proves nothing.\n\
          It runs in a process group of its own, which is ended (SIGTERM, a second later SIGKILL) \
-         when its time is over or the server is ended by SIGINT, SIGTERM or SIGHUP. If it fails, \
-         says what is no result, or takes too long, the caller gets SYSTEM_ERR, and standard \
-         error says why.\n\n{MAPPING}\n\n\
+         when its time is over or the server is ended by SIGINT, SIGQUIT, SIGTERM or SIGHUP. If \
+         it fails, says what is no result, or takes too long, the caller gets SYSTEM_ERR, and \
+         standard error says why.\n\n{MAPPING}\n\n\
          Exit status: 125 on an error, 126 or 127 for a command that cannot be run or is not \
          there; else it serves until a signal ends it.\n\
          Example: strait rpc serve sums.x --tcp 127.0.0.1:7000 -- jq -c add\n\

@@ -22,6 +22,8 @@ use crate::channel::{Channel, Spin};
 
 const ROLE: u32 = 77;
 
+impl User for u64 {}
+
 pub(super) struct Scene {
     pub(super) hub: Arc<Hub<u64>>,
     address: SocketAddrUnix,

@@ -234,3 +234,131 @@ fn doors_are_for_users_who_are_there_however_many_were() {
     }
     assert!(scene.hub.shared.halls().len() <= DOORS_MAX);
 }
+
+/// What comes of that session until it ends, while `more` is done after each; how many messages.
+fn until_ended(attendant: &mut Attendant<u64>, mut more: impl FnMut()) -> u32 {
+    let mut messages = 0;
+    loop {
+        match attendant.next(Patience::for_at_most(Duration::from_secs(20))) {
+            Some(Event::Message(_)) => messages += 1,
+            Some(Event::Ended(_)) => return messages,
+            other => panic!("{other:?}"),
+        }
+        assert!(messages < 100_000, "it is served for ever");
+        more();
+    }
+}
+
+#[test]
+fn a_session_that_is_over_is_not_served_for_as_long_as_its_ring_is_filled() {
+    let scene = Scene::new();
+    let fill = |client: &mut Channel| while put(client, 0) {};
+    let (mut attendant, session, mut client) = one_session(&scene);
+    fill(&mut client);
+    session.close();
+    assert_eq!(
+        until_ended(&mut attendant, || fill(&mut client)),
+        0,
+        "closed"
+    );
+    drop(attendant);
+    let (mut attendant, session, mut client) = one_session(&scene);
+    fill(&mut client);
+    session.break_off("it lied");
+    assert_eq!(
+        until_ended(&mut attendant, || fill(&mut client)),
+        0,
+        "a liar"
+    );
+    drop(attendant);
+    // It has hung up, and writes on.
+    let (mut attendant, session, mut client) = one_session(&scene);
+    let mut sent = 0;
+    while put(&mut client, 0) {
+        sent += 1;
+    }
+    let socket = &client.sender().link().socket;
+    rustix::net::shutdown(socket, rustix::net::Shutdown::Both).unwrap();
+    while !session.is_gone() {
+        std::thread::yield_now();
+    }
+    let served = until_ended(&mut attendant, || fill(&mut client));
+    assert_eq!(served, sent, "what it can have sent before");
+}
+
+#[test]
+fn what_is_not_admitted_stays_and_comes_before_the_end() {
+    let scene = Scene::new();
+    let (mut attendant, session, mut client) = one_session(&scene);
+    for _ in 0..3 {
+        client.send(b"later").unwrap();
+    }
+    drop(client);
+    while !session.is_gone() {
+        std::thread::yield_now();
+    }
+    for _ in 0..10 {
+        assert!(attendant.next_if(Patience::Look, |_| false).is_none());
+    }
+    session.release();
+    assert_eq!(until_ended(&mut attendant, || ()), 3);
+}
+
+#[test]
+fn users_whose_knocks_are_missed_wait_for_others() {
+    let scene = Scene::new();
+    let mut attendant = scene.hub.attendant();
+    let (_, mut honest) = scene.welcome(&mut attendant, Some(1));
+    let crowd: Vec<_> = (0..10)
+        .map(|_| scene.welcome(&mut attendant, Some(2)))
+        .collect();
+    while attendant.next(Patience::Look).is_some() {}
+    attendant.leave();
+    let (sessions, mut clients): (Vec<_>, Vec<_>) = crowd.into_iter().unzip();
+    let halls = scene.hub.shared.halls();
+    let theirs = halls.iter().find(|hall| hall.door.uid == 2).unwrap();
+    // They send without end, and take every knock away; the server notes it again and again.
+    let mut send_and_look = || {
+        for client in &mut clients {
+            put(client, 0);
+        }
+        while theirs.door.take(0).is_some() {}
+        let missed = sessions.iter().map(Arc::downgrade).collect();
+        scene.hub.shared.note_missed(theirs, missed);
+    };
+    for _ in 0..5 {
+        honest.send(b"honest").unwrap();
+        let mut others = 0;
+        loop {
+            send_and_look();
+            match attendant.next(Patience::for_at_most(Duration::from_secs(20))) {
+                Some(Event::Message(6)) => break,
+                Some(Event::Message(_)) => others += 1,
+                other => panic!("{other:?}"),
+            }
+            assert!(others <= 20, "each of the others has one turn");
+        }
+    }
+}
+
+#[test]
+fn room_whose_knock_is_taken_away_is_found_by_the_look_of_every_second() {
+    let scene = Scene::new();
+    let (mut attendant, session, mut client) = one_session(&scene);
+    let (_other, _client) = scene.welcome(&mut attendant, None);
+    while attendant.next(Patience::Look).is_some() {}
+    attendant.leave();
+    let sent = overfill(&session);
+    while attendant.next(Patience::Look).is_some() {}
+    attendant.leave();
+    let mut got = drain(&mut client);
+    let hall = scene.hub.shared.halls()[0].clone();
+    while hall.door.take(0).is_some() {}
+    let guard = Deadline::after(Duration::from_secs(20));
+    while got < sent {
+        attendant.next(Patience::for_at_most(Duration::from_millis(100)));
+        got += drain(&mut client);
+        while hall.door.take(0).is_some() {}
+        assert!(!guard.passed(), "{got} of {sent}");
+    }
+}

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Wake, Waker};
 
 use strait_sys::{Errno, thread};
@@ -17,11 +17,12 @@ use tokio::runtime::Handle;
 
 use super::call::{Form, Origin, Outcome, begin};
 use super::event::{Dropped, Event};
+use super::lock;
 use super::options::ServerOptions;
 use super::peer::{Peer, Ticket};
 use super::shared::{Counts, Shared};
 use crate::channel::connect::Asked;
-use crate::channel::hub::{self, Attendant, FULL, Hub, PACE, Session, Terms};
+use crate::channel::hub::{self, Attendant, FULL, Hub, PACE, Session, Terms, User};
 use crate::channel::sender::Patience;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::space::Namespace;
@@ -127,8 +128,53 @@ impl Drop for Open {
 /// A client, as the server keeps it with the session.
 #[derive(Debug)]
 struct Guest {
+    shared: Arc<Shared>,
     peer: Arc<Peer>,
     waker: OnceLock<Waker>,
+    /// Bytes of replies for which there is no room yet; `None` once nobody counts them.
+    kept: Mutex<Option<usize>>,
+}
+
+impl Guest {
+    /// Whether no further call of that client may begin now; it is released when one may.
+    fn is_full(&self) -> bool {
+        let (shared, peer) = (&self.shared, &self.peer);
+        peer.in_flight.load(SeqCst) >= shared.options.limits.calls_per_connection
+            || self
+                .waker
+                .get()
+                .is_some_and(|waker| !shared.calls.is_open_or_wait(peer.id, waker))
+    }
+
+    /// The client is no longer there.
+    fn forget(&self) {
+        let kept = lock(&self.kept).take();
+        self.shared.queued.fetch_sub(kept.unwrap_or(0), SeqCst);
+        self.peer.close();
+        self.shared.calls.forget(self.peer.id);
+        self.shared.leave(self.peer.id);
+    }
+}
+
+impl User for Guest {
+    fn kept(&self, more: usize, less: usize) {
+        let mut kept = lock(&self.kept);
+        let Some(kept) = &mut *kept else {
+            return;
+        };
+        *kept = *kept + more - less;
+        self.shared.queued.fetch_add(more, SeqCst);
+        self.shared.queued.fetch_sub(less, SeqCst);
+        let (peer, now) = (&self.peer, self.shared.now());
+        if *kept == 0 {
+            peer.writing.clear();
+        } else if more == 0 || peer.writing.get().is_none() {
+            peer.writing.set(now);
+        }
+        if more == 0 {
+            peer.used.set(now);
+        }
+    }
 }
 
 type Seated = Arc<Session<Guest>>;
@@ -147,7 +193,7 @@ impl Wake for Bell {
         };
         if session.user.peer.is_doomed() {
             session.close();
-        } else {
+        } else if !session.user.is_full() {
             session.release();
         }
     }
@@ -166,7 +212,7 @@ impl Desk {
         let runtime = self.runtime.clone();
         let _entered = runtime.enter();
         loop {
-            match attendant.next(Patience::Forever) {
+            match attendant.next_if(Patience::Forever, |session| !session.user.is_full()) {
                 None => {}
                 Some(hub::Event::Asked(asked)) => self.welcome(*asked),
                 Some(hub::Event::Message(len)) => {
@@ -193,8 +239,10 @@ impl Desk {
         };
         let peer = Arc::new(Peer::new(shared.next_id(), caller, None, shared.now()));
         let guest = Guest {
+            shared: Arc::clone(shared),
             peer: Arc::clone(&peer),
             waker: OnceLock::new(),
+            kept: Mutex::new(Some(0)),
         };
         match self.hub.welcome(asked, (Vec::new(), None), guest) {
             Ok(session) => {
@@ -242,25 +290,6 @@ impl Desk {
                 peer.doom(Dropped::NoCall(why));
             }
         }
-        if self.is_full(session) {
-            session.hold();
-            // Calls that have ended before that was said have released nobody.
-            if !self.is_full(session) {
-                session.release();
-            }
-        }
-    }
-
-    /// Whether no further call of that client may begin now; it is released when one may.
-    fn is_full(&self, session: &Seated) -> bool {
-        let peer = &session.user.peer;
-        let shared = &self.shared;
-        peer.in_flight.load(SeqCst) >= shared.options.limits.calls_per_connection
-            || session
-                .user
-                .waker
-                .get()
-                .is_some_and(|waker| !shared.calls.is_open_or_wait(peer.id, waker))
     }
 
     /// A client is no longer there.
@@ -277,13 +306,7 @@ impl Desk {
             });
         }
         self.sessions.remove(&peer.id);
-        self.forget(peer);
-    }
-
-    fn forget(&self, peer: &Peer) {
-        peer.close();
-        self.shared.calls.forget(peer.id);
-        self.shared.leave(peer.id);
+        session.user.forget();
     }
 
     /// No call begins any more: those in progress are answered, and their replies taken, while
@@ -301,7 +324,7 @@ impl Desk {
             let done = self.sessions.extract_if(|_, session| is_done(session));
             for (_, session) in done.collect::<Vec<_>>() {
                 session.close();
-                self.forget(&session.user.peer);
+                session.user.forget();
             }
             if self.sessions.is_empty() {
                 return;
@@ -318,7 +341,7 @@ impl Drop for Desk {
         self.hub.close();
         for (_, session) in std::mem::take(&mut self.sessions) {
             session.close();
-            self.forget(&session.user.peer);
+            session.user.forget();
         }
     }
 }
@@ -326,6 +349,8 @@ impl Drop for Desk {
 /// Never waits. A client that is gone, or takes nothing, is told of by its session's end.
 fn send(session: &Session<Guest>, reply: &[u8]) {
     if !reply.is_empty() {
+        let Guest { shared, peer, .. } = &session.user;
+        peer.used.set(shared.now());
         let _ = session.post([&[], reply]);
     }
 }

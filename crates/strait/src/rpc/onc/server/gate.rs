@@ -61,7 +61,8 @@ impl Gate {
 
     pub(super) fn give_back(&self) {
         self.used.fetch_sub(1, SeqCst);
-        if self.wanted.swap(false, SeqCst) {
+        // Where more were taken than there are, the last of those given back too many wakes.
+        if self.is_below(self.max) && self.wanted.swap(false, SeqCst) {
             let waiting = std::mem::take(&mut *lock(&self.waiting));
             waiting.into_values().for_each(Waker::wake);
         }

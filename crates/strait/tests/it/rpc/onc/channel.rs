@@ -396,3 +396,61 @@ async fn a_dropped_call_over_a_channel_is_forgotten_and_the_last_client_ends_it(
     });
     gone.await.unwrap();
 }
+
+#[test]
+fn no_more_calls_are_done_than_the_server_allows_in_all() {
+    let mut served = Served::start(&["calls_max=4"]);
+    let clients: Vec<_> = (0..4).map(|_| client(&served.space())).collect();
+    let gates = 1..=40_u32;
+    let calls: Vec<_> = gates
+        .clone()
+        .map(|gate| begin(&clients[gate as usize % 4], procedure::WAIT, gate))
+        .collect();
+    until("some are begun", || served.count("in-flight") == 4);
+    for gate in gates {
+        served.peer.ask(&format!("open {gate}"));
+        for _ in 0..10 {
+            let in_flight = served.count("in-flight");
+            assert!(in_flight <= 4, "{in_flight}");
+        }
+    }
+    for call in calls {
+        call.wait().unwrap();
+    }
+}
+
+#[test]
+fn who_hangs_up_has_no_more_calls_done_at_a_time_than_who_stays() {
+    let mut served = Served::start(&["calls=4"]);
+    let gone = client(&served.space());
+    let calls: Vec<_> = (1..=40)
+        .map(|gate| begin(&gone, procedure::WAIT, gate))
+        .collect();
+    until("some are begun", || served.count("in-flight") == 4);
+    drop((calls, gone));
+    for gate in 1..=40 {
+        for _ in 0..10 {
+            let in_flight = served.count("in-flight");
+            assert!(in_flight <= 4, "{in_flight}");
+        }
+        served.peer.ask(&format!("open {gate}"));
+    }
+    until("all are done", || {
+        served.count("in-flight") == 0 && served.count("calls") == 40
+    });
+    until("it is gone", || served.count("connections") == 0);
+}
+
+#[test]
+fn replies_that_are_not_taken_count_over_channels_too() {
+    let mut served = Served::start(&["replies=2097152"]);
+    let silent = client(&served.space());
+    let calls: Vec<_> = (0..5)
+        .map(|_| begin(&silent, procedure::BYTES, 512 << 10))
+        .collect();
+    until("they are kept", || served.count("replies") >= 512 << 10);
+    for call in calls {
+        assert_eq!(call.wait().unwrap().len(), 512 << 10);
+    }
+    until("they are taken", || served.count("replies") == 0);
+}

@@ -163,6 +163,7 @@ pub(crate) fn serve(settings: &[String]) {
                 let events = events.lock().unwrap();
                 say(events.iter().filter(|event| event.contains(rest)).count());
             }
+            "open" => say(shared.gate(rest.parse().unwrap()).send_replace(true)),
             // Kilobytes, now and at most.
             "VmRSS:" | "VmHWM:" => say(status(word)),
             "stop" => {
@@ -192,6 +193,7 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "replies" => limits.replies_memory = value as usize,
             "streams" => options = options.duplicates_on_streams(),
             "calls" => limits.calls_per_connection = value as usize,
+            "calls_max" => limits.calls_max = value as usize,
             "connections" => limits.connections_max = value as usize,
             "short" => {
                 options = options.short_credentials(ShortLimits {
