@@ -97,6 +97,7 @@ fn ask<P: Program>(
             number,
         },
         credential: auth::OpaqueAuth::NONE,
+        gss: None,
     };
     let mut answer = program.dispatch(context, number, args, vec![0; REPLY_LEAD])?;
     // It looks at no sockets, and so waits for nothing.

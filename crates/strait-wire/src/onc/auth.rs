@@ -100,8 +100,8 @@ impl<'a> OpaqueAuth<'a> {
         }
     }
 
-    /// The verifier of a reply that hands out `credential`: it holds that as an `opaque_auth`, which
-    /// the client may send from now on in place of its own. RFC 5531 appendix A.
+    /// The verifier of a reply that hands out `credential`: it holds that as an `opaque_auth`,
+    /// which the client may send from now on in place of its own. RFC 5531 appendix A.
     ///
     /// # Errors
     ///

@@ -52,8 +52,8 @@ pub(crate) struct Bind {
     /// Registrations stay where nobody listens any more: for programs in other network namespaces
     #[arg(long)]
     keep_dead: bool,
-    /// Call programs of this machine for whoever asks (CALLIT, BCAST, INDIRECT), as rpcinfo -b wants
-    /// it: strangers reach them so from an address of this machine
+    /// Call programs of this machine for whoever asks (CALLIT, BCAST, INDIRECT), as rpcinfo -b
+    /// wants it: strangers reach them so from an address of this machine
     #[arg(long)]
     indirect: bool,
     /// Print where it listens as JSON, in one line
@@ -154,7 +154,7 @@ pub(super) fn tell(
         for (netid, address) in places {
             context.out.line(&format!("{netid} {}", shown(address)))?;
         }
-        for name in channel {
+        if let Some(name) = channel {
             context.out.line(&format!("channel {name}"))?;
         }
     }

@@ -57,8 +57,8 @@ pub(crate) struct Info {
     /// The same over UDP
     #[arg(short = 'u', long, group = "mode")]
     udp: bool,
-    /// Ask all hosts of the network who has a program, and collect answers for --timeout: a registry
-    /// answers only if it makes remote calls, and the program does
+    /// Ask all hosts of the network who has a program, and collect answers for --timeout: a
+    /// registry answers only if it makes remote calls, and the program does
     #[arg(short = 'b', long, group = "mode")]
     broadcast: bool,
     /// With -b, ask there instead of at the broadcast addresses of this machine's networks

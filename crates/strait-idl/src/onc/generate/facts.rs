@@ -18,8 +18,8 @@ pub(super) struct Facts {
     /// `Eq` and `Hash`: no floating-point number anywhere inside.
     pub(super) eq: Vec<bool>,
     pub(super) default: Vec<bool>,
-    /// A string, or opaque data of any length, somewhere inside: it may be lent from what it is read
-    /// from.
+    /// A string, or opaque data of any length, somewhere inside: it may be lent from what it is
+    /// read from.
     pub(super) borrows: Vec<bool>,
     /// The cycle of values and options it is in.
     cycle: Vec<Option<usize>>,

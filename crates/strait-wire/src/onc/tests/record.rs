@@ -163,7 +163,8 @@ fn small_fragments_end_at_their_number() {
     assert!(records.is_within_record());
 }
 
-/// What libtirpc sends over a local socket: 1 MiB in fragments that are 9,000 bytes with their mark.
+/// What libtirpc sends over a local socket: 1 MiB in fragments that are 9,000 bytes with their
+/// mark.
 #[test]
 fn large_fragments_are_bounded_by_the_record() {
     let whole = vec![7; 1 << 20];

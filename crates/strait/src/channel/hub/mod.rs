@@ -134,6 +134,9 @@ impl<T: User> Hall<T> {
     }
 }
 
+/// Of one door.
+type Missed<T> = (Arc<Hall<T>>, Vec<Weak<Session<T>>>);
+
 type Halls<T> = Arc<Vec<Arc<Hall<T>>>>;
 
 #[derive(Debug)]
@@ -145,7 +148,7 @@ struct Shared<T> {
     asked: Mutex<VecDeque<Asked>>,
     /// Sessions that have something and whose bit is not set, by the door that they sit behind:
     /// told here, where nobody scribbles.
-    missed: Mutex<Vec<(Arc<Hall<T>>, Vec<Weak<Session<T>>>)>>,
+    missed: Mutex<Vec<Missed<T>>>,
     attendants: AtomicUsize,
     sessions: AtomicUsize,
     /// Readable when the lobby is to end.

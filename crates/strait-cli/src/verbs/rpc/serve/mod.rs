@@ -41,8 +41,9 @@ use crate::value;
         "The command reads the argument itself; of several an array, of none null. It finds in its \
          environment STRAIT_RPC_PROGRAM, STRAIT_RPC_VERSION and STRAIT_RPC_PROCEDURE by name, \
          their numbers in STRAIT_RPC_PROGRAM_NUMBER, STRAIT_RPC_VERSION_NUMBER and \
-         STRAIT_RPC_NUMBER, in STRAIT_RPC_CALLER who calls (over a local socket or a channel also in \
-         STRAIT_CLIENT_PID, STRAIT_CLIENT_UID and STRAIT_CLIENT_GID), and in STRAIT_RPC_SYS_UID \
+         STRAIT_RPC_NUMBER, in STRAIT_RPC_CALLER who calls (over a local socket or a channel \
+         also in STRAIT_CLIENT_PID, STRAIT_CLIENT_UID and STRAIT_CLIENT_GID), and in \
+         STRAIT_RPC_SYS_UID \
          and STRAIT_RPC_SYS_GID what an AUTH_SYS caller says to be, which proves nothing.\n\
          It runs in a process group of its own, which is ended (SIGTERM, a second later SIGKILL) \
          when its time is over or the server is ended by SIGINT, SIGQUIT, SIGTERM or SIGHUP. If \

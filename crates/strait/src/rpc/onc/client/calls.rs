@@ -315,7 +315,8 @@ impl Calls {
     }
 
     /// Results for somebody who reads later. Who waits already has room for his own; of the others
-    /// all together have a bound, and who reads cannot stop at it: what he waits for may lie behind.
+    /// all together have a bound, and who reads cannot stop at it: what he waits for may lie
+    /// behind.
     fn keep(&mut self, xid: Xid, results: &[u8]) -> Outcome {
         if self.unattended.contains(&xid) {
             let (len, max) = (results.len(), self.uncollected_max);
@@ -334,7 +335,8 @@ impl Calls {
         }
     }
 
-    /// RFC 5531 appendix A: what a verifier AUTH_SHORT holds may be sent in place of the credential.
+    /// RFC 5531 appendix A: what a verifier AUTH_SHORT holds may be sent in place of the
+    /// credential.
     fn learn(&mut self, header: &ReplyHeader<'_>) {
         if let ReplyBody::Accepted { verifier, .. } = &header.body
             && let Some(short) = verifier.handed_out()

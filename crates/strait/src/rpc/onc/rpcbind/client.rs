@@ -301,8 +301,8 @@ impl Client {
     }
 
     /// Has the registry call a program of its machine (INDIRECT of version 4): where that listens,
-    /// and what it has returned. Many registries do not do that. Debian's, with `-r`, does so by UDP
-    /// alone and answers from another port than was asked, which a client of UDP drops: a
+    /// and what it has returned. Many registries do not do that. Debian's, with `-r`, does so by
+    /// UDP alone and answers from another port than was asked, which a client of UDP drops: a
     /// [`Broadcast`](super::Broadcast) to its one address hears it.
     ///
     /// # Errors

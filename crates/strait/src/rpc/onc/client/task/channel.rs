@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -47,6 +48,15 @@ struct Polled(Set);
 impl AsRawFd for Polled {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl Polled {
+    /// Arms it, and looks whether something was told that this has not taken back.
+    fn has_told(&self) -> bool {
+        self.0.0.arm();
+        let mut set = [PollFd::new(&self.0, PollFlags::IN)];
+        matches!(poll(&mut set, Some(&Timespec::default())), Ok(1..))
     }
 }
 
@@ -101,10 +111,16 @@ async fn run(
             // replies tell that the server has read.
             leaving = polled(&[&room]).ok();
         }
-        // What came since the look is told.
-        arrivals.get_ref().0.0.arm();
-        if let Some(leaving) = &leaving {
-            leaving.get_ref().0.0.arm();
+        // What came since the look is told. What was told just now by a thread that cannot be armed
+        // again yet gives no further edge, which tokio waits for: it is looked for.
+        let sets = [Some(&arrivals), leaving.as_ref()];
+        if sets
+            .into_iter()
+            .flatten()
+            .any(|set| set.get_ref().has_told())
+        {
+            tokio::task::yield_now().await;
+            continue;
         }
         tokio::select! {
             ready = arrivals.readable() => {

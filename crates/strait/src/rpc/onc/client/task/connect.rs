@@ -1,0 +1,104 @@
+//! Where to an async client calls.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use strait_sys::time::Deadline;
+use strait_wire::onc::client::Form;
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
+
+use super::AsyncClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::rpc::onc::client::options::{ClientOptions, Target, connected, eager, given, late};
+use crate::rpc::onc::client::transport::Socket;
+
+impl ClientOptions {
+    /// Calls over TCP, from async tasks. As [`tcp`](Self::tcp).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As all of these, outside a tokio runtime with its I/O and time drivers enabled.
+    pub async fn tcp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
+        let until = Deadline::after(self.timeout);
+        let mut failure = None;
+        for address in lookup(to).await? {
+            let stream = tokio::time::timeout(self.timeout, TcpStream::connect(address)).await;
+            let failed = match stream {
+                Ok(Ok(stream)) => {
+                    let fd = stream.into_std().map(OwnedFd::from);
+                    let fd = fd.map_err(|error| connected(&error, address))?;
+                    eager(&fd);
+                    let socket = Socket::new(fd, Form::RECORD);
+                    return self.secured(socket, address.to_string(), until).await;
+                }
+                Ok(Err(error)) => connected(&error, address),
+                Err(_) => late(address, self.timeout),
+            };
+            failure = Some(failed);
+        }
+        Err(failure.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "connect to", "no address")))
+    }
+
+    /// Calls over UDP, from async tasks. As [`udp`](Self::udp).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn udp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
+        self.check_clear("UDP")?;
+        // Nothing is sent by connecting: it does not wait.
+        let (peer, socket) = Target::Udp(lookup(to).await?).connect(self.timeout)?;
+        AsyncClient::new(self, socket, peer)
+    }
+
+    /// Calls over a local stream socket, from async tasks. As [`local`](Self::local).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn local_async(self, path: impl AsRef<Path>) -> Result<AsyncClient> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let until = Deadline::after(self.timeout);
+        let stream = tokio::time::timeout(self.timeout, UnixStream::connect(path)).await;
+        let stream = stream.map_err(|_| late(&shown, self.timeout))?;
+        let fd = stream.and_then(|stream| stream.into_std().map(OwnedFd::from));
+        let fd = fd.map_err(|error| connected(&error, &shown))?;
+        let socket = Socket::new(fd, Form::RECORD);
+        self.secured(socket, shown, until).await
+    }
+
+    /// Calls over a connected stream socket that exists, from async tasks. As
+    /// [`stream`](Self::stream).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stream_async(self, socket: impl Into<OwnedFd>) -> Result<AsyncClient> {
+        let (peer, socket) = given(socket.into())?;
+        let until = Deadline::after(self.timeout);
+        self.secured(socket, peer, until).await
+    }
+
+    /// A client over that, within TLS if that is asked for.
+    async fn secured(self, socket: Socket, peer: String, until: Deadline) -> Result<AsyncClient> {
+        if self.tls.is_none() {
+            return AsyncClient::new(self, socket, peer);
+        }
+        // It ends with the connecting time, also where nobody waits for it any more.
+        let shaken = tokio::task::spawn_blocking(move || {
+            let socket = self.secure(socket, &peer, (until, self.timeout));
+            (socket, self, peer)
+        });
+        match shaken.await {
+            Ok((socket, options, peer)) => AsyncClient::new(options, socket?, peer),
+            Err(_) => Err(Error::new(ErrorKind::Cancelled, "start TLS", "")),
+        }
+    }
+}
+
+async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
+    let found = tokio::net::lookup_host(to).await.map_err(|error| {
+        Error::new(ErrorKind::NotFound, "look up", "address").because(error.to_string())
+    })?;
+    Ok(found.collect())
+}
