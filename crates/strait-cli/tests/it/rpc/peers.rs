@@ -20,7 +20,10 @@ const ROOM: &str = "
         read -r line <&3; rm /run/said
     }
     theirs() { rpcbind -f & until rpcinfo -p > /run/none 2>&1; do sleep 0.01; done; }
-    statd() { rpc.statd -F --no-notify & statd=$!; until known status; do sleep 0.01; done; }
+    statd() { # It registers its transports one after the other, UDP before TCP.
+        rpc.statd -F --no-notify & statd=$!
+        until known 'tcp .*status'; do sleep 0.01; done
+    }
     known() { $STRAIT rpc info 2> /run/none | grep -q \"$1\"; }
     echo room
 ";

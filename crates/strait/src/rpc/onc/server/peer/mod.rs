@@ -196,11 +196,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        // In this order: where its connection may begin another, this one counts nowhere any more.
+        self.shared.calls.give_back();
         if let Some(peer) = &self.peer {
             peer.in_flight.fetch_sub(1, Ordering::SeqCst);
             peer.wake();
         }
-        self.shared.calls.give_back();
         self.shared.ended();
     }
 }
