@@ -2,7 +2,9 @@
 //!
 //! A test that panics while a thread that it waits for serves on would hang, and nobody would read
 //! why: what it printed is shown when it has ended. So where this module is linked in, a hook from
-//! before `main` gives a failed test's thread [`GRACE`], and then says what it said and aborts.
+//! before `main` gives a failed test's thread [`GRACE`], and then says what it said and aborts. It
+//! watches tests' own threads alone: a test that waits for another thread or process that has
+//! panicked is not seen.
 
 use std::io::Write as _;
 use std::panic::PanicHookInfo;

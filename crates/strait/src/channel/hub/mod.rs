@@ -399,7 +399,7 @@ impl<T: User> Hub<T> {
     }
 
     /// [`stop`](Self::stop), and the end of every session: clients are told, after what was posted
-    /// to them if they make room for it within [`LINGER`].
+    /// to them as long as they make room for it (see [`LINGER`]).
     pub(crate) fn close(&self) {
         self.stop();
         if !self.is_foreign() {

@@ -329,9 +329,10 @@ impl Port {
 
     /// Ends the port, as its drop does: the name is free, whoever receives or
     /// [serves](Self::serve) is told, and clients get [`ErrorKind::PeerGone`]
-    /// (STATUS_PORT_DISCONNECTED), after what they had been sent: for replies that a client has
-    /// made no room for it waits, a second at most. Those who were being connected are refused. A
-    /// request that is being worked on can be replied to no more. Clients of
+    /// (STATUS_PORT_DISCONNECTED), after what they had been sent: for replies that clients have
+    /// made no room for it waits while they make some, a second for each time and five at most.
+    /// Those who were being connected are refused. A request that is being worked on can be
+    /// replied to no more. Clients of
     /// [`serve_quick`](Self::serve_quick) are told by it, and
     /// [sessions](crate::nt::lpc::ConnectRequest::accept_quick) of the caller's own end when they
     /// are dropped.

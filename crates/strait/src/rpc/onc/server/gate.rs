@@ -90,10 +90,12 @@ struct MemoryState {
 pub(super) const FREE: usize = 8 << 10;
 
 impl Memory {
-    pub(super) fn new(max: usize) -> Self {
+    /// `record` is the most that one of them takes: so much is kept back, or none could become
+    /// whole once all have begun.
+    pub(super) fn new(max: usize, record: usize) -> Self {
         Self {
             max,
-            reserve: max / 8,
+            reserve: record.min(max),
             state: Mutex::default(),
         }
     }
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn of_many_that_want_more_memory_one_goes_on() {
-        let memory = Memory::new(800 << 10);
+        let memory = Memory::new(800 << 10, 100 << 10);
         let waker = Waker::noop();
         let take = |who, has, bytes| memory.take_or_wait(who, (has, bytes), waker);
         assert!(take(1, 0, 700 << 10), "without the reserve");
@@ -171,6 +173,25 @@ mod tests {
         memory.settle(3, 8 << 10);
         memory.settle(1, 700 << 10);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn of_all_that_have_begun_a_long_one_becomes_whole() {
+        let (max, record) = (24 << 20, 4 << 20);
+        let memory = Memory::new(max, record);
+        let waker = Waker::noop();
+        let first = 64 << 10;
+        let take = |who, has, bytes| memory.take_or_wait(who, (has, bytes), waker);
+        let begun = (0..1000).take_while(|who| take(*who, 0, first)).count() as u64;
+        assert!(begun < 1000, "all memory is taken");
+        // Who was the last has the reserve, and doubles what it has up to the longest record.
+        let (last, mut has) = (begun - 1, first);
+        while has < record {
+            let growth = has.min(record - has);
+            assert!(take(last, has, growth), "{has} bytes");
+            has += growth;
+        }
+        assert!(!take(0, first, first), "one at a time");
     }
 
     #[test]

@@ -264,12 +264,13 @@ impl Server {
     /// message. Callers are known by what the kernel says of them.
     ///
     /// A thread of its own, `strait-onc`, receives calls and answers those that end at once; what
-    /// waits goes on in the runtime. Each side has a ring of 32 KiB, of which a client costs what
+    /// waits goes on in the runtime. Each side has a ring of 256 KiB, of which a client costs what
     /// it has used. Of a client that reads no replies nothing is received, and
-    /// [`Limits::idle`] ends it. More than [`Limits::replies_memory`] of replies to one client,
-    /// ready while it does not read, end it at once. What has come of a call that is not whole is
-    /// bounded by [`Limits::record_max`] for each client, and not by [`Limits::records_memory`];
-    /// [`Limits::record_time`] and [`Limits::write_time`] are not looked at.
+    /// [`Limits::write_time`] ends it. More than [`Limits::replies_memory`] of replies to one
+    /// client, ready while it does not read, end it at once; they count among those of all
+    /// connections. What has come of a call that is not whole is bounded by [`Limits::record_max`]
+    /// for each client, and not by [`Limits::records_memory`]; [`Limits::record_time`] is not
+    /// looked at.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] while somebody listens under the name; [`ErrorKind::InvalidName`],

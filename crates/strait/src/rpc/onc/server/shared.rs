@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::message::{NULL, Procedure};
+use strait_wire::onc::record::ROOM_MAX;
 use strait_wire::onc::server::{Caps, Duplicates, Programs, Shorts};
 use strait_wire::time::Time;
 use strait_wire::xdr::Padding;
@@ -93,7 +94,10 @@ impl Shared {
             flavors,
             guard,
             calls: Gate::new(limits.calls_max),
-            memory: Memory::new(limits.records_memory),
+            memory: Memory::new(
+                limits.records_memory,
+                limits.record_max.saturating_add(ROOM_MAX),
+            ),
             queued: AtomicUsize::new(0),
             counts: Counts::default(),
             cache: options.duplicates_on_streams.then(cache),
