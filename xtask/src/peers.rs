@@ -63,9 +63,18 @@ const PEERS: &[Peer] = &[
         probe: Probe::File("/usr/include/tirpc/rpc/rpc.h"),
     },
     Peer {
-        name: "rpcgen",
+        name: "rpcgen and Sun's .x files",
         package: "rpcsvc-proto",
-        probe: Probe::Programs(&["rpcgen"]),
+        probe: Probe::Runs(&[
+            "sh",
+            "-c",
+            "rpcgen --version && test -f /usr/include/rpcsvc/mount.x",
+        ]),
+    },
+    Peer {
+        name: "NIS's .x files",
+        package: "libnsl-dev",
+        probe: Probe::File("/usr/include/rpcsvc/nis.x"),
     },
     Peer {
         name: "rpcbind and rpcinfo",
@@ -76,6 +85,11 @@ const PEERS: &[Peer] = &[
         name: "rpc.statd",
         package: "nfs-common",
         probe: Probe::Programs(&["rpc.statd"]),
+    },
+    Peer {
+        name: "ip, which makes networks for the tests of rpcbind",
+        package: "iproute2",
+        probe: Probe::Programs(&["ip"]),
     },
     Peer {
         name: "stress-ng",

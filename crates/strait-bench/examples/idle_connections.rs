@@ -11,50 +11,18 @@ use std::error::Error;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use strait::rpc::onc::xdr::{Reader, Writer};
-use strait::rpc::onc::{Answer, Client, Context, Limits, Procedure, Program, Refusal, Server};
+use strait::rpc::onc::{Client, Limits, Server};
+use strait_bench::rpc::{ECHO, echo};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-const ECHO: Procedure = Procedure {
-    program: 0x2000_0e40,
-    version: 1,
-    number: 1,
-};
 const ARGUMENT: [u8; 1024] = [7; 1024];
 const CONNECTIONS: usize = 10_000;
 /// Descriptors for other things.
 const SPARE: u64 = 64;
-
-struct Echo;
-
-impl Program for Echo {
-    fn program(&self) -> u32 {
-        ECHO.program
-    }
-
-    fn version(&self) -> u32 {
-        ECHO.version
-    }
-
-    fn dispatch(
-        self: Arc<Self>,
-        _: Context,
-        _: u32,
-        args: &[u8],
-        mut reply: Vec<u8>,
-    ) -> Result<Answer, Refusal> {
-        let bytes = Reader::new(args).opaque(u32::MAX);
-        let bytes = bytes.map_err(|_| Refusal::GarbageArguments)?;
-        let written = Writer::new(&mut reply).opaque(bytes, u32::MAX);
-        written.map_err(|_| Refusal::SystemError)?;
-        Ok(Box::pin(std::future::ready(Ok(reply))))
-    }
-}
 
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -113,7 +81,7 @@ fn measure(count: usize) -> Outcome {
         ..Limits::default()
     };
     let mut server = Server::with(Server::options().limits(limits));
-    server.add(Echo);
+    server.add(echo());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

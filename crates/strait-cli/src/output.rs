@@ -40,12 +40,12 @@ impl Output {
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::new(format!("make JSON: {error}")))?;
-        self.line(&text)
+        self.line(&harmless(text))
     }
 
     /// Writes a value as JSON, on one line.
     pub(crate) fn json_line(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
-        self.line(&value.to_string())
+        self.line(&harmless(value.to_string()))
     }
 
     /// Writes rows whose columns stand under each other; the last column is as wide as it is.
@@ -99,6 +99,46 @@ impl Output {
                 self.closed = true;
                 Failure::io("write standard output", &error)
             }),
+        }
+    }
+}
+
+/// JSON in which nothing steers a terminal: texts may be anybody's choice, and JSON itself has only
+/// what is below a blank escaped.
+fn harmless(json: String) -> String {
+    let steers = |letter: char| letter.is_control() && letter != '\n';
+    if !json.contains(steers) {
+        return json;
+    }
+    let mut plain = String::with_capacity(json.len() + 16);
+    for letter in json.chars() {
+        // Such letters stand in texts only.
+        match steers(letter) {
+            true => plain.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => plain.push(letter),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn json_steers_no_terminal_and_means_the_same() {
+        let value = serde_json::json!({ "a\u{9b}2J": ["\u{7f}\u{1b}[m", "\u{85}é", 1] });
+        for text in [
+            value.to_string(),
+            serde_json::to_string_pretty(&value).unwrap(),
+        ] {
+            let plain = harmless(text);
+            let steers = |letter: char| letter.is_control() && letter != '\n';
+            assert!(!plain.contains(steers), "{plain:?}");
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&plain).unwrap(),
+                value
+            );
         }
     }
 }

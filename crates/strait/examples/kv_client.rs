@@ -1,4 +1,4 @@
-//! A client of `kv_server`: `cargo run --example kv_client`.
+//! A client of `kv_server`: `cargo run -p strait --features net --example kv_client`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A key-value service over ONC RPC, for `kv_client`: `cargo run --example kv_server`.
+//! A key-value service over ONC RPC, for `kv_client`:
+//! `cargo run -p strait --features net --example kv_server`.
 //!
 //! `kv/kv.x` is its interface, and `kv/mod.rs` what `strait rpc gen` makes of that.
 

@@ -1,4 +1,4 @@
-//! A client of `lpc_server`: `cargo run --example lpc_client`.
+//! A client of `lpc_server`: `cargo run -p strait --example lpc_client`.
 
 use std::time::Duration;
 

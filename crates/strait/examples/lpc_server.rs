@@ -1,4 +1,4 @@
-//! A server that adds, for `lpc_client`: `cargo run --example lpc_server`.
+//! A server that adds, for `lpc_client`: `cargo run -p strait --example lpc_server`.
 
 use strait::Namespace;
 use strait::nt::{Event, lpc::Port};

@@ -3,6 +3,7 @@
 mod flight;
 mod onc;
 
+pub use onc::{ECHO, echo};
 #[cfg(feature = "rivals")]
 pub(crate) use onc::{FLIGHT, SIZES};
 

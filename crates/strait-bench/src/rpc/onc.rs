@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// opaque ECHO(opaque) = 1, opaque<> both ways.
-pub(super) const ECHO: Procedure = Procedure {
+pub const ECHO: Procedure = Procedure {
     program: 0x2000_0e40,
     version: 1,
     number: 1,
@@ -181,7 +181,14 @@ impl Count {
 }
 
 /// The program: what a dispatcher made from a `.x` file does.
+#[derive(Default)]
 struct Echo(Arc<Count>);
+
+/// The program of [`ECHO`], version 1.
+#[must_use]
+pub fn echo() -> impl Program {
+    Echo::default()
+}
 
 impl Program for Echo {
     fn program(&self) -> u32 {

@@ -98,6 +98,7 @@ fn ask<P: Program>(
         },
         credential: auth::OpaqueAuth::NONE,
         gss: None,
+        xdr: Default::default(),
     };
     let mut answer = program.dispatch(context, number, args, vec![0; REPLY_LEAD])?;
     // It looks at no sockets, and so waits for nothing.

@@ -9,6 +9,7 @@ mod peers;
 mod refused;
 mod rpc;
 mod values;
+mod wild;
 
 /// Stands for `strait::rpc::onc`, of which generated code uses no more than this.
 mod onc {
@@ -81,6 +82,7 @@ mod onc {
     }
 
     pub(crate) fn arguments<'a, T>(
+        _: &Context,
         args: &'a [u8],
         decode: impl FnOnce(&mut xdr::Reader<'a>) -> Result<T, xdr::Error>,
     ) -> Result<T, Refusal> {

@@ -338,3 +338,51 @@ fn the_tree_is_resolved() {
     assert_eq!(procedure.arguments[1].of, Type::String(u32::MAX));
     assert_eq!((procedure.at.line, &*procedure.at.file), (3, "t.x"));
 }
+
+#[test]
+fn passed_numbers_beyond_all_bounds_are_not_known() {
+    let mut text = "%#define N0 18446744073709551615\n".to_owned();
+    for level in 1..=80 {
+        let below = level - 1;
+        text += &format!("%#define N{level} N{below} + N{below}\n");
+    }
+    let compiler = Compiler::new();
+    compiler.parse_text("test.x", &text).unwrap();
+    text += "typedef opaque never<N80>;\n";
+    assert!(compiler.parse_text("test.x", &text).is_err());
+}
+
+/// A union that an argument or a result defines in its place is one as any other.
+#[test]
+fn types_of_procedures_are_looked_at_as_all_others() {
+    let arms = "union switch (int n) { case 1: int a; case 2: case 7: hyper b; default: void; }";
+    let text = |argument: &str, result: &str| {
+        format!("program P {{ version V {{ {result} F({argument}) = 1; }} = 1; }} = 9;")
+    };
+    for text in [text(&format!("{arms} u"), "void"), text("void", arms)] {
+        let tree = Compiler::new().parse_text("t.x", &text).unwrap();
+        let union = tree.types.iter().find_map(|of| match &of.body {
+            Body::Union(union) => Some(union),
+            _ => None,
+        });
+        let union = union.unwrap();
+        let values: Vec<i64> = union.arms.iter().map(|arm| arm.value).collect();
+        assert_eq!(values, [1, 2, 7], "{text}");
+        assert!(matches!(union.default, Some(None)), "{text}");
+    }
+    let twice = text(
+        "union switch (int n) { case 1: int a; case 1: void; } u",
+        "void",
+    );
+    assert!(wrong(&twice).contains("the union has two arms for 1"));
+    for text in [text("int n", "void"), text("void", "int")] {
+        let zero = text.replace(") = 1;", ") = 0;");
+        assert!(wrong(&zero).contains("procedure 0 takes nothing"), "{zero}");
+    }
+    let itself = text("struct { int n; F_argument_1 again; } s", "void");
+    assert!(
+        wrong(&itself).contains("F_argument_1"),
+        "{}",
+        wrong(&itself)
+    );
+}

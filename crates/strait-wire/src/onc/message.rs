@@ -40,7 +40,10 @@ impl fmt::Display for Procedure {
             version,
             number,
         } = self;
-        write!(f, "program {program} version {version} procedure {number}")
+        write!(
+            f,
+            "program {program:#x} version {version} procedure {number}"
+        )
     }
 }
 
@@ -192,24 +195,7 @@ pub enum Denied {
 #[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
 pub struct AuthStat(pub u32);
 
-macro_rules! auth_stats {
-    ($($(#[$doc:meta])* $rust:ident = $number:literal $name:literal;)*) => {
-        impl AuthStat {
-            $($(#[$doc])* #[doc(alias = $name)] pub const $rust: Self = Self($number);)*
-
-            /// The name in RFC 5531; `None` for a number that has none there.
-            #[must_use]
-            pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some($name),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-auth_stats! {
+named! { AuthStat, "RFC 5531":
     /// Success.
     OK = 0 "AUTH_OK";
     /// The credential is not well formed.

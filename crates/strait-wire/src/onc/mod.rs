@@ -53,6 +53,25 @@
 //! assert_eq!(Reader::new(answer.results().unwrap()).int(), Ok(42));
 //! ```
 
+/// Constants of a type that keeps any other number as well.
+macro_rules! named {
+    ($of:ident, $rfc:literal:
+        $($(#[$doc:meta])* $word:ident = $number:literal $name:literal;)*) => {
+        impl $of {
+            $($(#[$doc])* #[doc(alias = $name)] pub const $word: Self = Self($number);)*
+
+            #[doc = concat!("The name in ", $rfc, "; `None` for a number that has none there.")]
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($number => Some($name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
 pub mod auth;
 pub mod client;
 pub mod gss;

@@ -622,11 +622,11 @@ pub mod kv_prog {
             ) -> Result<onc::Answer, onc::Refusal> {
                 match procedure {
                     procedures::KV_NULL => {
-                        onc::arguments(args, |_| Ok(()))?;
+                        onc::arguments(&context, args, |_| Ok(()))?;
                         Ok(Box::pin(async { Ok(reply) }))
                     }
                     procedures::PUT => {
-                        let (key, value) = onc::arguments(args, |from| {
+                        let (key, value) = onc::arguments(&context, args, |from| {
                             let key = super::super::decode_key(from)?;
                             let value = super::super::decode_value(from)?;
                             Ok((key, value))
@@ -640,7 +640,7 @@ pub mod kv_prog {
                         }))
                     }
                     procedures::GET => {
-                        let key = onc::arguments(args, |from| {
+                        let key = onc::arguments(&context, args, |from| {
                             let key = super::super::decode_key(from)?;
                             Ok(key)
                         })?;
@@ -653,7 +653,7 @@ pub mod kv_prog {
                         }))
                     }
                     procedures::REMOVE => {
-                        let key = onc::arguments(args, |from| {
+                        let key = onc::arguments(&context, args, |from| {
                             let key = super::super::decode_key(from)?;
                             Ok(key)
                         })?;
@@ -666,7 +666,7 @@ pub mod kv_prog {
                         }))
                     }
                     procedures::LIST => {
-                        let key = onc::arguments(args, |from| {
+                        let key = onc::arguments(&context, args, |from| {
                             let key = super::super::decode_key(from)?;
                             Ok(key)
                         })?;
@@ -679,7 +679,7 @@ pub mod kv_prog {
                         }))
                     }
                     procedures::TOUCH => {
-                        let key = onc::arguments(args, |from| {
+                        let key = onc::arguments(&context, args, |from| {
                             let key = super::super::decode_key(from)?;
                             Ok(key)
                         })?;

@@ -19,6 +19,9 @@ mod unix;
 mod waits;
 mod world;
 
+// What `strait_idl` makes for its own tests names it so.
+use strait::rpc::onc;
+
 /// What another process of a test does, by name.
 const ROLES: &[&[(&str, peer::Role)]] = &[
     OWN,
@@ -40,6 +43,7 @@ const ROLES: &[&[(&str, peer::Role)]] = &[
     rpc::onc::examples::ROLES,
     rpc::onc::foreign::ROLES,
     rpc::onc::gss::ROLES,
+    rpc::onc::lent::ROLES,
     rpc::onc::rpcbind::ROLES,
     rpc::onc::channel::ROLES,
     rpc::onc::client::ROLES,

@@ -6,6 +6,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// What a peer does. Gets the arguments it was started with.
 pub(crate) type Role = fn(&[String]);
 
@@ -73,6 +75,12 @@ impl Peer {
     /// The next line it says; `None` once it has ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
         hear(&mut self.output)
+    }
+
+    /// Whether it has said something, or has ended.
+    pub(crate) fn has_said(&self) -> bool {
+        let mut output = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+        !self.output.buffer().is_empty() || poll(&mut output, Some(&Timespec::default())) != Ok(0)
     }
 
     /// Tells it a line and hears its answer.

@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use strait::ErrorKind;
 use strait::rpc::onc::rpcbind::Netid;
 use strait::rpc::onc::xdr::Writer;
 use strait::rpc::onc::{self, Client, ClientOptions};
 use strait_idl::onc::{Procedure, Specification, Type};
 
-use super::host::{is_path, parts, wrong};
+use super::host::{failed, is_path, of_call, parts, wrong};
 use super::interface::{Called, Interface, Words};
 use super::json::{self, Wrong};
 use super::ping::{self, To};
 use super::tls;
 use crate::context::Context;
-use crate::failure::{Failure, TIMED_OUT};
+use crate::failure::{Failure, USAGE};
 use crate::value;
 
 /// How JSON and the types of a file belong together.
@@ -77,7 +76,7 @@ pub(crate) struct Call {
     /// The registry to be asked, HOST:PORT or a path, instead of port 111 of the host
     #[arg(long, value_name = "WHERE")]
     registry: Option<String>,
-    /// How long to connect, and how long the answer, may take
+    /// How long to connect, and how long the answer, may take; the registry has as long
     #[arg(long, value_name = "TIME", value_parser = value::duration, default_value = "25s")]
     timeout: Duration,
     /// Say who calls (AUTH_SYS): user, groups and the name of this machine
@@ -129,11 +128,18 @@ impl Call {
     fn encode(&self, tree: &Specification, procedure: &Procedure) -> Result<Vec<u8>, Failure> {
         let takes = &procedure.arguments;
         if takes.len() != self.arguments.len() {
+            let (count, plural) = match takes.len() {
+                1 => (1, ""),
+                count => (count, "s"),
+            };
+            let given = match self.arguments.len() {
+                0 => "none was".to_owned(),
+                1 => "1 was".to_owned(),
+                count => format!("{count} were"),
+            };
             return Err(wrong(format!(
-                "{} takes {} arguments, and {} were given",
-                procedure.name,
-                takes.len(),
-                self.arguments.len()
+                "{} takes {count} argument{plural}, and {given} given",
+                procedure.name
             )));
         }
         let inputs = self.arguments.iter().filter(|word| *word == "-").count();
@@ -166,10 +172,14 @@ impl Call {
         }
         let of = (called.program.number, called.version.number);
         let name = match host {
-            Host::Inet(Netid::Tcp, name, _) => Some(parts(name, 0).0),
-            _ => None,
+            Host::Inet(Netid::Tcp, name, _) => Some(parts(name, 0)?.0),
+            Host::Local(_) => None,
+            Host::Inet(..) | Host::Channel(_) => {
+                self.tls.check_clear(&self.host)?;
+                None
+            }
         };
-        if let Some(tls) = self.tls.of(name.as_deref())? {
+        if let Some(tls) = self.tls.of(&self.host, name.as_deref())? {
             options = options.tls(tls, of);
         }
         let client = self.connect(host, of, options)?;
@@ -201,7 +211,7 @@ impl Call {
                 client.peer(),
                 self.interface.file.display()
             )),
-            None => failed(error),
+            None => told(error, called),
         })
     }
 
@@ -220,18 +230,22 @@ impl Call {
             Some(port) => port,
             None => self.registered(name, netid, of)?,
         };
-        ping::connect(&To::Port(name, port), netid, of, options)
+        ping::connect(&To::Port(name, port), netid, of, (options, self.timeout))
     }
 
     /// The port that the registry knows.
     fn registered(&self, name: &str, netid: Netid, of: (u32, u32)) -> Result<u16, Failure> {
         let registry = self.registry.as_deref().unwrap_or(name);
-        let found = ping::address(registry, netid, of).map_err(|failure| Failure {
-            message: format!(
-                "{}; the registry (rpcbind) was asked for the port, {name}:PORT goes without",
-                failure.message
-            ),
-            ..failure
+        let found = ping::address(registry, netid, of, self.timeout);
+        let found = found.map_err(|failure| match failure.status {
+            USAGE => failure,
+            status => Failure {
+                message: format!(
+                    "{}; the registry was asked for the port, {name}:PORT goes without",
+                    failure.message
+                ),
+                status,
+            },
         })?;
         found
             .port()
@@ -239,16 +253,22 @@ impl Call {
     }
 }
 
-/// An error of the library; of time, with the status of that.
-fn failed(error: strait::Error) -> Failure {
-    let is_late = error.kind() == ErrorKind::TimedOut;
-    let failure = Failure::of(error);
-    match is_late {
-        true => Failure {
-            status: TIMED_OUT,
-            ..failure
-        },
-        false => failure,
+/// An error of a call, by the names of the file.
+fn told(error: strait::Error, called: Called<'_>) -> Failure {
+    let failure = failed(error);
+    let Some(rest) = of_call(&failure.message) else {
+        return failure;
+    };
+    let procedure = called
+        .procedure
+        .map_or("procedure 0", |each| each.name.as_str());
+    let (program, version) = (called.program, called.version);
+    Failure {
+        message: format!(
+            "{procedure} of {} ({:#x}) version {} at {rest}",
+            program.name, program.number, version.number
+        ),
+        ..failure
     }
 }
 
@@ -292,10 +312,10 @@ fn host(word: &str) -> Result<Host<'_>, Failure> {
         }
         None => (Netid::Tcp, word),
     };
-    let (_, port) = parts(name, 0);
-    if name.is_empty() || name.starts_with(':') {
+    if name.is_empty() || name.starts_with(':') && !name.starts_with("::") {
         return Err(wrong(format!("{word}: the host has no name")));
     }
+    let (_, port) = parts(name, 0)?;
     Ok(Host::Inet(netid, name, (port != 0).then_some(port)))
 }
 
@@ -320,6 +340,9 @@ mod tests {
             ("http://here", None),
             ("tcp://", None),
             (":77", None),
+            ("here:0", None),
+            ("udp://here:99999", None),
+            ("::1", inet(Netid::Tcp, "::1", None)),
         ] {
             assert_eq!(host(word).ok(), means, "{word}");
         }

@@ -1,10 +1,14 @@
 //! Hosts, programs and versions as a person writes them.
 
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
+use std::time::Duration;
 
-use strait::rpc::onc::rpcbind::{Client, Netid, PORT};
+use strait::rpc::onc::rpcbind::{Client, Netid, PORT, SOCKET};
+use strait::rpc::onc::{self, Status, status};
+use strait::{Error, ErrorKind};
 
-use crate::failure::{Failure, USAGE};
+use crate::failure::{Failure, TIMED_OUT, USAGE};
 
 /// Programs by name: `rpc(5)`.
 const NAMES: &str = "/etc/rpc";
@@ -17,35 +21,115 @@ pub(crate) fn wrong(message: impl Into<String>) -> Failure {
     }
 }
 
+/// An error of the library; of time, with the status of that.
+pub(crate) fn failed(error: Error) -> Failure {
+    let is_late = error.kind() == ErrorKind::TimedOut;
+    let failure = Failure::of(error);
+    match is_late {
+        true => Failure {
+            status: TIMED_OUT,
+            ..failure
+        },
+        false => failure,
+    }
+}
+
 /// Name and port of `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
-pub(crate) fn parts(host: &str, port: u16) -> (String, u16) {
+pub(crate) fn parts(host: &str, port: u16) -> Result<(String, u16), Failure> {
     let bare = |host: &str| {
         host.trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned()
     };
-    let is_six = host.parse::<std::net::Ipv6Addr>().is_ok();
     match host.rsplit_once(':') {
-        Some((name, number)) if !is_six => match number.parse() {
-            Ok(number) => (bare(name), number),
-            Err(_) => (bare(host), port),
+        // Of IPv6, without a port.
+        Some((name, _)) if name.contains(':') && !name.ends_with(']') => Ok((bare(host), port)),
+        Some((name, number)) => match number.parse() {
+            Ok(number @ 1..) => Ok((bare(name), number)),
+            _ => Err(wrong(format!(
+                "{host}: {number:?} is no port, which is a number from 1 to 65535"
+            ))),
         },
-        _ => (bare(host), port),
+        None => Ok((bare(host), port)),
     }
 }
 
+/// The addresses of a name, which is told where it has none.
+pub(crate) fn addresses(name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let found = (name, port).to_socket_addrs();
+    found
+        .map(Iterator::collect)
+        .map_err(|error| Failure::io(name, &error))
+}
+
 /// The registry of a host, over TCP or that transport; without a host this machine's, by its local
-/// socket where that is to be had.
-pub(crate) fn registry(host: Option<&str>, netid: Netid) -> Result<Client, Failure> {
+/// socket where that is to be had. So long it may take to connect, and each answer.
+pub(crate) fn registry(
+    host: Option<&str>,
+    netid: Netid,
+    timeout: Duration,
+) -> Result<Client, Failure> {
+    let options = onc::Client::options().timeout(timeout);
+    let local = |rpc| Client::over(rpc, Netid::Local);
+    let tcp = |rpc| inet(rpc, (Netid::Tcp, Netid::Tcp6));
     let client = match host {
-        None => Client::usual(),
-        Some(path) if is_path(path) => Client::local(Path::new(path)),
-        Some(host) => match netid {
-            Netid::Udp | Netid::Udp6 => Client::udp(parts(host, PORT)),
-            _ => Client::tcp(parts(host, PORT)),
+        None => match options.clone().local(SOCKET) {
+            Err(error) if error.kind() != ErrorKind::TimedOut => {
+                options.tcp((Ipv4Addr::LOCALHOST, PORT)).map(tcp)
+            }
+            connected => connected.map(local),
         },
+        Some(path) if is_path(path) => options.local(Path::new(path)).map(local),
+        Some(host) => {
+            let (name, port) = parts(host, PORT)?;
+            let to = &*addresses(&name, port)?;
+            match netid {
+                Netid::Udp | Netid::Udp6 => options
+                    .udp(to)
+                    .map(|rpc| inet(rpc, (Netid::Udp, Netid::Udp6))),
+                _ => options.tcp(to).map(tcp),
+            }
+        }
     };
-    client.map_err(Failure::of)
+    client.map_err(|error| silent(failed(error)))
+}
+
+fn inet(rpc: onc::Client, (v4, v6): (Netid, Netid)) -> Client {
+    // IPv6 is written in brackets.
+    let is_six = rpc.peer().contains('[');
+    Client::over(rpc, if is_six { v6 } else { v4 })
+}
+
+/// An error of a call to a registry: whether there is one at all.
+pub(crate) fn unasked(error: Error) -> Failure {
+    let is_answered = match (status(&error), error.kind()) {
+        (Some(Status::ProgramUnavailable), _) => false,
+        (None, ErrorKind::TimedOut | ErrorKind::PeerGone) => false,
+        // Over UDP.
+        (None, ErrorKind::Refused) => error.errno().is_none(),
+        _ => true,
+    };
+    let failure = failed(error);
+    match of_call(&failure.message) {
+        Some(message) if !is_answered => silent(Failure {
+            message: message.to_owned(),
+            ..failure
+        }),
+        _ => failure,
+    }
+}
+
+/// What the library says of a call after which call it was: where, and why.
+pub(crate) fn of_call(message: &str) -> Option<&str> {
+    let (_, rest) = message.strip_prefix("procedure ")?.split_once(" at ")?;
+    Some(rest)
+}
+
+fn silent(failure: Failure) -> Failure {
+    Failure {
+        message: format!("no registry (rpcbind) answers at {}", failure.message),
+        ..failure
+    }
 }
 
 pub(crate) fn is_path(host: &str) -> bool {
@@ -104,7 +188,7 @@ pub(crate) fn name(names: &[(u32, Vec<String>)], program: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::parts;
+    use super::{USAGE, parts};
 
     #[test]
     fn a_host_may_have_a_port() {
@@ -116,8 +200,18 @@ mod tests {
             ("::1", "::1", 111),
             ("[::1]", "::1", 111),
             ("[::1]:77", "::1", 77),
+            ("fe80::1%7", "fe80::1%7", 111),
         ] {
-            assert_eq!(parts(host, 111), (name.to_owned(), port), "{host}");
+            let found = parts(host, 111).ok();
+            assert_eq!(found, Some((name.to_owned(), port)), "{host}");
+        }
+        for host in ["here:", "here:0", "10.0.0.1:99999", "[::1]:x", "here:-1"] {
+            let failure = parts(host, 111).unwrap_err();
+            assert_eq!(failure.status, USAGE, "{host}");
+            assert!(
+                failure.message.starts_with(&format!("{host}: \"")),
+                "{host}"
+            );
         }
     }
 }

@@ -13,10 +13,10 @@ use strait::rpc::onc::rpcbind::{
     Broadcast, Client, Netid, PORT, Registration, broadcast_addresses,
 };
 
-use super::host::{self, wrong};
+use super::host::{self, failed, unasked, wrong};
 use super::ping::{self, To};
 use crate::context::Context;
-use crate::failure::{FAILED, Failure};
+use crate::failure::Failure;
 use crate::value;
 
 /// Ask a registry what is registered, or call a program to see whether it answers
@@ -35,7 +35,8 @@ use crate::value;
                   path of a local socket; without it this machine's usual registry is asked. \
                   PROGRAM is a number or a name of /etc/rpc.\n\
                   Exit status: 0 if the answer came and every version that was called is ready, \
-                  1 if not (of -b: nobody has answered), 2 for wrong arguments.\n\
+                  1 if not (of -b: nobody has answered), 2 for wrong arguments, 124 when no \
+                  answer came in time.\n\
                   Example: strait rpc info -t localhost nfs 3"
 )]
 pub(crate) struct Info {
@@ -74,12 +75,17 @@ pub(crate) struct Info {
     #[arg(short = 'a', long, requires = "transport", group = "mode")]
     address: Option<String>,
     /// Call at this port, without asking a registry
-    #[arg(short = 'n', long, conflicts_with = "address")]
+    #[arg(
+        short = 'n',
+        long,
+        conflicts_with = "address",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     port: Option<u16>,
     /// JSON instead of text
     #[arg(long)]
     json: bool,
-    /// How long each answer may take, and how long -b collects
+    /// How long to connect, and each answer, may take, and how long -b collects
     #[arg(long, value_name = "TIME", value_parser = value::duration, default_value = "10s")]
     timeout: Duration,
     /// HOST, PROGRAM, VERSION, as above
@@ -142,7 +148,7 @@ impl Info {
     }
 
     fn registry(&self, host: Option<&str>) -> Result<Client, Failure> {
-        Ok(host::registry(host, Netid::Tcp)?.within(self.timeout))
+        host::registry(host, Netid::Tcp, self.timeout)
     }
 
     fn print(
@@ -151,14 +157,7 @@ impl Info {
         titles: &[&str],
         rows: Vec<Vec<Value>>,
     ) -> Result<ExitCode, Failure> {
-        let (keys, text) = (titles.iter(), |value: &Value| match value {
-            Value::String(text) => text.escape_debug().to_string(),
-            Value::Array(all) => {
-                let all = all.iter().map(|each| each.to_string().replace('"', ""));
-                all.collect::<Vec<_>>().join(",")
-            }
-            other => other.to_string(),
-        });
+        let keys = titles.iter();
         if self.json {
             let object = |row: Vec<Value>| -> Value {
                 let pairs = keys.clone().map(|key| (*key).to_owned()).zip(row);
@@ -169,7 +168,7 @@ impl Info {
                 .json(&rows.into_iter().map(object).collect::<Vec<_>>())?;
         } else {
             let mut table = vec![keys.map(|key| key.to_uppercase()).collect::<Vec<_>>()];
-            table.extend(rows.iter().map(|row| row.iter().map(text).collect()));
+            table.extend(rows.iter().map(|row| row.iter().map(cell).collect()));
             context.out.table(&table)?;
         }
         Ok(ExitCode::SUCCESS)
@@ -182,7 +181,7 @@ impl Info {
         }
         let names = host::names();
         if self.portmap {
-            let all = registry.mappings().map_err(Failure::of)?;
+            let all = registry.mappings().map_err(unasked)?;
             let row = |each: &strait::rpc::onc::rpcbind::Mapping| {
                 let protocol = Netid::of_protocol(each.protocol);
                 let protocol =
@@ -199,7 +198,7 @@ impl Info {
             let titles = ["program", "version", "protocol", "port", "service"];
             return self.print(context, &titles, all.iter().map(row).collect());
         }
-        let all = registry.dump().map_err(Failure::of)?;
+        let all = registry.dump().map_err(unasked)?;
         if self.short {
             return self.print(context, &SHORT, short(&all, &names));
         }
@@ -218,8 +217,9 @@ impl Info {
     }
 
     fn counts(&self, context: &mut Context, registry: &Client) -> Result<ExitCode, Failure> {
-        let all = registry.statistics().map_err(Failure::of)?;
-        let all = all.ok_or_else(|| Failure::new("the registry has no version 4, which counts"))?;
+        let all = registry.statistics().map_err(unasked)?;
+        let all =
+            all.ok_or_else(|| Failure::new("no registry of version 4 is there, which counts"))?;
         let mut rows = Vec::new();
         for (version, counts) in (2_u32..).zip(&all) {
             for (procedure, count) in counts.calls.iter().enumerate().filter(|(_, n)| **n != 0) {
@@ -275,14 +275,13 @@ impl Info {
         (program, version): (&str, &str),
     ) -> Result<ExitCode, Failure> {
         let of = (host::program(program)?, host::version(version)?);
-        let all = self
-            .registry(Some(host))?
-            .addresses(of)
-            .map_err(Failure::of)?;
-        let all = all.ok_or_else(|| Failure::new("the registry has no version 4, which lists"))?;
+        let all = self.registry(Some(host))?.addresses(of);
+        let all = all.map_err(unasked)?;
+        let none = || Failure::new(format!("{host}: no registry of version 4, which lists"));
+        let all = all.ok_or_else(none)?;
         if all.is_empty() {
             let message = format!(
-                "{host}: program {} version {} is not registered",
+                "{host}: program {:#x} version {} is not registered",
                 of.0, of.1
             );
             return Err(Failure::new(message));
@@ -330,14 +329,17 @@ impl Info {
             .transpose()?;
         let of = (program, version.unwrap_or(1));
         let options = strait::rpc::onc::Client::options().timeout(self.timeout);
-        let client = ping::connect(to, netid, of, options)?;
+        let client = ping::connect(to, netid, of, (options, self.timeout))?;
         let all = ping::call(&client, program, version)?;
-        let is_ready = all.iter().all(|each| each.error.is_none());
+        let status = all
+            .iter()
+            .find_map(|each| Some(each.error.as_ref()?.status));
         if self.json {
             let all = all.iter().map(|each| {
                 json!({
                     "program": program, "version": each.version, "netid": netid.name(),
-                    "ready": each.error.is_none(), "error": each.error,
+                    "ready": each.error.is_none(),
+                    "error": each.error.as_ref().map(|error| &error.message),
                 })
             });
             context.out.json(&all.collect::<Vec<_>>())?;
@@ -348,15 +350,11 @@ impl Info {
                     None => context.out.line(&format!("{what} ready and waiting"))?,
                     Some(error) => context
                         .out
-                        .line(&format!("{what} is not available: {error}"))?,
+                        .line(&format!("{what} is not available: {}", error.message))?,
                 }
             }
         }
-        Ok(if is_ready {
-            ExitCode::SUCCESS
-        } else {
-            FAILED.into()
-        })
+        Ok(status.map_or(ExitCode::SUCCESS, ExitCode::from))
     }
 
     /// Asks all registries of the network.
@@ -388,13 +386,19 @@ impl Info {
                 ControlFlow::Continue(())
             },
         );
-        asked.map_err(Failure::of)?;
+        asked.map_err(failed)?;
         let is_silent = rows.is_empty();
-        self.print(context, &["host", "address", "port"], rows)?;
-        Ok(match is_silent {
-            true => FAILED.into(),
-            false => ExitCode::SUCCESS,
-        })
+        if self.json || !is_silent {
+            self.print(context, &["host", "address", "port"], rows)?;
+        }
+        match is_silent {
+            true => Err(Failure::new(format!(
+                "nobody has answered within {:?} (a registry answers only if it makes remote \
+                 calls: strait rpc bind with --indirect, Debian's rpcbind with -r)",
+                self.timeout
+            ))),
+            false => Ok(ExitCode::SUCCESS),
+        }
     }
 
     fn remove(
@@ -404,15 +408,12 @@ impl Info {
         version: &str,
     ) -> Result<ExitCode, Failure> {
         let of = (host::program(program)?, host::version(version)?);
-        if self
-            .registry(host)?
-            .unset(of, self.transport)
-            .map_err(Failure::of)?
-        {
+        let unset = self.registry(host)?.unset(of, self.transport);
+        if unset.map_err(unasked)? {
             return Ok(ExitCode::SUCCESS);
         }
         let message = format!(
-            "program {} version {}: not registered, or another's (root takes back any, over the \
+            "program {:#x} version {}: not registered, or another's (root takes back any, over the \
              local socket)",
             of.0, of.1
         );
@@ -421,6 +422,15 @@ impl Info {
 }
 
 const SHORT: [&str; 5] = ["program", "versions", "netids", "service", "owner"];
+
+/// A value in a table. Texts are the registry's, whose they may be.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.escape_debug().to_string(),
+        Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
 
 /// A row for each program.
 fn short(all: &[Registration<'_>], names: &[(u32, Vec<String>)]) -> Vec<Vec<Value>> {
@@ -448,4 +458,15 @@ fn short(all: &[Registration<'_>], names: &[(u32, Vec<String>)]) -> Vec<Vec<Valu
         ]
     };
     programs.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_steers_no_terminal() {
+        let shown = cell(&json!(["tcp\u{9b}2J", "\u{1b}c", 7]));
+        assert_eq!(shown, "tcp\\u{9b}2J,\\u{1b}c,7");
+    }
 }

@@ -1,9 +1,12 @@
 //! The null call: whether a program answers.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use strait::rpc::onc::rpcbind::{Netid, Uaddr};
 use strait::rpc::onc::{Client, ClientOptions, Status, status};
 
-use super::host::{is_path, parts, registry, wrong};
+use super::host::{addresses, failed, is_path, of_call, parts, registry, unasked, wrong};
 use crate::failure::Failure;
 
 /// Versions that are called, where a program says itself which it has.
@@ -25,24 +28,29 @@ pub(crate) enum To<'w> {
 pub(crate) struct Called {
     pub(crate) version: u32,
     /// What is wrong, if it is not ready.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Failure>,
 }
 
-/// Connects to a program.
+/// Connects to a program; a registry may take so long for that, and so long for its answer.
 pub(crate) fn connect(
     to: &To<'_>,
     netid: Netid,
     of: (u32, u32),
-    options: ClientOptions,
+    (options, timeout): (ClientOptions, Duration),
 ) -> Result<Client, Failure> {
     let at = match to {
-        To::Registered(host) if is_path(host) && netid == Netid::Local => address(host, netid, of)?,
-        To::Registered(host) => match address(host, netid, of)? {
+        To::Registered(host) => match address(host, netid, of, timeout)? {
             // Where the host was found, the program is too, whatever the registry calls it.
-            Uaddr::Inet(at) => return over(options, netid, (parts(host, 0).0, at.port())),
-            local @ Uaddr::Local(_) => local,
+            Uaddr::Inet(at) if !is_path(host) => {
+                let at = addresses(&parts(host, 0)?.0, at.port())?;
+                return over(options, netid, &at);
+            }
+            at => at,
         },
-        To::Port(host, port) => return over(options, netid, (parts(host, 0).0, *port)),
+        To::Port(host, port) => {
+            let at = addresses(&parts(host, 0)?.0, *port)?;
+            return over(options, netid, &at);
+        }
         To::Address(text) => Uaddr::parse(netid, text).map_err(|error| {
             wrong(format!(
                 "{text}: {error} (such as 127.0.0.1.0.111 or ::1.0.111, or a path)"
@@ -50,30 +58,31 @@ pub(crate) fn connect(
         })?,
     };
     match at {
-        Uaddr::Inet(at) => over(options, netid, at),
-        Uaddr::Local(path) => options.local(path).map_err(Failure::of),
+        Uaddr::Inet(at) => over(options, netid, &[at]),
+        Uaddr::Local(path) => options.local(path).map_err(failed),
     }
 }
 
-fn over(
-    options: ClientOptions,
-    netid: Netid,
-    at: impl std::net::ToSocketAddrs,
-) -> Result<Client, Failure> {
+fn over(options: ClientOptions, netid: Netid, at: &[SocketAddr]) -> Result<Client, Failure> {
     let client = match netid {
         Netid::Udp | Netid::Udp6 => options.udp(at),
         _ => options.tcp(at),
     };
-    client.map_err(Failure::of)
+    client.map_err(failed)
 }
 
 /// Where the registry of that host says.
-pub(crate) fn address(host: &str, netid: Netid, of: (u32, u32)) -> Result<Uaddr, Failure> {
-    let registry = registry(Some(host), netid)?;
-    let found = registry.address(of, netid).map_err(Failure::of)?;
+pub(crate) fn address(
+    host: &str,
+    netid: Netid,
+    of: (u32, u32),
+    timeout: Duration,
+) -> Result<Uaddr, Failure> {
+    let registry = registry(Some(host), netid, timeout)?;
+    let found = registry.address(of, netid).map_err(unasked)?;
     found.ok_or_else(|| {
         Failure::new(format!(
-            "{host}: program {} is not registered for {netid}",
+            "{host}: program {:#x} is not registered for {netid}",
             of.0
         ))
     })
@@ -94,16 +103,21 @@ pub(crate) fn call(
                 Some(Status::ProgramMismatch { low, high }) => {
                     low..=high.min(low.saturating_add(VERSIONS_MAX - 1))
                 }
-                _ => return Err(Failure::of(error)),
+                _ => return Err(failed(error)),
             },
         },
     };
-    let called = |version| Called {
-        version,
-        error: client
-            .null(program, version)
-            .err()
-            .map(|error| Failure::of(error).message),
+    let called = |version| {
+        let error = client.null(program, version).err().map(failed);
+        // Which program it was, is told in decimal beside this.
+        let bare = |error: Failure| {
+            let message = of_call(&error.message).unwrap_or(&error.message).to_owned();
+            Failure { message, ..error }
+        };
+        Called {
+            version,
+            error: error.map(bare),
+        }
     };
     Ok(versions.map(called).collect())
 }

@@ -29,13 +29,25 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// What is wanted of a host, if anything is.
-    pub(super) fn of(&self, host: Option<&str>) -> Result<Option<Tls>, Failure> {
+    /// Refuses TLS with what cannot carry it.
+    pub(super) fn check_clear(&self, to: &str) -> Result<(), Failure> {
+        match self.tls {
+            true => Err(wrong(format!(
+                "{to}: TLS goes over TCP and local sockets, without --tls it can be called"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// What is wanted of that place and its host, if anything is.
+    pub(super) fn of(&self, to: &str, host: Option<&str>) -> Result<Option<Tls>, Failure> {
         if !self.tls {
             return Ok(None);
         }
         let Some(name) = self.tls_name.as_deref().or(host) else {
-            return Err(wrong("--tls wants a host over TCP, or --tls-name"));
+            return Err(wrong(format!(
+                "{to}: no host by whose name the certificate could be checked: --tls-name gives one"
+            )));
         };
         let roots = match &self.tls_roots {
             Some(file) => Roots::file(file),

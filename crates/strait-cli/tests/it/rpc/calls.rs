@@ -52,13 +52,13 @@ esac
 "#;
 
 /// A world with the file.
-struct Sums {
-    world: World,
-    file: String,
+pub(super) struct Sums {
+    pub(super) world: World,
+    pub(super) file: String,
 }
 
 impl Sums {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         let file = world.space.path().join("sums.x");
         std::fs::write(&file, SUMS).unwrap();
@@ -66,12 +66,12 @@ impl Sums {
         Self { world, file }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.world.space.path().join(name)
     }
 
     /// A server, and where it listens: by TCP, by the local socket, by UDP, by the channel.
-    fn serving(&self, more: &[&str]) -> (Running, [String; 4]) {
+    pub(super) fn serving(&self, more: &[&str]) -> (Running, [String; 4]) {
         let socket = self.path("sums.sock");
         let socket = socket.to_str().unwrap();
         let words = ["rpc", "serve", &self.file, "--json", "--socket", socket];
@@ -120,14 +120,14 @@ impl Sums {
     }
 
     /// What a call prints that must succeed.
-    fn good(&self, host: &str, words: &[&str]) -> String {
+    pub(super) fn good(&self, host: &str, words: &[&str]) -> String {
         let ran = self.call(host, words);
         assert_eq!((ran.status, &*ran.err), (Some(0), ""), "{words:?}: {ran:?}");
         ran.out
     }
 
     /// What a call complains of that must fail.
-    fn bad(&self, status: i32, host: &str, words: &[&str]) -> String {
+    pub(super) fn bad(&self, status: i32, host: &str, words: &[&str]) -> String {
         let ran = self.call(host, words);
         assert_eq!(
             (ran.status, &*ran.out),
@@ -222,7 +222,11 @@ fn wrong_words_are_told_before_anything_is_sent() {
             &["ECHO", "[{\"number\": 1}, {\"number\": -1}]"],
             "argument 1[1].number: a whole number from 0",
         ),
-        (&["FIND"], "FIND takes 1 arguments, and 0 were given"),
+        (&["FIND"], "FIND takes 1 argument, and none was given"),
+        (
+            &["ADD", "--program", "SUMS", "1"],
+            "ADD takes 2 arguments, and 1 was given",
+        ),
         (
             &["FLY"],
             "the file has no procedure FLY; it has\nSUMS version 1: ADD",
@@ -241,6 +245,10 @@ fn wrong_words_are_told_before_anything_is_sent() {
     }
     let said = sums.bad(2, "http://localhost", &["REST"]);
     assert!(said.contains("there is tcp://HOST"), "{said}");
+    for host in ["127.0.0.1:99999", "127.0.0.1:0", "udp://localhost:"] {
+        let said = sums.bad(2, host, &["REST"]);
+        assert!(said.contains("is no port, which is a number"), "{said}");
+    }
     let said = sums.bad(125, host, &["REST"]);
     assert!(said.contains("127.0.0.1:1"), "{said}");
 }
@@ -366,6 +374,8 @@ fn a_long_list_goes_there_and_back() {
     // Only what gives what it takes is echoed.
     let said = sums.bad(125, &hosts[0], &["FIND", "\"yes\""]);
     assert!(said.contains("PROC_UNAVAIL"), "{said}");
+    let names = "FIND of SUMS (0x20004321) version 2 at ";
+    assert!(said.contains(names), "{said}");
 }
 
 /// Answers one call with a success and these results.
@@ -423,39 +433,39 @@ fn a_hostile_reply_is_the_servers_fault() {
 }
 
 #[test]
-fn a_registry_knows_the_port() {
-    let sums = Sums::new();
-    let socket = sums.path("registry.sock");
-    let socket = socket.to_str().unwrap();
-    let mut registry = sums.world.start(&["rpc", "bind", "--socket", socket]);
-    while !registry.hear().starts_with("local") {}
-    let (server, _) = sums.serving(&["--registry", socket]);
-    for host in ["127.0.0.1", "udp://127.0.0.1"] {
-        let words = ["--registry", socket, "--program", "SUMS", "ADD", "1", "2"];
-        assert_eq!(sums.good(host, &words), "3\n");
-    }
-    server.signal(Signal::TERM);
-    server.finish();
-    let said = sums.bad(125, "127.0.0.1", &["--registry", socket, "REST"]);
-    assert!(said.contains("is not registered"), "{said}");
-}
-
-#[test]
 fn a_server_that_cannot_serve_says_so() {
     let sums = Sums::new();
     let bare = sums.path("bare.x");
     std::fs::write(&bare, "struct a { int b; };").unwrap();
     let bare = bare.display();
+    let mute = sums.path("mute.x");
+    let source = "program P { version V { int LEN(string) = 1; } = 1; } = 7;";
+    std::fs::write(&mute, source).unwrap();
+    let mute = mute.display();
     let file = &sums.file;
     for (line, status, why) in [
         (format!("rpc serve {bare} -- true"), 2, "defines no program"),
         (format!("rpc serve {bare} --echo"), 2, "defines no program"),
         (format!("rpc serve {file} -- /no/such"), 127, "/no/such"),
-        (format!("rpc serve {file}"), 2, "--echo"),
+        (
+            format!("rpc serve {file}"),
+            2,
+            "strait rpc serve [OPTIONS] FILE.x {--echo | -- CMD…}",
+        ),
+        (
+            format!("rpc serve {mute} --echo"),
+            2,
+            "--echo: no procedure of",
+        ),
+        (
+            format!("rpc serve {file} --echo --tcp localhost:7201"),
+            2,
+            "such as 127.0.0.1:7201",
+        ),
         (
             format!("rpc serve {file} --echo --socket /no/such/path"),
             125,
-            "/no/such",
+            "there is no directory /no",
         ),
     ] {
         let ran = sums.world.strait(&line);

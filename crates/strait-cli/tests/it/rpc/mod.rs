@@ -1,5 +1,6 @@
 //! The verbs of remote procedure calls.
 
+mod asked;
 mod calls;
 mod peers;
 mod tls;
@@ -123,12 +124,12 @@ fn what_is_not_there_is_said() {
         (
             format!("-t 127.0.0.1:{port} 700"),
             1,
-            "program 700 is not registered for tcp",
+            "program 0x2bc is not registered for tcp",
         ),
         (
             format!("-l {socket} 700 1"),
             1,
-            "program 700 version 1 is not registered",
+            "program 0x2bc version 1 is not registered",
         ),
         (
             format!("-d {socket} 700 1"),
@@ -157,6 +158,13 @@ fn what_is_not_there_is_said() {
         ("-T tcp -a junk 100000".to_owned(), 2, "127.0.0.1.0.111"),
         ("-T sctp localhost 100000".to_owned(), 2, "udp6"),
         ("-p -s".to_owned(), 2, "cannot be used"),
+        (
+            "-b --to 127.0.0.1:9 --timeout 50ms 700 1".to_owned(),
+            1,
+            "nobody has answered within 50ms (a registry answers only if",
+        ),
+        ("no..such".to_owned(), 1, "no..such: "),
+        ("127.0.0.1:99999".to_owned(), 2, "\"99999\" is no port"),
     ] {
         let ran = world.strait(&format!("rpc info {line}"));
         assert_eq!(

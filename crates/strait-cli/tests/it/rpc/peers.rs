@@ -145,6 +145,104 @@ fn rpcinfo_in_all_its_modes_finds_our_registry() {
     );
 }
 
+/// Version 1 of the program is taken back last.
+fn are_listed_until_deleted(said: &str) {
+    let (ports, _) = of(said, "rpcinfo -p");
+    for row in [
+        "1   udp   7777",
+        "1   tcp   7777",
+        "3   udp   7777",
+        "3   tcp   7777",
+    ] {
+        assert!(
+            ports.contains(&format!("536888097    {row}")),
+            "{row}: {said}"
+        );
+    }
+    let (short, _) = of(said, "rpcinfo -s");
+    let owned = |line: &str| line.contains("536888097  3,1 ") && line.contains("superuser");
+    assert!(short.lines().any(owned), "{said}");
+    let (addresses, _) = of(said, "rpcinfo -l 127.0.0.1 536888097 1");
+    for address in ["127.0.0.1.30.97", "/run/p.sock"] {
+        assert!(addresses.contains(address), "{address}: {said}");
+    }
+    let (counted, _) = of(said, "rpcinfo -m");
+    let asked = |line: &str| line.starts_with("536888097") && line.contains("tcp");
+    assert!(counted.lines().any(asked), "{said}");
+    assert_eq!(of(said, "rpcinfo -d 536888097 1"), ("", "0"), "{said}");
+    let (left, _) = of(said, "rpcinfo -p 127.0.0.1");
+    assert!(left.contains("536888097    3   tcp"), "{said}");
+    assert!(!left.contains("536888097    1 "), "{said}");
+}
+
+/// Starts our registry, and our server of two versions of a program with a hole between them.
+const SERVICES: &str = "
+        echo 'program P { version V { int E(int) = 1; } = 1; version W { int E(int) = 1; } = 3; }
+            = 0x20004321;' > /run/p.x
+        any=0.0.0.0; if [ -e /proc/net/if_inet6 ]; then any='[::]'; fi
+        ours
+        $STRAIT rpc serve /run/p.x --tcp $any:7777 --udp $any:7777 --socket /run/p.sock \
+            --register --echo > /run/places &
+        # It says where once it is registered.
+        until [ -s /run/places ]; do sleep 0.01; done\n";
+
+#[test]
+fn rpcinfo_in_all_its_modes_finds_our_services() {
+    let test = "rpcinfo_in_all_its_modes_finds_our_services";
+    let (one, three) = (536_888_097, 3);
+    let ready = |version: u32| format!("program {one} version {version} ready and waiting\n");
+    // Without a version it asks for 0, and hears of the lowest and the highest: there is a hole.
+    let mismatch = "rpcinfo: RPC: Program/version mismatch; low version = 1, high version = 3\n";
+    let absent = format!("program {one} version 2 is not available\n");
+    let all = [mismatch, &ready(1), &absent, &ready(three)].concat();
+    let calls = [
+        ("-t 127.0.0.1 536888097", &all),
+        ("-u 127.0.0.1 536888097", &all),
+        ("-n 7777 -t 127.0.0.1 536888097", &all),
+        ("-n 7777 -u 127.0.0.1 536888097 3", &ready(three)),
+        ("-t 192.0.2.1 536888097 3", &ready(three)),
+        ("-u 192.0.2.1 536888097 1", &ready(1)),
+        ("-T tcp 127.0.0.1 536888097 1", &ready(1)),
+        ("-T local 127.0.0.1 536888097", &all),
+        ("-T tcp -a 127.0.0.1.30.97 536888097 1", &ready(1)),
+    ];
+    // Where there is IPv6.
+    let six = [
+        ("-T tcp6 ::1 536888097", &all),
+        ("-T udp6 ::1 536888097 1", &ready(1)),
+        ("-T tcp6 -a ::1.30.97 536888097 3", &ready(three)),
+    ];
+    let mut script = String::from(SERVICES);
+    for (line, _) in &calls {
+        script += &format!("ran rpcinfo {line}\n");
+    }
+    script += "if [ -e /proc/net/if_inet6 ]; then\n";
+    for (line, _) in &six {
+        script += &format!("ran rpcinfo {line}\n");
+    }
+    script += "fi
+        for line in '-p' '-s' '-l 127.0.0.1 536888097 1' '-m' '-d 536888097 1' '-p 127.0.0.1'
+        do ran rpcinfo $line; done";
+    let Some(said) = room(test, &["rpcinfo"], &script) else {
+        return;
+    };
+    let has_six = said.contains("-T tcp6");
+    let six = six.iter().filter(|_| has_six);
+    for (line, printed) in calls.iter().chain(six) {
+        let status = if *printed == &all { "1" } else { "0" };
+        let line = format!("rpcinfo {line}");
+        // What goes to standard error may come before or after.
+        let (told, ended) = of(&said, &line);
+        let [told, printed] = [told, printed].map(|text| {
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines.sort_unstable();
+            lines
+        });
+        assert_eq!((told, ended), (printed, status), "{line}: {said}");
+    }
+    are_listed_until_deleted(&said);
+}
+
 #[test]
 fn a_broadcast_finds_who_our_registry_calls() {
     let test = "a_broadcast_finds_who_our_registry_calls";
@@ -307,6 +405,51 @@ fn our_info_asks_debians_rpcbind_and_statd() {
     }
     assert_eq!(of(&said, "-d status 1").1, "0", "{said}");
     assert!(!of(&said, "-s 127.0.0.1").0.contains("status"), "{said}");
+}
+
+#[test]
+fn our_call_asks_debians_rpcbind_and_statd_by_their_own_files() {
+    let test = "our_call_asks_debians_rpcbind_and_statd_by_their_own_files";
+    let [statd, rpcbind] = ["rpcsvc/sm_inter.x", "tirpc/rpc/rpcb_prot.x"]
+        .map(|file| std::path::Path::new("/usr/include").join(file));
+    if !statd.exists() || !rpcbind.exists() {
+        return eprintln!(
+            "skipped {test}: no sm_inter.x or rpcb_prot.x here (`cargo xtask peers` installs them)"
+        );
+    }
+    let name = serde_json::json!({"mon_name": "localhost"});
+    let whom = serde_json::json!({
+        "r_prog": 100_000, "r_vers": 4, "r_netid": "", "r_addr": "", "r_owner": ""
+    });
+    let script = format!(
+        "
+        asks() {{ echo \"$ $1\"; shift; $STRAIT rpc call \"$@\" 2>&1; echo \"= $?\"; }}
+        theirs; statd
+        asks tcp {statd} 127.0.0.1 SM_STAT '{name}'
+        asks udp {statd} udp://127.0.0.1 SM_STAT '{name}'
+        asks void --null {statd} 127.0.0.1
+        asks where {rpcbind} 127.0.0.1:111 --program RPCBPROG --version 4 RPCBPROC_GETADDR \
+            '{whom}'
+        asks all {rpcbind} 127.0.0.1:111 --program RPCBPROG --version 4 RPCBPROC_DUMP",
+        statd = statd.display(),
+        rpcbind = rpcbind.display()
+    );
+    let Some(said) = room(test, &["rpcbind", "rpcinfo", "rpc.statd"], &script) else {
+        return;
+    };
+    for line in ["tcp", "udp"] {
+        let (printed, status) = of(&said, line);
+        let known = printed.starts_with("{\"res_stat\":\"stat_succ\",\"state\":");
+        assert!(known && status == "0", "{line}: {said}");
+    }
+    assert_eq!(of(&said, "void"), ("null\n", "0"), "{said}");
+    assert_eq!(of(&said, "where"), ("\"127.0.0.1.0.111\"\n", "0"), "{said}");
+    let all: serde_json::Value = serde_json::from_str(of(&said, "all").0).unwrap();
+    let statd = |each: &serde_json::Value| {
+        let map = &each["rpcb_map"];
+        map["r_prog"] == 100_024 && map["r_netid"] == "udp"
+    };
+    assert!(all.as_array().unwrap().iter().any(statd), "{said}");
 }
 
 #[test]

@@ -80,8 +80,14 @@ fn calls_go_within_tls() {
     place.bad(125, &host, &none, "/no/such.pem: no such object");
     place.bad(2, &host, &["--tls-roots", &roots], "--tls");
     place.bad(2, "unix:/no/such", &tls[..3], "--tls-name");
-    let over_udp = format!("udp://{host}");
-    place.bad(125, &over_udp, &tls, "TLS goes over TCP");
+    for clear in [format!("udp://{host}"), "channel:any".to_owned()] {
+        let why = format!("{clear}: TLS goes over TCP and local sockets");
+        place.bad(2, &clear, &tls, &why);
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let late = [&tls[..], &["--timeout", "50ms"]].concat();
+    place.bad(124, &host, &late, "no answer to the question for TLS");
 }
 
 #[test]

@@ -36,11 +36,12 @@ pub(super) fn check(
     checker.stop_if_wrong()?;
     let constants = checker.number_constants(input, items);
     checker.lower_types(items);
+    // Arguments and results may define types in their place.
+    let programs = checker.programs(items);
     checker.stop_if_wrong()?;
     checker.refuse_cycles();
     checker.stop_if_wrong()?;
     checker.label_unions();
-    let programs = checker.programs(items);
     checker.stop_if_wrong()?;
     Ok(Specification {
         constants,

@@ -85,6 +85,11 @@ impl Checker<'_> {
         }
         let in_place = format!("{}_result", of.name.text);
         let result = self.declared(&of.result, &in_place, Within::Procedure)?;
+        if number == 0 && (result != Type::Void || !arguments.is_empty()) {
+            let message = "procedure 0 takes nothing and returns nothing";
+            let help = "a server answers it without asking anybody; the first free number is 1";
+            self.error_with(of.number.at, message, help);
+        }
         Some(Procedure {
             name: of.name.text.clone(),
             number,

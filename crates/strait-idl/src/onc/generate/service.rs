@@ -103,11 +103,9 @@ impl View<'_> {
         to.line("VERSION");
         to.close("}");
         to.line("");
-        let used = version.procedures.iter().any(|each| !is_null(each));
-        let context = if used { "context" } else { "_" };
         let arguments = [
             "self: ::std::sync::Arc<Self>".to_owned(),
-            format!("{context}: onc::Context"),
+            "context: onc::Context".to_owned(),
             "procedure: u32".to_owned(),
             "args: &[u8]".to_owned(),
             "reply: Vec<u8>".to_owned(),
@@ -137,13 +135,13 @@ impl View<'_> {
         let parameters = self.parameters(procedure);
         let names: Vec<&str> = parameters.iter().map(|each| each.name.as_str()).collect();
         if names.is_empty() {
-            to.line("onc::arguments(args, |_| Ok(()))?;");
+            to.line("onc::arguments(&context, args, |_| Ok(()))?;");
         } else {
             let all = match names.as_slice() {
                 [one] => (*one).to_owned(),
                 several => format!("({})", several.join(", ")),
             };
-            let call = "onc::arguments(args, |from| {";
+            let call = "onc::arguments(&context, args, |from| {";
             let long = !to.fits(format!("let {all} = {call}").len());
             if long {
                 to.open(format!("let {all} ="));
@@ -231,7 +229,7 @@ fn wait(start: &str, call: &str, to: &mut Text) {
 /// The procedure that every program has.
 fn null(number: &str, to: &mut Text) {
     to.open(format!("{number} => {{"));
-    to.line("onc::arguments(args, |_| Ok(()))?;");
+    to.line("onc::arguments(&context, args, |_| Ok(()))?;");
     to.line("Ok(Box::pin(async { Ok(reply) }))");
     to.close("}");
 }

@@ -237,7 +237,10 @@ impl<'a> Preprocessor<'a> {
                 _ => self.output.passed.get(text).map(|(number, _)| *number),
             };
             let Some(number) = number else { return };
-            sum += sign * number;
+            let Some(next) = sum.checked_add(sign * number) else {
+                return;
+            };
+            sum = next;
             sign = match terms.next().map(|sign| sign.kind) {
                 None => break,
                 Some(Kind::Sign(b'+')) => 1,

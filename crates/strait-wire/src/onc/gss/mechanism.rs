@@ -10,24 +10,7 @@ use core::fmt;
 #[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Major(pub u32);
 
-macro_rules! majors {
-    ($($(#[$doc:meta])* $rust:ident = $number:literal $name:literal;)*) => {
-        impl Major {
-            $($(#[$doc])* #[doc(alias = $name)] pub const $rust: Self = Self($number);)*
-
-            /// The name in RFC 2203; `None` for a number that has none there.
-            #[must_use]
-            pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some($name),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-majors! {
+named! { Major, "RFC 2203":
     /// It is done.
     COMPLETE = 0 "GSS_S_COMPLETE";
     /// The other side has to send a token.

@@ -2,12 +2,13 @@
 //!
 //! A context costs what its mechanism keeps, and a bit for each number of its window. There are
 //! never more than [`Limits`] say: of those that are being made the oldest makes way, and of those
-//! that are in use the one that has not been used for the longest time, whose client makes a new
-//! one when it is told RPCSEC_GSS_CREDPROBLEM.
+//! that are in use, of whoever has most of them, the one that has not been used for the longest
+//! time. Its client makes a new one when it is told RPCSEC_GSS_CREDPROBLEM.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use core::cmp::Reverse;
 use core::fmt;
 use core::time::Duration;
 
@@ -77,10 +78,19 @@ struct Ready {
     window: Window,
 }
 
-/// Things by name, the one that was not touched for the longest time first.
+/// Things by name, and who has them.
 struct Table<T> {
-    all: BTreeMap<Handle, (Time, T)>,
+    all: BTreeMap<Handle, Entry<T>>,
+    /// The one that was not touched for the longest time first.
     order: BTreeSet<(Time, Handle)>,
+    /// The same, of each.
+    owners: BTreeMap<Arc<str>, BTreeSet<(Time, Handle)>>,
+}
+
+struct Entry<T> {
+    touched: Time,
+    owner: Arc<str>,
+    value: T,
 }
 
 impl<T> Table<T> {
@@ -88,33 +98,66 @@ impl<T> Table<T> {
         Self {
             all: BTreeMap::new(),
             order: BTreeSet::new(),
+            owners: BTreeMap::new(),
         }
     }
 
-    fn insert(&mut self, now: Time, handle: Handle, value: T) {
+    fn insert(&mut self, touched: Time, handle: Handle, owner: &str, value: T) {
         self.remove(&handle);
-        self.order.insert((now, handle));
-        self.all.insert(handle, (now, value));
+        self.order.insert((touched, handle));
+        let owner = match self.owners.get_key_value(owner) {
+            Some((owner, _)) => Arc::clone(owner),
+            None => Arc::from(owner),
+        };
+        let its = self.owners.entry(Arc::clone(&owner)).or_default();
+        its.insert((touched, handle));
+        let entry = Entry {
+            touched,
+            owner,
+            value,
+        };
+        self.all.insert(handle, entry);
     }
 
     fn remove(&mut self, handle: &Handle) -> Option<T> {
-        let (touched, value) = self.all.remove(handle)?;
-        self.order.remove(&(touched, *handle));
-        Some(value)
+        let entry = self.all.remove(handle)?;
+        let place = (entry.touched, *handle);
+        self.order.remove(&place);
+        if let Some(its) = self.owners.get_mut(&entry.owner) {
+            its.remove(&place);
+            if its.is_empty() {
+                self.owners.remove(&entry.owner);
+            }
+        }
+        Some(entry.value)
     }
 
     fn touch(&mut self, now: Time, handle: &Handle) -> Option<&mut T> {
-        let (touched, value) = self.all.get_mut(handle)?;
-        self.order.remove(&(*touched, *handle));
-        self.order.insert((now, *handle));
-        *touched = now;
-        Some(value)
+        let entry = self.all.get_mut(handle)?;
+        let (old, new) = ((entry.touched, *handle), (now, *handle));
+        entry.touched = now;
+        let its = self.owners.get_mut(&entry.owner);
+        for order in its.into_iter().chain([&mut self.order]) {
+            order.remove(&old);
+            order.insert(new);
+        }
+        Some(&mut entry.value)
     }
 
-    /// Forgets what was not touched for `age`, and then the oldest, down to `max`.
+    /// Forgets what was not touched for `age`, and then, down to `max`, the oldest of whoever has
+    /// most.
     fn trim(&mut self, now: Time, age: Duration, max: usize) {
         while let Some((touched, handle)) = self.order.first().copied()
-            && (touched.after(age) <= now || self.all.len() > max)
+            && touched.after(age) <= now
+        {
+            self.remove(&handle);
+        }
+        while self.all.len() > max
+            && let Some(most) = self.owners.values().max_by_key(|its| {
+                let oldest = its.first().map(|(touched, _)| *touched);
+                (its.len(), Reverse(oldest))
+            })
+            && let Some((_, handle)) = most.first().copied()
         {
             self.remove(&handle);
         }
@@ -156,14 +199,16 @@ impl Contexts {
 
     /// The context needs another token.
     pub fn put(&mut self, now: Time, handle: Handle, unfinished: Unfinished) {
-        self.unfinished.insert(now, handle, unfinished);
+        self.unfinished.insert(now, handle, "", unfinished);
         self.trim(now);
     }
 
     /// The context is made.
     pub fn establish(&mut self, now: Time, handle: Handle, context: Arc<dyn SecurityContext>) {
         let window = Window::new(self.limits.window);
-        self.ready.insert(now, handle, Ready { context, window });
+        let owner = Arc::clone(&context);
+        let ready = Ready { context, window };
+        self.ready.insert(now, handle, owner.peer(), ready);
         self.trim(now);
     }
 
@@ -182,7 +227,7 @@ impl Contexts {
         self.trim(now);
         let ready = handle.try_into().ok();
         let ready = ready.and_then(|handle: Handle| self.ready.all.get(&handle));
-        let (_, ready) = ready.ok_or(None)?;
+        let ready = &ready.ok_or(None)?.value;
         match ready.window.look(sequence) {
             // RFC 2203 section 7.2.2: no proof is needed to drop it.
             Fate::New => Ok(Arc::clone(&ready.context)),

@@ -3,9 +3,13 @@
 //! What was answered is answered again with the same bytes, and not done again; what is being done
 //! is dropped, since its reply is on its way. A call is the same if address, XID, procedure, length
 //! and checksum agree: a client that has started anew may use an XID again, for something else.
+//!
+//! Where there is no room the oldest answer goes of the address that has most of them: who calls
+//! much, or means harm, makes way for itself and not for others.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use crate::onc::message::{Procedure, Xid};
@@ -41,20 +45,23 @@ impl Default for Limits {
 
 /// What makes two calls the same.
 #[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Key<A> {
+pub struct Key<A, W = u16> {
     address: A,
+    within: W,
     xid: Xid,
     procedure: Procedure,
     len: usize,
     checksum: u64,
 }
 
-impl<A> Key<A> {
-    /// Of the call that `message` is, as it came from `address`.
+impl<A, W> Key<A, W> {
+    /// Of the call that `message` is, as it came from `address`. `within` tells apart those who
+    /// call from there: by their port, or by a context that has proven who it is.
     #[must_use]
-    pub fn new(address: A, xid: Xid, procedure: Procedure, message: &[u8]) -> Self {
+    pub fn new((address, within): (A, W), xid: Xid, procedure: Procedure, message: &[u8]) -> Self {
         Self {
             address,
+            within,
             xid,
             procedure,
             len: message.len(),
@@ -92,13 +99,19 @@ pub enum Verdict<'a> {
     Full,
 }
 
-/// Calls that have come, and what was answered.
+/// Calls that have come, and what was answered. `A` is an address without its port, and `W` what
+/// tells apart those who call from it.
 #[derive(Debug)]
-pub struct Duplicates<A> {
+pub struct Duplicates<A, W = u16> {
     limits: Limits,
-    calls: BTreeMap<Key<A>, State>,
-    /// Calls that were answered, oldest first, with the moment.
-    answered: VecDeque<(Time, Key<A>)>,
+    calls: BTreeMap<Key<A, W>, State>,
+    /// Calls that were answered, with the moment, numbered in that order.
+    answered: BTreeMap<u64, (Time, Key<A, W>)>,
+    next: u64,
+    shares: BTreeMap<A, Share>,
+    /// Addresses by how many of the answers are theirs, and by how long those are.
+    by_count: BTreeSet<Rank<A>>,
+    by_bytes: BTreeSet<Rank<A>>,
     /// Bytes of all replies.
     bytes: usize,
 }
@@ -109,27 +122,51 @@ enum State {
     Done(Vec<u8>),
 }
 
-impl<A: Copy + Ord> Duplicates<A> {
+/// The answers to one address.
+#[derive(Debug, Default)]
+struct Share {
+    /// Their numbers, oldest first.
+    numbers: VecDeque<u64>,
+    /// Their bytes.
+    bytes: usize,
+}
+
+/// Of those with as much, whose oldest answer is the oldest comes last.
+type Rank<A> = (usize, Reverse<u64>, A);
+
+impl Share {
+    fn ranks<A: Copy>(&self, address: A) -> Option<[Rank<A>; 2]> {
+        let oldest = Reverse(*self.numbers.front()?);
+        Some([self.numbers.len(), self.bytes].map(|size| (size, oldest, address)))
+    }
+}
+
+impl<A: Copy + Ord, W: Copy + Ord> Duplicates<A, W> {
     /// Remembers nothing yet.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
         Self {
             limits,
             calls: BTreeMap::new(),
-            answered: VecDeque::new(),
+            answered: BTreeMap::new(),
+            next: 0,
+            shares: BTreeMap::new(),
+            by_count: BTreeSet::new(),
+            by_bytes: BTreeSet::new(),
             bytes: 0,
         }
     }
 
     /// A call has come. If it is [`Verdict::New`], [`finish`](Self::finish) or
     /// [`forget`](Self::forget) is to follow.
-    pub fn begin(&mut self, now: Time, key: Key<A>) -> Verdict<'_> {
+    pub fn begin(&mut self, now: Time, key: Key<A, W>) -> Verdict<'_> {
         self.handle_timeout(now);
         if !self.calls.contains_key(&key) {
             // Only what was answered makes room: what is being done must not be done twice.
             while self.calls.len() >= self.limits.entries {
-                if !self.drop_oldest() {
-                    return Verdict::Full;
+                match oldest_of_last(&self.by_count) {
+                    Some(number) => self.drop_answer(number),
+                    None => return Verdict::Full,
                 }
             }
             self.calls.insert(key, State::InProgress);
@@ -143,7 +180,7 @@ impl<A: Copy + Ord> Duplicates<A> {
 
     /// The call has been done, and this is its reply. One longer than [`Limits::bytes`] cannot be
     /// remembered.
-    pub fn finish(&mut self, now: Time, key: Key<A>, reply: &[u8]) {
+    pub fn finish(&mut self, now: Time, key: Key<A, W>, reply: &[u8]) {
         if !matches!(self.calls.get(&key), Some(State::InProgress)) {
             return;
         }
@@ -151,14 +188,24 @@ impl<A: Copy + Ord> Duplicates<A> {
             self.calls.remove(&key);
             return;
         }
-        while self.bytes + reply.len() > self.limits.bytes && self.drop_oldest() {}
+        while self.bytes + reply.len() > self.limits.bytes
+            && let Some(number) = oldest_of_last(&self.by_bytes)
+        {
+            self.drop_answer(number);
+        }
+        let number = self.next;
+        self.next += 1;
         self.bytes += reply.len();
         self.calls.insert(key, State::Done(reply.to_vec()));
-        self.answered.push_back((now, key));
+        self.answered.insert(number, (now, key));
+        self.change(key.address, |share| {
+            share.numbers.push_back(number);
+            share.bytes += reply.len();
+        });
     }
 
     /// The call was not done after all: it may come again.
-    pub fn forget(&mut self, key: &Key<A>) {
+    pub fn forget(&mut self, key: &Key<A, W>) {
         if matches!(self.calls.get(key), Some(State::InProgress)) {
             self.calls.remove(key);
         }
@@ -167,14 +214,16 @@ impl<A: Copy + Ord> Duplicates<A> {
     /// When the oldest reply is to be forgotten; `None`: there is none.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let (answered, _) = self.answered.front()?;
+        let (_, (answered, _)) = self.answered.first_key_value()?;
         Some(answered.after(self.limits.age))
     }
 
     /// Forgets what is too old.
     pub fn handle_timeout(&mut self, now: Time) {
-        while self.poll_timeout().is_some_and(|due| due <= now) {
-            self.drop_oldest();
+        while self.poll_timeout().is_some_and(|due| due <= now)
+            && let Some((number, _)) = self.answered.first_key_value()
+        {
+            self.drop_answer(*number);
         }
     }
 
@@ -196,14 +245,40 @@ impl<A: Copy + Ord> Duplicates<A> {
         self.bytes
     }
 
-    /// False: nothing has been answered that could be forgotten.
-    fn drop_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.answered.pop_front() else {
-            return false;
+    /// Forgets the answer of that number, the oldest to its address.
+    fn drop_answer(&mut self, number: u64) {
+        let Some((_, key)) = self.answered.remove(&number) else {
+            return;
         };
-        if let Some(State::Done(reply)) = self.calls.remove(&key) {
-            self.bytes -= reply.len();
-        }
-        true
+        let Some(State::Done(reply)) = self.calls.remove(&key) else {
+            return;
+        };
+        self.bytes -= reply.len();
+        self.change(key.address, |share| {
+            share.numbers.pop_front();
+            share.bytes -= reply.len();
+        });
     }
+
+    /// Changes what is known of an address, and where that stands among the others.
+    fn change(&mut self, address: A, change: impl FnOnce(&mut Share)) {
+        let share = self.shares.entry(address).or_default();
+        if let Some([count, bytes]) = share.ranks(address) {
+            self.by_count.remove(&count);
+            self.by_bytes.remove(&bytes);
+        }
+        change(share);
+        match share.ranks(address) {
+            Some([count, bytes]) => {
+                self.by_count.insert(count);
+                self.by_bytes.insert(bytes);
+            }
+            None => drop(self.shares.remove(&address)),
+        }
+    }
+}
+
+fn oldest_of_last<A: Ord>(ranks: &BTreeSet<Rank<A>>) -> Option<u64> {
+    let (_, Reverse(oldest), _) = ranks.last()?;
+    Some(*oldest)
 }

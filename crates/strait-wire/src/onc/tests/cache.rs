@@ -11,7 +11,11 @@ use super::super::server::{
 use super::{PROCEDURE, ms};
 
 fn key(xid: u32) -> Key<u16> {
-    Key::new(1, Xid(xid), PROCEDURE, b"call")
+    of(1, xid)
+}
+
+fn of(address: u16, xid: u32) -> Key<u16> {
+    Key::new((address, 7), Xid(xid), PROCEDURE, b"call")
 }
 
 #[test]
@@ -33,16 +37,17 @@ fn a_call_that_differs_in_anything_is_another() {
     let other = |change: fn(&mut Procedure)| {
         let mut procedure = PROCEDURE;
         change(&mut procedure);
-        Key::new(1, Xid(1), procedure, b"call")
+        Key::new((1, 7), Xid(1), procedure, b"call")
     };
     for other in [
-        Key::new(2, Xid(1), PROCEDURE, b"call"),
-        Key::new(1, Xid(2), PROCEDURE, b"call"),
+        Key::new((2, 7), Xid(1), PROCEDURE, b"call"),
+        Key::new((1, 8), Xid(1), PROCEDURE, b"call"),
+        Key::new((1, 7), Xid(2), PROCEDURE, b"call"),
         other(|procedure| procedure.program += 1),
         other(|procedure| procedure.version += 1),
         other(|procedure| procedure.number += 1),
-        Key::new(1, Xid(1), PROCEDURE, b"cell"),
-        Key::new(1, Xid(1), PROCEDURE, b"call\0"),
+        Key::new((1, 7), Xid(1), PROCEDURE, b"cell"),
+        Key::new((1, 7), Xid(1), PROCEDURE, b"call\0"),
     ] {
         assert_eq!(cache.begin(ms(0), other), Verdict::New);
     }
@@ -104,6 +109,43 @@ fn bytes_end_at_their_limit() {
     cache.finish(ms(0), key(4), &more);
     assert_eq!(cache.begin(ms(0), key(4)), Verdict::New, "too long to keep");
     assert_eq!(cache.begin(ms(0), key(3)), Verdict::Done(&whole));
+}
+
+#[test]
+fn who_calls_much_makes_way_for_itself_alone() {
+    let limits = Limits {
+        entries: 8,
+        bytes: 800,
+        ..Limits::default()
+    };
+    let mut cache = Duplicates::new(limits);
+    let mut answer = |key, len| {
+        assert_eq!(cache.begin(ms(0), key), Verdict::New);
+        cache.finish(ms(0), key, &vec![7; len]);
+        cache.len()
+    };
+    for xid in 0..3 {
+        answer(of(1, xid), 8);
+    }
+    // From as many ports as it likes.
+    for xid in 0..1000 {
+        let port = u16::try_from(xid % 60_000).unwrap();
+        let key = Key::new((2, port), Xid(xid), PROCEDURE, b"call");
+        assert!(answer(key, 8) <= 8);
+    }
+    // Few that are long count by their bytes.
+    for xid in 0..10 {
+        answer(of(3, xid), 700);
+    }
+    for xid in 0..3 {
+        assert_eq!(
+            cache.begin(ms(0), of(1, xid)),
+            Verdict::Done(&[7; 8]),
+            "{xid}"
+        );
+    }
+    assert_eq!(cache.begin(ms(0), of(3, 9)), Verdict::Done(&[7; 700]));
+    assert!(cache.bytes() <= 800 && cache.len() <= 8);
 }
 
 #[test]

@@ -86,6 +86,10 @@ pub(super) struct Pair {
     asked: BTreeMap<Xid, u32>,
     pub(super) outcomes: BTreeMap<u32, Outcome>,
     was_cut: bool,
+    /// Calls that came to the server again.
+    pub(super) repeated: usize,
+    /// Replies to a later call than one that still waits.
+    pub(super) overtaken: usize,
 }
 
 impl Pair {
@@ -115,6 +119,8 @@ impl Pair {
             asked: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             was_cut: false,
+            repeated: 0,
+            overtaken: 0,
         }
     }
 
@@ -243,12 +249,16 @@ impl Pair {
         let number = Reader::new(call.arguments).unsigned().expect("a number");
         let found = self.programs.find(procedure.program, procedure.version);
         assert_eq!(found, Ok(&()));
-        let key = (!self.stream).then(|| Key::new(1, xid, procedure, message));
+        let key = (!self.stream).then(|| Key::new((1, 0), xid, procedure, message));
         if let Some(key) = key {
             match self.duplicates.begin(self.now, key) {
                 Verdict::New => {}
-                Verdict::InProgress => return,
+                Verdict::InProgress => {
+                    self.repeated += 1;
+                    return;
+                }
                 Verdict::Done(reply) => {
+                    self.repeated += 1;
                     let reply = reply.to_vec();
                     return self.send(To::Client, &reply);
                 }
@@ -302,6 +312,8 @@ impl Pair {
                 let results = answer.results().expect("the server has not refused");
                 let double = Reader::new(results).unsigned().expect("a number");
                 assert_eq!(double, 2 * number, "somebody else's reply");
+                let waits = |earlier| !self.outcomes.contains_key(&earlier);
+                self.overtaken += usize::from((0..number).any(waits));
                 let ended = self.outcomes.insert(number, Outcome::Doubled);
                 assert_eq!(ended, None, "a call ends once");
             }

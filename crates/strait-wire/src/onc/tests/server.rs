@@ -189,7 +189,16 @@ fn tls_is_asked_for_by_procedure_0_with_nothing_else() {
 #[test]
 fn programs_are_found_and_versions_told_also_across_a_hole() {
     let mut programs = Programs::default();
-    for (program, version) in [(5, 1), (5, 3), (6, 0), (6, u32::MAX), (8, 2)] {
+    for (program, version) in [
+        (5, 1),
+        (5, 3),
+        (6, 0),
+        (6, u32::MAX),
+        (8, 2),
+        (9, 2),
+        (9, 7),
+        (9, 5),
+    ] {
         assert_eq!(programs.insert(program, version, (program, version)), None);
     }
     let mismatch = |low, high| Err(Accepted::ProgramMismatch { low, high });
@@ -203,7 +212,9 @@ fn programs_are_found_and_versions_told_also_across_a_hole() {
         (8, 1, mismatch(2, 2)),
         (4, 1, Err(Accepted::ProgramUnavailable)),
         (7, 1, Err(Accepted::ProgramUnavailable)),
-        (9, 1, Err(Accepted::ProgramUnavailable)),
+        (9, 3, mismatch(2, 7)),
+        (9, 6, mismatch(2, 7)),
+        (10, 1, Err(Accepted::ProgramUnavailable)),
     ] {
         assert_eq!(
             programs.find(program, version),
@@ -211,7 +222,7 @@ fn programs_are_found_and_versions_told_also_across_a_hole() {
             "{program} {version}"
         );
     }
-    assert_eq!(programs.iter().count(), 5);
+    assert_eq!(programs.iter().count(), 8);
     assert_eq!(programs.remove(5, 3), Some((5, 3)));
     assert_eq!(programs.find(5, 3), mismatch(1, 1));
     programs.remove(5, 1);

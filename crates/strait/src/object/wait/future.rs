@@ -71,9 +71,75 @@ pub async fn any_async(members: &[&(dyn Waitable + Sync)]) -> Result<Won> {
         if !set.arm() {
             continue;
         }
+        if set.has_told() {
+            set.reset_alarm();
+            tokio::task::yield_now().await;
+            continue;
+        }
         let mut ready = polled.readable().await.map_err(|error| {
             Error::new(ErrorKind::Kernel, "wait", "").because(error.to_string())
         })?;
         ready.clear_ready();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use strait_sys::Errno;
+
+    use super::*;
+    use crate::object::wait::Member;
+    use crate::object::wait::source::Source;
+
+    /// Tells so often of what another has taken by then.
+    #[derive(Debug)]
+    struct Raced(AtomicU32);
+
+    impl Source for Raced {
+        fn take(&self) -> Result<bool> {
+            Ok(self.0.load(SeqCst) == 0)
+        }
+
+        fn is_ready(&self) -> Result<bool> {
+            self.take()
+        }
+
+        fn block(&self) -> std::result::Result<(), Errno> {
+            let less = |left: u32| left.checked_sub(1);
+            let _ = self.0.fetch_update(SeqCst, SeqCst, less);
+            Ok(())
+        }
+    }
+
+    struct Event(Arc<dyn Source>);
+
+    impl Waitable for Event {
+        fn member(&self) -> Member<'_> {
+            Member::source(&self.0)
+        }
+    }
+
+    #[test]
+    fn what_is_told_between_two_looks_is_heard() {
+        let work = || {
+            // On one processor the one who is told often runs before the one who tells goes on.
+            let mut one = CpuSet::new();
+            let all = sched_getaffinity(None).unwrap();
+            one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap());
+            sched_setaffinity(None, &one).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().unwrap();
+            let event = Event(Arc::new(Raced(AtomicU32::new(100_000))));
+            let left = Duration::from_secs(60);
+            runtime.block_on(async {
+                let won = tokio::time::timeout(left, any_async(&[&event])).await;
+                assert_eq!(won.expect("it sleeps for good").unwrap().index, 0);
+            });
+        };
+        std::thread::spawn(work).join().unwrap();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, PollFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use strait_sys::time::Deadline;
 use strait_sys::{fork, timerfd};
 
@@ -376,6 +376,14 @@ impl Shared {
         })
     }
 
+    /// Whether it has told of something that neither [`drain`](Self::drain) nor [`arm`](Self::arm)
+    /// has taken back. Of that there is no further edge, which an event loop may wait for: a thread
+    /// of a source that has just told cannot be armed again yet.
+    pub(crate) fn has_told(&self) -> bool {
+        let mut set = [PollFd::new(&self.epoll, PollFlags::IN)];
+        matches!(poll(&mut set, Some(&Timespec::default())), Ok(1..))
+    }
+
     fn announce_all(&self) {
         let _ = rustix::io::write(&self.objects, &1u64.to_ne_bytes());
     }
@@ -395,6 +403,11 @@ impl Shared {
         if ready {
             self.announce_all();
         }
+    }
+
+    /// Sets the alarm anew, after a look: an expiry that somebody else has taken rings no more.
+    pub(crate) fn reset_alarm(&self) {
+        self.set_alarm(&self.members());
     }
 
     /// The alarm rings at the next expiry of a timer or delay.

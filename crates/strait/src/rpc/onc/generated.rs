@@ -5,7 +5,7 @@ use std::time::Duration;
 use strait_wire::onc::message::Procedure;
 use strait_wire::xdr;
 
-use super::Refusal;
+use super::{Context, Refusal};
 use crate::Error;
 
 /// A connection that calls are made over, each of which waits for its reply: what a generated
@@ -66,15 +66,16 @@ pub trait AsyncCall: Sized {
     fn within(&self, limit: Duration) -> Self;
 }
 
-/// The arguments of a call: all of `args`. They may be lent from that.
+/// The arguments of this call: all of `args`. They may be lent from that.
 ///
 /// # Errors
 /// [`Refusal::GarbageArguments`]: they cannot be read, or something follows them.
 pub fn arguments<'a, T>(
+    call: &Context,
     args: &'a [u8],
     decode: impl FnOnce(&mut xdr::Reader<'a>) -> Result<T, xdr::Error>,
 ) -> Result<T, Refusal> {
-    let mut from = xdr::Reader::new(args);
+    let mut from = xdr::Reader::with_limits(args, call.xdr);
     let value = decode(&mut from).map_err(|_| Refusal::GarbageArguments)?;
     from.finish().map_err(|_| Refusal::GarbageArguments)?;
     Ok(value)

@@ -7,7 +7,7 @@
 //!
 //! | For | see |
 //! | --- | --- |
-//! | serving: TCP, UDP, local sockets, streams that exist | [`Server`] |
+//! | serving: TCP, UDP, local sockets, streams and pipes that exist | [`Server`] |
 //! | calling from threads, without a runtime | [`Client`] |
 //! | calling from tasks | [`AsyncClient`] |
 //! | finding a program by its number, and being found | [`rpcbind`] |
@@ -46,6 +46,7 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 mod tls;
+mod watched;
 
 pub use self::client::{
     AsyncBatch, AsyncClient, BATCH_MAX, Batch, Client, ClientOptions, Decoder, Pending, TIMEOUT,

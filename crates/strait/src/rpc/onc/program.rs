@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use strait_wire::onc::auth::{AuthSys, OpaqueAuth};
 use strait_wire::onc::message::{AuthStat, Procedure, Xid};
+use strait_wire::xdr;
 
 use super::gss::Proof;
 
@@ -88,6 +89,8 @@ pub enum Caller {
         /// Its group.
         gid: u32,
     },
+    /// A pipe: whoever has its other end, whom nobody names.
+    Pipe,
 }
 
 impl fmt::Display for Caller {
@@ -97,6 +100,7 @@ impl fmt::Display for Caller {
             Self::Tls { address, .. } => write!(f, "tls:{address}"),
             Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Local { pid, uid, .. } => write!(f, "process {pid} of user {uid}"),
+            Self::Pipe => f.write_str("pipe"),
         }
     }
 }
@@ -117,6 +121,9 @@ pub struct Context {
     pub credential: OpaqueAuth<'static>,
     /// Who calls, where RPCSEC_GSS proves it: see [`gss`](super::gss).
     pub gss: Option<Proof>,
+    /// What may be met in the arguments, as [`ServerOptions::xdr`](super::ServerOptions::xdr) has
+    /// it.
+    pub xdr: xdr::Limits,
 }
 
 impl Context {
@@ -129,6 +136,6 @@ impl Context {
         if self.credential.flavor != Flavor::SYS {
             return None;
         }
-        AuthSys::decode(&mut Reader::new(&self.credential.body)).ok()
+        AuthSys::decode(&mut Reader::with_limits(&self.credential.body, self.xdr)).ok()
     }
 }

@@ -10,8 +10,12 @@ use super::{
     is_nullable, list, range,
 };
 
-/// Elements that take no bytes, in one value: nothing else bounds their number.
+/// Elements and members that take no bytes, in one value: nothing else bounds their number. A
+/// structure of two structures of two, and so on, has more of them than fit any memory.
 const HOLLOW_MAX: u32 = 65_536;
+
+/// Bytes of JSON, in one value: names of members are longer than what they name may be.
+const TEXT_MAX: u32 = 128 << 20;
 
 /// The next value of that type as JSON, on one line. `name` is what errors call it.
 pub(crate) fn text(
@@ -20,11 +24,22 @@ pub(crate) fn text(
     name: &str,
     from: &mut Reader<'_>,
 ) -> Result<String, Wrong> {
+    text_within(TEXT_MAX, (tree, of), name, from)
+}
+
+/// The same, of so many bytes and what one number, text or opaque value more may take.
+pub(super) fn text_within(
+    len_max: u32,
+    (tree, of): (&Specification, &Type),
+    name: &str,
+    from: &mut Reader<'_>,
+) -> Result<String, Wrong> {
     let mut decoder = Decoder {
         tree,
         from,
         to: String::new(),
         path: Path::new(name),
+        len_max,
         levels: 0,
         hollow: 0,
     };
@@ -43,6 +58,7 @@ struct Decoder<'t, 'r, 'a> {
     to: String,
     /// After an error, where it was.
     path: Path<'t>,
+    len_max: u32,
     levels: u32,
     hollow: u32,
 }
@@ -156,8 +172,25 @@ impl<'t> Decoder<'t, '_, '_> {
     fn member(&mut self, is_first: bool, member: &'t Member) -> Done {
         self.named(is_first, &member.name);
         self.path.steps.push(Step::Member(&member.name));
-        self.value(&member.of)?;
+        self.bounded(&member.of)?;
         self.path.steps.pop();
+        Ok(())
+    }
+
+    /// A value of which there may be many.
+    fn bounded(&mut self, of: &'t Type) -> Done {
+        let (len, max) = (self.to.len() as u64, self.len_max);
+        if len > max.into() {
+            return Err(self.from.error(What::TooLong { len, max }));
+        }
+        let left = self.from.remaining();
+        self.value(of)?;
+        if self.from.remaining() == left {
+            self.hollow += 1;
+            if self.hollow > HOLLOW_MAX {
+                return Err(self.from.error(What::Hollow));
+            }
+        }
         Ok(())
     }
 
@@ -239,14 +272,7 @@ impl<'t> Decoder<'t, '_, '_> {
                     this.to.push(',');
                 }
                 this.path.element(i);
-                let left = this.from.remaining();
-                this.value(element)?;
-                if this.from.remaining() == left {
-                    this.hollow += 1;
-                    if this.hollow > HOLLOW_MAX {
-                        return Err(this.from.error(What::Hollow));
-                    }
-                }
+                this.bounded(element)?;
             }
             this.path.steps.pop();
             Ok(())

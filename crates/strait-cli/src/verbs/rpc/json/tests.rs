@@ -7,6 +7,7 @@ use serde_json::Value;
 use strait::rpc::onc::xdr::{Reader, Writer};
 use strait_idl::onc::{Body, Compiler, Length, Specification, Type, TypeId};
 
+use super::decode::text_within;
 use super::{bytes, text};
 
 /// What the compiler's own tests read.
@@ -468,4 +469,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_takes_no_bytes_does_not_take_all_memory() {
+    let mut file = "struct s0 { };".to_owned();
+    for level in 1..=60 {
+        let below = level - 1;
+        file += &format!("struct s{level} {{ s{below} a; s{below} b; }};");
+    }
+    let tree = of(&file);
+    let error = to_json(&tree, &named(&tree, "s60"), &[]).unwrap_err();
+    assert!(error.contains("elements that take no bytes"), "{error}");
+    assert!(to_json(&tree, &named(&tree, "s5"), &[]).is_ok());
+}
+
+#[test]
+fn long_names_do_not_take_all_memory() {
+    let name = "n".repeat(250);
+    let tree = of(&format!("struct s {{ int {name}; }}; typedef s many<>;"));
+    let xdr = [&[0, 0, 0, 9][..], &[0; 36]].concat();
+    let many = named(&tree, "many");
+    let within = |max| text_within(max, (&tree, &many), "it", &mut Reader::new(&xdr));
+    assert_eq!(
+        within(9 * 300).unwrap(),
+        to_json(&tree, &many, &xdr).unwrap()
+    );
+    let error = within(4 * 250).unwrap_err();
+    assert!(
+        error.to_string().contains("is above the bound 1000"),
+        "{error}"
+    );
 }

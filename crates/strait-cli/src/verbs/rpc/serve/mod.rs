@@ -11,23 +11,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use strait::rpc::onc::rpcbind::Netid;
-use strait::rpc::onc::{Limits, Server};
+use strait::rpc::onc::rpcbind::{Netid, Registered};
+use strait::rpc::onc::{Limits, Program as _, Server};
 use strait::wait;
 use strait_idl::onc::Specification;
 use strait_sys::signal::Signal;
 
 use self::jobs::{GRACE, Jobs};
 use self::program::{Answers, Served, is_echo};
-use super::bind;
+use super::bind::{self, Place};
 use super::call::MAPPING;
-use super::host::{self, wrong};
+use super::host::{self, unasked, wrong};
 use super::interface::Interface;
 use super::tls;
 use crate::child::{self, Ends};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::value;
+
+/// How long a registry may take for a connection, and for each answer.
+const REGISTRY: Duration = Duration::from_secs(10);
 
 /// Answer the calls of a file of the RPC language with what a command makes of them: the arguments
 /// are JSON on its standard input, and JSON on its standard output is the result
@@ -37,6 +40,7 @@ use crate::value;
 #[derive(Args, Debug)]
 #[command(
     group(ArgGroup::new("answer").args(["echo", "command"]).required(true)),
+    override_usage = "strait rpc serve [OPTIONS] FILE.x {--echo | -- CMD…}",
     after_help = format!(
         "The command reads the argument itself; of several an array, of none null. It finds in its \
          environment STRAIT_RPC_PROGRAM, STRAIT_RPC_VERSION and STRAIT_RPC_PROCEDURE by name, \
@@ -49,7 +53,8 @@ use crate::value;
          when its time is over or the server is ended by SIGINT, SIGQUIT, SIGTERM or SIGHUP. If \
          it fails, says what is no result, or takes too long, the caller gets SYSTEM_ERR, and \
          standard error says why.\n\n{MAPPING}\n\n\
-         Exit status: 125 on an error, 126 or 127 for a command that cannot be run or is not \
+         Exit status: 124 when the registry does not answer in time (10 s), 125 on an error, 126 \
+         or 127 for a command that cannot be run or is not \
          there; else it serves until a signal ends it.\n\
          Example: strait rpc serve sums.x --tcp 127.0.0.1:7000 -- jq -c add\n\
          Example: strait rpc serve kv.x --socket ./kv.sock -- ./kv.sh\n\
@@ -63,10 +68,10 @@ pub(crate) struct Serve {
     #[command(flatten)]
     interface: Interface,
     /// Listen there over TCP; port 0 is drawn; as often as wanted
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = place)]
     tcp: Vec<SocketAddr>,
     /// Receive datagrams there; port 0 is drawn; as often as wanted
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = place)]
     udp: Vec<SocketAddr>,
     /// Listen at the path of a local socket
     #[arg(long, value_name = "PATH")]
@@ -107,13 +112,17 @@ pub(crate) struct Serve {
     command: Vec<OsString>,
 }
 
+fn place(word: &str) -> Result<SocketAddr, String> {
+    let wanted = |_| "an address and a port are wanted, such as 127.0.0.1:7201 or [::1]:7201";
+    word.parse().map_err(wanted).map_err(str::to_owned)
+}
+
 impl Serve {
     pub(crate) fn run(&self, context: &mut Context) -> Result<ExitCode, Failure> {
         let tree = self.interface.read()?;
         self.check(&tree)?;
         // Before there are threads, and a path to leave behind.
         let ends = Ends::begin()?;
-        let ends = Arc::new(ends);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -140,7 +149,7 @@ impl Serve {
             return Ok(());
         }
         Err(wrong(format!(
-            "{file}: no procedure gives what it takes, one argument of the same type"
+            "--echo: no procedure of {file} gives what it takes, one argument of the same type"
         )))
     }
 
@@ -149,7 +158,7 @@ impl Serve {
         &self,
         context: &mut Context,
         answers: &Arc<Answers>,
-        ends: &Arc<Ends>,
+        ends: &Ends,
     ) -> Result<Signal, Failure> {
         let limits = Limits {
             // The rest of what may come is bounded by its memory.
@@ -176,7 +185,8 @@ impl Serve {
             server.udp(*address).await.map_err(Failure::of)?;
         }
         if let Some(path) = &self.socket {
-            server.local(path, self.mode).await.map_err(Failure::of)?;
+            let listening = server.local(path, self.mode).await;
+            listening.map_err(|error| Failure::at(path, error))?;
         }
         if let Some(name) = &self.channel {
             server.channel(name).map_err(Failure::of)?;
@@ -187,28 +197,56 @@ impl Serve {
             server.tcp(any).await.map_err(Failure::of)?;
         }
         let places = server.places();
-        let registered = match &self.registry {
-            None if !self.register => Vec::new(),
-            registry => {
-                let registry = host::registry(registry.as_deref(), Netid::Tcp)?;
-                server.register(&registry).map_err(Failure::of)?
-            }
+        let registered = tokio::select! {
+            signal = ended(ends) => return signal,
+            registered = self.register(answers, places.clone()) => registered?,
         };
         let running = server.start();
         bind::tell(context, (&places, self.channel.as_deref()), self.json)?;
-        let heard = Arc::clone(ends);
-        let heard = tokio::task::spawn_blocking(move || {
-            loop {
-                wait::any(&[&heard.readable()]).map_err(Failure::of)?;
-                if let Some(signal) = heard.take() {
-                    return Ok(signal);
-                }
-            }
-        });
-        let ended = heard.await;
-        drop(registered);
+        let signal = ended(ends).await;
+        // A registry that is silent by now is not waited for.
+        let unset = tokio::task::spawn_blocking(|| drop(registered));
+        let _ = tokio::time::timeout(GRACE, unset).await;
         // Their callers hear of it before the commands.
         running.stop(Duration::ZERO).await;
-        ended.map_err(|_| Failure::new("the wait for signals has ended"))?
+        signal
+    }
+
+    /// Registers all that is served at these places, if that is wanted. It is on a thread of its
+    /// own, which holds nothing that is to be cleared up.
+    async fn register(
+        &self,
+        answers: &Arc<Answers>,
+        places: Vec<Place>,
+    ) -> Result<Vec<Registered>, Failure> {
+        if self.registry.is_none() && !self.register {
+            return Ok(Vec::new());
+        }
+        let registry = self.registry.clone();
+        let served = Served::all(answers, self.echo);
+        let registering = tokio::task::spawn_blocking(move || {
+            let registry = host::registry(registry.as_deref(), Netid::Tcp, REGISTRY)?;
+            let mut registered = Vec::new();
+            for each in served {
+                for (netid, address) in &places {
+                    let of = (each.program(), each.version());
+                    registered.push(registry.register(of, *netid, address).map_err(unasked)?);
+                }
+            }
+            Ok(registered)
+        });
+        let registered = registering.await;
+        registered.map_err(|_| Failure::new("what registers has panicked"))?
+    }
+}
+
+/// The signal that comes.
+async fn ended(ends: &Ends) -> Result<Signal, Failure> {
+    loop {
+        let came = wait::any_async(&[&ends.readable()]).await;
+        came.map_err(Failure::of)?;
+        if let Some(signal) = ends.take() {
+            return Ok(signal);
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(super) enum Waiter {
 }
 
 impl Waiter {
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
             Self::Task(waker) => waker.wake_by_ref(),
@@ -123,13 +123,21 @@ impl Calls {
             return Err(Failure::Draft(machine::Error::TooMany { max }));
         }
         loop {
-            let xid = self.machine.launch(now(), draft, out);
+            let xid = self.machine.launch(self.launching(), draft, out);
             let xid = xid.map_err(Failure::Draft)?;
             // A reply that nobody has collected for four thousand million calls has this number.
             if !self.done.contains_key(&xid) {
                 return Ok(xid);
             }
             self.machine.cancel(xid);
+        }
+    }
+
+    /// The time, where it decides when the call is sent again.
+    fn launching(&self) -> Time {
+        match self.machine.form() {
+            Form::DATAGRAM => now(),
+            _ => Time::from_nanos(0),
         }
     }
 
@@ -155,7 +163,7 @@ impl Calls {
         if self.machine.in_flight() + self.done.len() >= max {
             return Err(Failure::Draft(machine::Error::TooMany { max }));
         }
-        let launched = self.machine.launch_as(now(), xid, draft, out);
+        let launched = self.machine.launch_as(self.launching(), xid, draft, out);
         launched.map_err(Failure::Draft)
     }
 
@@ -242,7 +250,7 @@ impl Calls {
             return Some(Ok(outcome));
         }
         let end = self.ended.clone()?;
-        Some(Err(Failure::Ended(end)))
+        Some(Err(Failure::Lost(end)))
     }
 
     /// `waiter` is to be woken when the call has ended.
@@ -255,9 +263,10 @@ impl Calls {
     }
 
     /// Wakes one who waits, so that he reads.
-    pub(super) fn wake_one(&self) {
-        if let Some(waiter) = self.waiting.values().next() {
-            waiter.wake();
+    pub(super) fn wake_one(&mut self) {
+        match self.waiting.values().next() {
+            Some(waiter) => waiter.wake(),
+            None => self.book.wake(),
         }
     }
 

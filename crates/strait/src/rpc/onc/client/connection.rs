@@ -129,13 +129,13 @@ impl Connection {
         until: Deadline,
         xid: Option<Xid>,
     ) -> Result<(), Failure> {
-        let within = until.left();
-        let Some(_turn) = self.sending.take(until) else {
-            return Err(Failure::Stuck { within });
-        };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let _turn = self.sending.take(until)?;
         // Whoever had the turn may have left a call cut.
         self.calls(|calls| calls.check_open())?;
-        let (mut sent, mut attempts) = (0, 0);
+        let (mut sent, mut attempts, mut within) = (0, 0, None);
         while sent < bytes.len() {
             match self.transport.try_send(&bytes[sent..]) {
                 Ok(len) => sent += len,
@@ -144,6 +144,7 @@ impl Connection {
                     if let Some(end) = self.calls(|calls| calls.ended().cloned()) {
                         return Err(Failure::Ended(end));
                     }
+                    let within = *within.get_or_insert_with(|| until.left());
                     if until.passed() {
                         if sent > 0 || self.transport.is_within_message() {
                             let cut = End::cut(sent, bytes.len());
@@ -190,6 +191,42 @@ impl Connection {
         state.sort(reading.inbox(), None);
         drop(state);
         waited.map_err(Failure::Unsent)
+    }
+
+    /// Waits until fewer than `max` calls are in flight under RPCSEC_GSS, reading if nobody else
+    /// does. One waits at a time. False: there are as many still.
+    pub(super) fn wait_for_window(&self, max: u32, until: Deadline) -> Result<bool, Failure> {
+        let mut state = self.state();
+        loop {
+            state.calls.check_open()?;
+            if state.calls.book.has_room(max) {
+                state.pass_on();
+                return Ok(true);
+            }
+            let limit = self.tick(&mut state).map_or(until, |tick| tick.min(until));
+            if until.passed() {
+                state.pass_on();
+                return Ok(false);
+            }
+            if let Some(mut reading) = state.read(self) {
+                // The last reader may have left something.
+                let _ = state.sort(reading.inbox(), None);
+                if !state.calls.book.has_room(max) {
+                    drop(state);
+                    let read = self.transport.receive(reading.inbox(), limit);
+                    state = self.state();
+                    self.arrived(&mut state, reading.inbox(), &read);
+                    let _ = state.sort(reading.inbox(), None);
+                }
+                drop(state);
+            } else {
+                let me = Waiter::Thread(std::thread::current());
+                state.calls.book.wait(me);
+                drop(state);
+                std::thread::park_timeout(limit.left());
+            }
+            state = self.state();
+        }
     }
 
     /// Waits for the reply to a call, reading if nobody else does.
@@ -341,7 +378,7 @@ impl State {
     }
 
     /// One who was woken may have been given the turn without taking it.
-    fn pass_on(&self) {
+    fn pass_on(&mut self) {
         if self.inbox.is_some() {
             self.calls.wake_one();
         }
@@ -408,39 +445,55 @@ fn timed_out(state: &mut State, xid: Xid, within: Duration) -> Failure {
 
 /// A lock that is waited for until a time.
 #[derive(Default)]
-struct Turn {
-    is_taken: Mutex<bool>,
+pub(super) struct Turn {
+    /// Whether it is taken, and how many wait for it: nobody is woken, by a system call, where
+    /// nobody waits.
+    state: Mutex<(bool, usize)>,
     free: Condvar,
 }
 
 impl Turn {
-    fn take(&self, until: Deadline) -> Option<Taken<'_>> {
-        let mut is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
-        while *is_taken {
-            let left = until.left();
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.free.wait_timeout(is_taken, left);
-            (is_taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    pub(super) const fn new() -> Self {
+        Self {
+            state: Mutex::new((false, 0)),
+            free: Condvar::new(),
         }
-        *is_taken = true;
-        Some(Taken(self))
+    }
+
+    fn state(&self) -> MutexGuard<'_, (bool, usize)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take(&self, until: Deadline) -> Result<Taken<'_>, Failure> {
+        let mut state = self.state();
+        let mut within = None;
+        while state.0 {
+            let left = until.left();
+            let within = *within.get_or_insert(left);
+            if left.is_zero() {
+                return Err(Failure::Stuck { within });
+            }
+            state.1 += 1;
+            let waited = self.free.wait_timeout(state, left);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            state.1 -= 1;
+        }
+        state.0 = true;
+        Ok(Taken(self))
     }
 }
 
 /// The turn, until it is dropped.
-struct Taken<'a>(&'a Turn);
+pub(super) struct Taken<'a>(&'a Turn);
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let mut is_taken = self
-            .0
-            .is_taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *is_taken = false;
-        drop(is_taken);
-        self.0.free.notify_one();
+        let mut state = self.0.state();
+        state.0 = false;
+        let is_awaited = state.1 > 0;
+        drop(state);
+        if is_awaited {
+            self.0.free.notify_one();
+        }
     }
 }

@@ -83,6 +83,16 @@ impl End {
     }
 }
 
+impl End {
+    fn error(self, subject: String) -> Error {
+        let error = match self.errno {
+            Some(errno) => Error::kernel(errno, "call", subject).with_kind(self.kind),
+            None => Error::new(self.kind, "call", subject),
+        };
+        error.because(self.why)
+    }
+}
+
 /// Why there are no results.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -92,8 +102,16 @@ pub(super) enum Failure {
     TimedOut { within: Duration, strays: Strays },
     /// It could not even be sent in that time.
     Stuck { within: Duration },
-    /// The connection.
+    /// RPCSEC_GSS: in that time its turn did not come, or so many calls were in flight, which is
+    /// all that the server's window has room for.
+    Full {
+        within: Duration,
+        window: Option<u32>,
+    },
+    /// The connection, before the call was sent.
     Ended(End),
+    /// The connection, since then.
+    Lost(End),
     /// RPCSEC_GSS: there is no context.
     Context(Uncontexted),
     /// The call cannot be put under protection.
@@ -134,15 +152,21 @@ impl Failure {
             Self::Stuck { within } => new(ErrorKind::TimedOut).because(format!(
                 "the server takes no bytes: the call was not sent within {within:?}"
             )),
-            Self::Ended(end) => {
-                let error = match end.errno {
-                    Some(errno) => {
-                        Error::kernel(errno, "call", subject.clone()).with_kind(end.kind)
-                    }
-                    None => new(end.kind),
-                };
-                error.because(end.why)
+            Self::Full { within, window } => new(ErrorKind::TimedOut).because(match window {
+                Some(window) => format!(
+                    "{window} calls are in flight, for as many the context has room: the call was \
+                     not sent within {within:?}"
+                ),
+                None => format!(
+                    "others make the context, or wait for room in it: the call was not sent \
+                     within {within:?}"
+                ),
+            }),
+            Self::Lost(mut end) => {
+                end.why += "; the call may have been carried out";
+                end.error(subject)
             }
+            Self::Ended(end) => end.error(subject),
             Self::Refused(refused) => new(kind(refused)).caused(refused),
             Self::Context(why) => new(ErrorKind::Denied)
                 .because(format!("there is no context of RPCSEC_GSS: {why}"))
@@ -311,5 +335,13 @@ mod tests {
         let ended = error(Failure::Ended(End::closed(true)));
         assert_eq!(ended.kind(), ErrorKind::PeerGone);
         assert_eq!(status(&ended), None);
+        assert!(!ended.to_string().contains("carried out"), "{ended}");
+        let lost = error(Failure::Lost(End::closed(false)));
+        assert_eq!(lost.kind(), ErrorKind::PeerGone);
+        assert!(
+            lost.to_string()
+                .ends_with("connection; the call may have been carried out)"),
+            "{lost}"
+        );
     }
 }

@@ -11,14 +11,18 @@ use strait_wire::onc::gss::{Initiator, Major, Service, Unsound};
 use strait_wire::onc::message::{AuthStat, Denied, NULL, Procedure, ReplyBody, ReplyHeader, Xid};
 use strait_wire::xdr::{Decode, Reader, Writer};
 
-use super::calls::Calls;
-use super::connection::Connection;
+use super::calls::{Calls, Waiter};
+use super::connection::{Connection, Taken, Turn};
 use super::failure::Failure;
 use super::pending::Begun;
 use super::{Client, ClientOptions, Coded, is_forgotten};
 
 /// Numbers that are remembered of a call that is sent again and again: those of its last sendings.
 const SENDINGS: usize = 8;
+
+/// Attempts to make a context by datagrams, which anybody can send: a wrong answer to a token ends
+/// what the mechanism has begun.
+pub(super) const ATTEMPTS: u32 = 4;
 
 /// How calls are proven.
 #[derive(Clone)]
@@ -61,8 +65,10 @@ impl ClientOptions {
 pub(super) struct Session {
     terms: Terms,
     present: Mutex<Option<Present>>,
-    /// Held while a thread makes one, and while a task does.
-    making: Mutex<()>,
+    /// Held by a thread, or by a task, until the call that takes the context's next number has been
+    /// sent: so numbers go as they grow, and none falls behind the server's window. The context is
+    /// made within that time too.
+    order: Turn,
     pub(super) tasks: tokio::sync::Mutex<()>,
 }
 
@@ -78,7 +84,7 @@ impl Session {
         Self {
             terms,
             present: Mutex::new(None),
-            making: Mutex::new(()),
+            order: Turn::new(),
             tasks: tokio::sync::Mutex::const_new(()),
         }
     }
@@ -153,7 +159,11 @@ pub(super) struct Sealed {
 
 /// The calls in flight whose replies are not read as others are.
 #[derive(Debug, Default)]
-pub(super) struct Book(BTreeMap<Xid, Kept>);
+pub(super) struct Book {
+    kept: BTreeMap<Xid, Kept>,
+    /// Who waits for room in the server's window.
+    waiter: Option<Waiter>,
+}
 
 #[derive(Debug)]
 enum Kept {
@@ -164,18 +174,37 @@ enum Kept {
 
 impl Book {
     pub(super) fn remove(&mut self, xid: Xid) {
-        self.0.remove(&xid);
+        if self.kept.remove(&xid).is_some() {
+            self.wake();
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.kept.clear();
+        self.wake();
+    }
+
+    /// Whether fewer calls than that are in flight.
+    pub(super) fn has_room(&self, max: u32) -> bool {
+        self.kept.len() < max as usize
+    }
+
+    /// `waiter` is woken when there is one fewer, or he is to read.
+    pub(super) fn wait(&mut self, waiter: Waiter) {
+        self.waiter = Some(waiter);
+    }
+
+    pub(super) fn wake(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
     }
 
     /// What a reply brings the one who waits for it, or why it is none; `None`: it is to be read as
     /// others are.
     pub(super) fn open(&self, message: &[u8]) -> Option<Result<Vec<u8>, Unsound>> {
-        let first = message.first_chunk().filter(|_| !self.0.is_empty())?;
-        let kept = self.0.get(&Xid(u32::from_be_bytes(*first)))?;
+        let first = message.first_chunk().filter(|_| !self.kept.is_empty())?;
+        let kept = self.kept.get(&Xid(u32::from_be_bytes(*first)))?;
         let mut from = Reader::new(message);
         let header = ReplyHeader::decode(&mut from).ok()?;
         match kept {
@@ -192,7 +221,7 @@ impl Book {
     /// The call as it is sent again, with a number of its own; empty if it cannot be. `None`: as it
     /// was sent before.
     pub(super) fn again(&mut self, xid: Xid) -> Option<Vec<u8>> {
-        let Some(Kept::Call(call)) = self.0.get_mut(&xid) else {
+        let Some(Kept::Call(call)) = self.kept.get_mut(&xid) else {
             return None;
         };
         let mut out = Vec::new();
@@ -213,7 +242,7 @@ impl Calls {
     /// Begins a call whose whole reply is wanted.
     pub(super) fn launch_step(&mut self, draft: &Draft, out: &mut [u8]) -> Result<Xid, Failure> {
         let xid = self.launch(draft, out)?;
-        self.book.0.insert(xid, Kept::Step);
+        self.book.kept.insert(xid, Kept::Step);
         Ok(xid)
     }
 
@@ -226,7 +255,7 @@ impl Calls {
         sealed: Sealed,
     ) -> Result<(), Failure> {
         self.launch_as(xid, draft, out)?;
-        self.book.0.insert(xid, Kept::Call(sealed));
+        self.book.kept.insert(xid, Kept::Call(sealed));
         Ok(())
     }
 }
@@ -250,6 +279,13 @@ pub(super) fn is_over(failure: &Failure) -> bool {
         Failure::Unsealed(Unsealed::Fault(fault)) => fault.major == Major::CONTEXT_EXPIRED,
         _ => false,
     }
+}
+
+/// Whether the answer to a token was perhaps not the server's, and another attempt is left.
+pub(super) fn may_be_forged(failure: &Failure, form: Form, attempts: &mut u32) -> bool {
+    let may_be = matches!(failure, Failure::Context(_)) && form == Form::DATAGRAM;
+    *attempts -= u32::from(may_be);
+    may_be && *attempts > 0
 }
 
 /// The next step: what is to be sent, or the context.
@@ -295,7 +331,7 @@ pub(super) fn encoded(
 }
 
 impl Client {
-    /// Appends a call that is in flight with that.
+    /// Makes a call: `out` is empty before and after.
     pub(super) fn launch_sealed(
         &self,
         session: &Session,
@@ -305,11 +341,14 @@ impl Client {
     ) -> Result<Begun, Failure> {
         let arguments = encoded(arguments)?;
         let until = Deadline::after(self.timeout);
+        let _order = self.order(session, until)?;
         let to = (&**connection, procedure);
         let (draft, xid, sealed) = self.seal(session, to, until, &arguments, out)?;
         let context = sealed.context.clone();
         let launched = connection.calls(|calls| calls.launch_sealed(xid, &draft, out, sealed));
-        launched.inspect_err(|_| out.truncate(draft.start()))?;
+        let sent = launched.and_then(|()| connection.send(out, until, Some(xid)));
+        out.clear();
+        sent.inspect_err(|_| connection.forget(xid))?;
         Ok(Begun {
             connection: connection.clone(),
             xid,
@@ -320,7 +359,14 @@ impl Client {
         })
     }
 
-    /// Appends a call that nobody waits for.
+    /// Waits for the turn to take a number.
+    fn order<'a>(&self, session: &'a Session, until: Deadline) -> Result<Taken<'a>, Failure> {
+        let (within, window) = (self.timeout, None);
+        let order = session.order.take(until);
+        order.map_err(|_| Failure::Full { within, window })
+    }
+
+    /// Makes a call that nobody waits for: `out` is empty before and after.
     pub(super) fn post_sealed(
         &self,
         session: &Session,
@@ -330,13 +376,16 @@ impl Client {
     ) -> Result<(), Failure> {
         let arguments = encoded(arguments)?;
         let until = Deadline::after(self.timeout);
+        let _order = self.order(session, until)?;
         let to = (connection, procedure);
-        let (draft, ..) = self.seal(session, to, until, &arguments, out)?;
-        let open = connection.calls(|calls| calls.check_open());
-        open.inspect_err(|_| out.truncate(draft.start()))
+        self.seal(session, to, until, &arguments, out)?;
+        let sent = connection.send(out, until, None);
+        out.clear();
+        sent
     }
 
-    /// Appends a call, with a new context if the present one is over.
+    /// Appends a call, with a new context if the present one is over, once there is room for it in
+    /// the server's window.
     fn seal(
         &self,
         session: &Session,
@@ -349,6 +398,10 @@ impl Client {
         loop {
             let program = (procedure.program, procedure.version);
             let context = self.context(session, connection, program, until)?;
+            if !connection.wait_for_window(context.window(), until)? {
+                let (within, window) = (self.timeout, Some(context.window()));
+                return Err(Failure::Full { within, window });
+            }
             let xid = connection.calls(Calls::reserve);
             let call = (xid, procedure);
             match session.seal(&context, call, connection.form(), arguments, out) {
@@ -373,13 +426,24 @@ impl Client {
         if let Some(context) = session.context() {
             return Ok(context);
         }
-        let making = session.making.lock();
-        let _making = making.unwrap_or_else(PoisonError::into_inner);
-        // Whoever was here before may have made it.
-        if let Some(context) = session.context() {
-            return Ok(context);
+        let mut attempts = ATTEMPTS;
+        loop {
+            let begun = session.terms.begin()?;
+            match self.make(begun, connection, program, until) {
+                Ok(context) => return Ok(session.keep(context, program)),
+                Err(failure) if may_be_forged(&failure, connection.form(), &mut attempts) => {}
+                Err(failure) => return Err(failure),
+            }
         }
-        let (mut setup, mut token) = session.terms.begin()?;
+    }
+
+    fn make(
+        &self,
+        (mut setup, mut token): (Setup, Vec<u8>),
+        connection: &Connection,
+        program: (u32, u32),
+        until: Deadline,
+    ) -> Result<Context, Failure> {
         loop {
             let mut out = connection.buffer();
             let draft = step(&setup, &token, program, connection.form(), &mut out)?;
@@ -390,7 +454,7 @@ impl Client {
             let reply = connection.wait(xid, until, self.timeout)?;
             match next(setup, reply.bytes())? {
                 Progress::Send(further, answer) => (setup, token) = (further, answer),
-                Progress::Ready(context) => return Ok(session.keep(context, program)),
+                Progress::Ready(context) => return Ok(context),
             }
         }
     }

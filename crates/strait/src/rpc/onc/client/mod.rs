@@ -81,7 +81,7 @@
 //! | `Denied` | AUTH_ERROR; RPCSEC_GSS: no context | the caller's |
 //! | `Refused` | GARBAGE_ARGS: the two do not have the same interface | either's |
 //! | `Refused` | SYSTEM_ERR | the server's |
-//! | `Refused` | ECONNREFUSED: nobody listens there, over UDP as soon as its machine says so | nobody's |
+//! | `Refused` | ECONNREFUSED: nobody listens there, over UDP as soon as its machine says so, also of a server that has carried the call out and is gone | nobody's |
 //! | `TimedOut` | no reply in time; or the server takes no bytes | |
 //! | `PeerGone` | the connection has ended | the server's, or the network's |
 //! | `Broken` | the reply cannot be decoded, or is longer than [`ClientOptions::record_max`] | the server's |
@@ -280,7 +280,7 @@ impl Client {
     }
 
     /// Gathers calls and sends them in one write, or in one each [`BATCH_MAX`] bytes (RFC 5531
-    /// section 8.4.1). Over UDP each is a datagram still.
+    /// section 8.4.1). Over UDP each is a datagram still, and with RPCSEC_GSS each leaves at once.
     ///
     /// # Errors
     /// Those of `gather`, after which what was gathered is sent nevertheless; or as for
@@ -462,7 +462,7 @@ impl Client {
             waited = again.wait();
         }
         let bytes = waited.map_err(fail)?;
-        let mut from = Reader::new(bytes.bytes());
+        let mut from = Reader::with_limits(bytes.bytes(), self.shared.options.xdr);
         let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
         connection.give_back(bytes);
         decoded.map_err(|error| fail(Failure::Results(error)))

@@ -17,6 +17,7 @@ use strait_wire::onc::client::Retry;
 use strait_wire::onc::client::{self as machine, Form, IN_FLIGHT_MAX, RETRY_FIRST, RETRY_MAX};
 use strait_wire::onc::message::Xid;
 use strait_wire::onc::record::RECORD_MAX;
+use strait_wire::xdr;
 
 use super::Client;
 use super::calls::Calls;
@@ -49,6 +50,7 @@ pub struct ClientOptions {
     in_flight_max: usize,
     uncollected_max: usize,
     retry: Retry,
+    pub(super) xdr: xdr::Limits,
     pub(super) space: Option<Namespace>,
     pub(super) tls: Option<tls::Wanted>,
     pub(super) gss: Option<Terms>,
@@ -66,6 +68,7 @@ impl Default for ClientOptions {
                 first: RETRY_FIRST,
                 max: RETRY_MAX,
             },
+            xdr: xdr::Limits::default(),
             space: None,
             tls: None,
             gss: None,
@@ -136,6 +139,12 @@ impl ClientOptions {
         Self { record_max, ..self }
     }
 
+    /// How deep results may be nested, in place of 200 levels, and what their padding may hold, in
+    /// place of zero alone.
+    pub fn xdr(self, xdr: xdr::Limits) -> Self {
+        Self { xdr, ..self }
+    }
+
     /// When a datagram without a reply is sent again: after `first`, in place of 0.5 s; the time
     /// doubles with each sending up to `max`, in place of 8 s.
     pub fn retry(self, first: Duration, max: Duration) -> Self {
@@ -184,7 +193,7 @@ impl ClientOptions {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`]: nobody listens there; [`ErrorKind::TimedOut`];
-    /// [`ErrorKind::NotFound`]: the name has no address.
+    /// [`ErrorKind::NotFound`]: the name has no address; [`ErrorKind::InvalidInput`]: no port.
     pub fn tcp(self, to: impl ToSocketAddrs) -> Result<Client> {
         let to = resolve(to)?;
         Client::connect(self, Target::Tcp(to))
@@ -194,7 +203,7 @@ impl ClientOptions {
     /// comes from that address is received.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]: the name has no address.
+    /// [`ErrorKind::NotFound`]: the name has no address; [`ErrorKind::InvalidInput`]: no port.
     pub fn udp(self, to: impl ToSocketAddrs) -> Result<Client> {
         let to = resolve(to)?;
         Client::connect(self, Target::Udp(to))
@@ -417,15 +426,27 @@ fn first<T>(to: &[SocketAddr], attempt: impl Fn(SocketAddr) -> Result<T>) -> Res
 }
 
 pub(super) fn resolve(to: impl ToSocketAddrs) -> Result<Vec<SocketAddr>> {
-    let failed = |why: String| Error::new(ErrorKind::NotFound, "look up", "address").because(why);
-    let addresses: Vec<SocketAddr> = to
-        .to_socket_addrs()
-        .map_err(|error| failed(error.to_string()))?
-        .collect();
+    let found = to.to_socket_addrs();
+    let addresses: Vec<_> = found.map_err(|error| unresolved(&error))?.collect();
     if addresses.is_empty() {
-        return Err(failed("the name has no address".to_owned()));
+        return Err(nowhere().because("the name has no address"));
     }
     Ok(addresses)
+}
+
+/// Why there is no address.
+#[cold]
+pub(super) fn unresolved(error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::InvalidInput => nowhere()
+            .with_kind(ErrorKind::InvalidInput)
+            .because("an address is HOST:PORT"),
+        _ => nowhere().because(error.to_string()),
+    }
+}
+
+fn nowhere() -> Error {
+    Error::new(ErrorKind::NotFound, "look up", "address")
 }
 
 fn random_word() -> u32 {

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_domain};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, recv, send};
 use strait_sys::Errno;
 use strait_sys::time::Deadline;
 use strait_wire::onc::client::Form;
@@ -67,6 +67,7 @@ const TICKS: Duration = Duration::from_millis(50);
 pub(in crate::rpc::onc) struct Socket {
     fd: OwnedFd,
     form: Form,
+    is_local: bool,
     /// SO_RCVTIMEO, in nanoseconds; 0 if none is set. Only who reads changes it.
     timeout: AtomicU64,
     tls: Option<Line>,
@@ -82,9 +83,11 @@ pub(in crate::rpc::onc) enum Readiness {
 
 impl Socket {
     pub(super) fn new(fd: OwnedFd, form: Form) -> Self {
+        let domain = socket_domain(&fd);
         Self {
             fd,
             form,
+            is_local: domain == Ok(AddressFamily::UNIX),
             timeout: AtomicU64::new(0),
             tls: None,
         }
@@ -166,15 +169,21 @@ impl Transport for Socket {
         let room = inbox.room();
         let mut left = until.left();
         let mut flags = RecvFlags::DONTWAIT;
-        if left >= TICKS {
+        if self.is_local {
+            // A reader that sleeps in `recv` is woken also when the peer has read, as that makes
+            // room (`unix_write_space` in Linux's net/unix/af_unix.c); one that polls is not.
+            if !left.is_zero() {
+                wait(self.fd.as_fd(), PollFlags::IN, left)?;
+            }
+        } else if left >= TICKS {
             self.limit(left)?;
             flags = RecvFlags::empty();
         }
         loop {
             match recv(&self.fd, &mut *room, flags) {
                 Ok((len, _)) => return Ok(Some(len)),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
+                // The socket's own timeout begins anew after each signal.
+                Err(Errno::AGAIN | Errno::INTR) => {
                     flags = RecvFlags::DONTWAIT;
                     left = until.left();
                     if left.is_zero() {
@@ -296,5 +305,33 @@ fn code(error: &std::io::Error) -> Errno {
         ErrorKind::BrokenPipe | ErrorKind::WriteZero => Errno::PIPE,
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Errno::CONNRESET,
         _ => Errno::from_io_error(error).unwrap_or(Errno::IO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc;
+
+    use strait_sys::thread::Interruptible;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_in_time_however_many_signals_come() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Nobody says anything there.
+        let here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(here.into(), Form::RECORD);
+        let (tell, told) = mpsc::channel();
+        let waiting = Interruptible::spawn("waits", move |_| {
+            let mut inbox = Inbox::new(Form::RECORD, 4096);
+            let until = Deadline::after(Duration::from_millis(300));
+            let _ = tell.send(socket.receive(&mut inbox, until));
+        });
+        // Who ends it interrupts it again and again until it has ended.
+        std::thread::spawn(move || drop(waiting));
+        let ended = told.recv_timeout(Duration::from_secs(20));
+        assert_eq!(ended, Ok(Ok(None)), "without end, or with something");
     }
 }

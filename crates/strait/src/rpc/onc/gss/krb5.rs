@@ -188,6 +188,15 @@ impl Negotiation for Accepting {
     }
 }
 
+/// RFC 4121 section 4.2.6.2: a Wrap token, and in its flags that it is sealed. The library makes
+/// and takes others too, and does not say.
+fn check_sealed(wrapped: &[u8]) -> std::result::Result<(), Fault> {
+    match wrapped {
+        [5, 4, flags, ..] if flags & 2 != 0 => Ok(()),
+        _ => Err(Fault::new(Major::DEFECTIVE_TOKEN, "it is not encrypted")),
+    }
+}
+
 /// A context of either side.
 struct Established<C> {
     context: Mutex<C>,
@@ -214,16 +223,13 @@ impl<C: Library + Send> SecurityContext for Established<C> {
     }
 
     fn wrap(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Fault> {
-        self.with(|context| Ok(context.wrap(true, message)?.to_vec()))
+        let wrapped = self.with(|context| Ok(context.wrap(true, message)?.to_vec()))?;
+        check_sealed(&wrapped)?;
+        Ok(wrapped)
     }
 
     fn unwrap(&self, wrapped: &[u8]) -> std::result::Result<Vec<u8>, Fault> {
-        // RFC 4121 section 4.2.6.2: a Wrap token, and in its flags that it is sealed. The library
-        // takes others too, and does not say.
-        let is_sealed = matches!(wrapped, [5, 4, flags, ..] if flags & 2 != 0);
-        if !is_sealed {
-            return Err(Fault::new(Major::DEFECTIVE_TOKEN, "it is not encrypted"));
-        }
+        check_sealed(wrapped)?;
         self.with(|context| Ok(context.unwrap(wrapped)?.to_vec()))
     }
 

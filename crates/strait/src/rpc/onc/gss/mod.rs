@@ -2,7 +2,7 @@
 //! ([`Service::Integrity`]) or reads ([`Service::Privacy`]). RFC 2203.
 //!
 //! What proves it is a mechanism of GSS-API. Kerberos 5 is the one that others speak: `krb5`, with
-//! the feature of that name, which takes libkrb5 and, to build, libclang. Any other is two traits:
+//! the feature of that name, which takes libkrb5 and, to build, libclang. Any other is four traits:
 //! [`Initiator`] for [`ClientOptions::gss`](super::ClientOptions::gss), [`Acceptor`] for
 //! [`ServerOptions::gss`](super::ServerOptions::gss).
 //!
@@ -112,12 +112,16 @@
 //! - Who calls is known; whether he may is the service's to say: [`Context::gss`] with
 //!   [`Refusal::Auth`](super::Refusal::Auth). [`ServerOptions::require`] with
 //!   [`Flavor::GSS`](super::auth::Flavor::GSS) turns away who proves nothing.
-//! - A server drops, without an answer, calls that come further behind the newest of their context
-//!   than its window (128): with more threads than that sending at once, over one connection, a
-//!   call may wait for its time to run out.
-//! - Who may make contexts can make so many that others' idle ones go; those are made again.
+//! - No more calls of a client are in flight than its context's window has room for, 128 with our
+//!   servers: who calls beyond that waits, for as long as a call may take. Each call leaves by
+//!   itself, also one of a batch.
+//! - Of too many contexts those go of whoever has most, the idlest first, and are made again. Who
+//!   can prove many names can make those of others go.
 //! - A denial (AUTH_ERROR) has no proof. Who can forge one makes calls fail, as cutting the wire
-//!   does, and nothing else.
+//!   does; and if it says that the context is lost, the call is made again in a new one, though it
+//!   may have been carried out (RFC 2203 section 5.3.3.3 has it so).
+//! - Nor has the answer to a token, before there is a context. Over UDP, where anybody can send
+//!   one, a context that fails by it is begun anew, three times.
 //!
 //! # Faithful, and not
 //!

@@ -151,6 +151,7 @@ impl Guard {
         }
         match self.contexts().accept(now, handle, sequence) {
             Some(Fate::New) => Ok(Seal {
+                handle: Handle::try_from(handle).unwrap_or_default(),
                 context,
                 service: credential.service,
                 sequence,
@@ -244,16 +245,15 @@ impl Token {
             (handle, taken.ok_or_else(lost)?)
         };
         let step = unfinished.negotiation.step(&self.token)?;
-        let mut contexts = guard.contexts();
-        let window = contexts.window();
+        let window = guard.contexts().window();
         let (major, token, verifier) = match step {
             Step::Continue(token) => {
-                contexts.put(now(), handle, unfinished);
+                guard.contexts().put(now(), handle, unfinished);
                 (Major::CONTINUE_NEEDED, token, OpaqueAuth::NONE)
             }
             Step::Done { token, context } => {
                 let body = context.mic(&window.to_be_bytes())?.into();
-                contexts.establish(now(), handle, context);
+                guard.contexts().establish(now(), handle, context);
                 let flavor = Flavor::GSS;
                 let verifier = OpaqueAuth { flavor, body };
                 (Major::COMPLETE, token.unwrap_or_default(), verifier)
@@ -276,12 +276,18 @@ impl Token {
 /// How the reply to a call is protected.
 #[derive(Clone)]
 pub(in crate::rpc::onc) struct Seal {
+    handle: Handle,
     context: Arc<dyn SecurityContext>,
     service: Service,
     sequence: u32,
 }
 
 impl Seal {
+    /// What the context is called that has proven the call.
+    pub(in crate::rpc::onc) const fn handle(&self) -> Handle {
+        self.handle
+    }
+
     /// What the one who answers is told.
     pub(in crate::rpc::onc) fn proof(&self) -> Proof {
         Proof {

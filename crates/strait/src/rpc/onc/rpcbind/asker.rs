@@ -32,6 +32,15 @@ impl Asker {
                     reply_max: usize::MAX,
                 };
             }
+            // Whoever has its other end: nobody who has registered anything.
+            Caller::Pipe => {
+                return Self {
+                    netid: Netid::Local,
+                    owner: None,
+                    reached: None,
+                    reply_max: usize::MAX,
+                };
+            }
             // A socket of both families says IPv4 in IPv6's words.
             Caller::Tcp(from) | Caller::Tls { address: from, .. }
                 if from.ip().to_canonical().is_ipv4() =>
@@ -42,8 +51,12 @@ impl Asker {
             Caller::Tcp(from) | Caller::Tls { address: from, .. } => (Netid::Tcp6, from.ip()),
             Caller::Udp(from) => (Netid::Udp6, from.ip()),
         };
-        // The kernel drops what comes from outside and says it came from there.
-        let is_here = ip.to_canonical().is_loopback();
+        let reached = context.reached.map(|address| address.ip().to_canonical());
+        // The kernel drops what comes from outside and says it came from there; before Linux 5.4
+        // not where a packet of IPv6 says so of IPv4, which it then has reached by IPv6.
+        let ip = ip.to_canonical();
+        let is_here =
+            ip.is_loopback() && reached.is_none_or(|reached| reached.is_ipv4() == ip.is_ipv4());
         let reply_max = match context.caller {
             // The header without a verifier's body: the least it can have been.
             Caller::Udp(_) if !is_here => {
@@ -54,7 +67,7 @@ impl Asker {
         Self {
             netid,
             owner: is_here.then_some(Owner::Unknown),
-            reached: context.reached.map(|address| address.ip().to_canonical()),
+            reached,
             reply_max,
         }
     }

@@ -23,6 +23,8 @@ pub const HEARD_MAX: usize = 1024;
 /// Between the first two sendings; the time doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(4);
+/// Longer than anybody waits.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The longest wait that a socket is given: 0 would be for ever.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
@@ -90,7 +92,7 @@ impl Broadcast {
         Self { version, ..self }
     }
 
-    /// Collects answers for so long, in place of 10 s.
+    /// Collects answers for so long, in place of 10 s; a year at most.
     pub fn within(self, time: Duration) -> Self {
         Self { time, ..self }
     }
@@ -114,8 +116,9 @@ impl Broadcast {
         let xid = Xid((random() >> 32) as u32);
         let call = self.encode(xid, procedure, arguments)?;
         let socket = self.socket()?;
-        let end = Instant::now() + self.time;
-        let (mut pause, mut again) = (PAUSE, Instant::now());
+        let begun = Instant::now();
+        let end = begun.checked_add(self.time.min(YEAR)).unwrap_or(begun);
+        let (mut pause, mut again) = (PAUSE, begun);
         let mut known = HashSet::new();
         let mut buffer = vec![0; 1 << 16];
         loop {

@@ -36,9 +36,9 @@ impl fmt::Display for Owner {
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Registrations in all.
+    /// Registrations in all; 4,096.
     pub registrations_max: usize,
-    /// Registrations of one owner, unless it is user 0.
+    /// Registrations of one owner, unless it is user 0; 256.
     pub per_owner_max: usize,
 }
 
@@ -80,6 +80,19 @@ pub enum Rejected {
     /// See [`Limits`].
     Full,
 }
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserved => "the program is the registry's own",
+            Self::Address => "nobody can listen at that address",
+            Self::Taken => "it is registered with another address, or by another owner",
+            Self::Full => "the registry is full",
+        })
+    }
+}
+
+impl std::error::Error for Rejected {}
 
 /// Which version will do.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 //! A call from its message to its reply, whatever carries them.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use strait_wire::xdr::Encode;
 
 use super::event::Event;
 use super::lock;
-use super::shared::{Cache, Counts, Shared};
+use super::shared::{Cache, Counts, Shared, Whose};
 use crate::rpc::onc::gss::server::{Opened, Seal, Token};
 use crate::rpc::onc::{Answer, Caller, Context, Refusal};
 
@@ -114,13 +114,10 @@ fn carry_out(
     };
     // Sent again under RPCSEC_GSS a call has another number and another proof.
     let same = match &seal {
-        Some(_) => {
-            let context = call.header.credential.body.get(12..).unwrap_or_default();
-            Cow::Owned([context, &*admitted.arguments].concat())
-        }
-        None => Cow::Borrowed(message),
+        Some(seal) => (Some(seal.handle()), &*admitted.arguments),
+        None => (None, message),
     };
-    let remembered = match remember(shared, origin, (xid, procedure), &same) {
+    let remembered = match remember(shared, origin, (xid, procedure), same) {
         Ok(remembered) => remembered,
         Err(Some(reply)) => return sealed(reply),
         Err(None) => return Outcome::Repeated,
@@ -146,20 +143,21 @@ fn carry_out(
         procedure,
         credential,
         gss: task.seal.as_ref().map(Seal::proof),
+        xdr: shared.options.xdr,
     };
     let reply = form.begin(xid, &verifier);
-    let begun = catch_unwind(AssertUnwindSafe(|| {
+    let begun = caught(shared, who, || {
         program.dispatch(context, procedure.number, &admitted.arguments, reply)
-    }));
+    });
     match begun {
-        Ok(Ok(answer)) => Later { answer, task }.at_once(),
-        Ok(Err(refusal)) => Outcome::Reply(task.finish(Err(refusal))),
-        Err(_) => Outcome::Reply(task.panicked()),
+        Some(Ok(answer)) => Later { answer, task }.at_once(),
+        Some(Err(refusal)) => Outcome::Reply(task.finish(Err(refusal))),
+        None => Outcome::Reply(task.panicked()),
     }
 }
 
 /// A call in a table of those that have come.
-type Remembered = (Arc<Cache>, Key<SocketAddr>);
+type Remembered = (Arc<Cache>, Key<IpAddr, Whose>);
 
 /// Puts a call into the table of its origin, if there is one.
 ///
@@ -169,12 +167,13 @@ fn remember(
     shared: &Shared,
     origin: &Origin<'_>,
     (xid, procedure): (Xid, Procedure),
-    message: &[u8],
+    (context, message): (Option<Handle>, &[u8]),
 ) -> Result<Option<Remembered>, Option<Vec<u8>>> {
     let Some((cache, address)) = origin.cache else {
         return Ok(None);
     };
-    let key = Key::new(address, xid, procedure, message);
+    let whose = (address.port(), context);
+    let key = Key::new((address.ip(), whose), xid, procedure, message);
     let answered = match lock(cache).begin(shared.time(), key) {
         Verdict::New => return Ok(Some((Arc::clone(cache), key))),
         Verdict::Done(reply) => Some(reply.to_vec()),
@@ -208,7 +207,9 @@ fn admit<'a>(
         });
     };
     let (form, xid, procedure) = (origin.form, call.header.xid, call.header.procedure);
-    let (plain, seal) = match guard.open(shared.time(), message, call) {
+    let who = (origin.caller, procedure);
+    let opened = caught(shared, who, || guard.open(shared.time(), message, call));
+    let (plain, seal) = match opened.unwrap_or(Opened::Busy) {
         Opened::Call { arguments, seal } => {
             return Ok(Admitted {
                 arguments,
@@ -244,9 +245,23 @@ fn admit<'a>(
             (form.deny(xid, Denied::Auth(why)), None)
         }
     };
-    let who = (origin.caller, procedure);
     let reply = sealed(shared, who, seal.as_ref(), form, plain);
     Err(Outcome::Reply(reply))
+}
+
+/// `None`: what others have written has panicked, which is told, and ends nothing else.
+fn caught<T>(
+    shared: &Shared,
+    (caller, procedure): (&Caller, Procedure),
+    work: impl FnOnce() -> T,
+) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        Counts::add(&shared.counts.panicked);
+        let caller = caller.clone();
+        shared.tell(|| Event::Panicked { procedure, caller });
+    }
+    done.ok()
 }
 
 /// The reply as its caller can prove it. If it is too long with that, SYSTEM_ERR is.
@@ -262,10 +277,14 @@ fn sealed(
     };
     let xid = plain.get(form.lead..).and_then(|reply| reply.first_chunk());
     let xid = Xid(xid.copied().map_or(0, u32::from_be_bytes));
+    // A reply that cannot be sealed is none.
     let apply = |plain| {
-        seal.apply(form.lead, plain).unwrap_or_else(|(reply, why)| {
-            unproven(shared, caller, why);
-            reply
+        let applied = caught(shared, (caller, procedure), || seal.apply(form.lead, plain));
+        applied.map_or_else(Vec::new, |applied| {
+            applied.unwrap_or_else(|(reply, why)| {
+                unproven(shared, caller, why);
+                reply
+            })
         })
     };
     let mut reply = apply(plain);
@@ -315,8 +334,7 @@ async fn answer_token(
 /// The credential that a caller means, and the verifier that answers it.
 type Known = (OpaqueAuth<'static>, OpaqueAuth<'static>);
 
-/// What a credential means; `None`: he says what was
-/// not handed out to him, or is forgotten.
+/// What a credential means; `None`: he says what was not handed out to him, or is forgotten.
 fn known(shared: &Shared, connection: Option<u64>, said: OpaqueAuth<'_>) -> Option<Known> {
     let none = OpaqueAuth::NONE;
     let Some((shorts, connection)) = shared.shorts.as_ref().zip(connection) else {
@@ -360,12 +378,20 @@ impl Later {
     }
 
     fn step(&mut self, poller: &mut Poller<'_>) -> Poll<Vec<u8>> {
-        let answer = self.answer.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| answer.poll(poller))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(self.task.finish(result)),
-            Err(_) => Poll::Ready(self.task.panicked()),
-        }
+        let (answer, task) = (self.answer.as_mut(), &self.task);
+        let who = (&task.caller, task.procedure);
+        let result = match caught(&task.shared, who, || answer.poll(poller)) {
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(result)) => Some(result),
+            None => None,
+        };
+        // What the handler leaves behind may panic too, and what was said is said.
+        let answer = std::mem::replace(&mut self.answer, Box::pin(std::future::pending()));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(answer)));
+        Poll::Ready(match result {
+            Some(result) => self.task.finish(result),
+            None => self.task.panicked(),
+        })
     }
 }
 
@@ -423,11 +449,6 @@ impl Task {
     }
 
     fn panicked(&self) -> Vec<u8> {
-        Counts::add(&self.shared.counts.panicked);
-        self.shared.tell(|| Event::Panicked {
-            procedure: self.procedure,
-            caller: self.caller.clone(),
-        });
         self.finish(Err(Refusal::SystemError))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Wake, Waker};
 
+use rustix::net::Shutdown;
 use strait_sys::{Errno, thread};
 use strait_wire::onc::record::FRAGMENT_MAX;
 use tokio::runtime::Handle;
@@ -34,7 +35,7 @@ const LISTEN: &str = "listen for calls at";
 
 /// A name that clients can connect to; they are served from [`serve`](Self::serve) on.
 pub(super) struct Entrance {
-    listening: Listening,
+    listening: Arc<Doorplate>,
     hub: Arc<Hub<Guest>>,
     /// To the thread: it ends if nothing comes.
     begin: Sender<Desk>,
@@ -77,6 +78,7 @@ impl Entrance {
             }
         })
         .map_err(kernel)?;
+        let listening = Arc::new(Doorplate(Mutex::new(Some(listening))));
         Ok(Self {
             listening,
             hub,
@@ -87,21 +89,28 @@ impl Entrance {
 
     /// Serves until the future is dropped.
     pub(super) fn serve(self, shared: &Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
-        let desk = Desk {
-            shared: Arc::clone(shared),
-            hub: Arc::clone(&self.hub),
-            runtime: Handle::current(),
-            sessions: HashMap::new(),
-        };
+        let desk = self.desk(shared);
         // The thread waits for nothing else.
         let _ = self.begin.send(desk);
         let open = Open {
-            _listening: self.listening,
+            listening: self.listening,
             hub: self.hub,
         };
         async move {
             let _open = open;
             std::future::pending().await
+        }
+    }
+}
+
+impl Entrance {
+    fn desk(&self, shared: &Arc<Shared>) -> Desk {
+        Desk {
+            shared: Arc::clone(shared),
+            listening: Arc::clone(&self.listening),
+            hub: Arc::clone(&self.hub),
+            runtime: Handle::current(),
+            sessions: HashMap::new(),
         }
     }
 }
@@ -112,16 +121,29 @@ impl fmt::Debug for Entrance {
     }
 }
 
+/// What clients connect by, until it is closed.
+struct Doorplate(Mutex<Option<Listening>>);
+
+impl Doorplate {
+    fn close(&self) {
+        let listening = lock(&self.0).take();
+        if let Some(listening) = &listening {
+            // The hub's thread has a descriptor too, until it looks: nobody shall come by that.
+            let _ = rustix::net::shutdown(&listening.socket, Shutdown::Both);
+        }
+    }
+}
+
 /// A name that is served.
 struct Open {
-    /// First: the name goes before the socket.
-    _listening: Listening,
+    listening: Arc<Doorplate>,
     hub: Arc<Hub<Guest>>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.hub.stop();
+        self.listening.close();
     }
 }
 
@@ -202,6 +224,7 @@ impl Wake for Bell {
 /// The thread that serves a name.
 struct Desk {
     shared: Arc<Shared>,
+    listening: Arc<Doorplate>,
     hub: Arc<Hub<Guest>>,
     runtime: Handle,
     sessions: HashMap<u64, Seated>,
@@ -336,8 +359,9 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// After a panic of what is told of events, too: the clients are told.
+    /// After a panic, too: clients are told, and there are no new ones.
     fn drop(&mut self) {
+        self.listening.close();
         self.hub.close();
         for (_, session) in std::mem::take(&mut self.sessions) {
             session.close();
@@ -352,5 +376,37 @@ fn send(session: &Session<Guest>, reply: &[u8]) {
         let Guest { shared, peer, .. } = &session.user;
         peer.used.set(shared.now());
         let _ = session.post([&[], reply]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strait_wire::onc::server::Programs;
+
+    use super::*;
+    use crate::rpc::onc::Client;
+
+    #[test]
+    fn a_name_goes_with_the_thread_that_serves_it() {
+        let space = Namespace::temporary().unwrap();
+        let options = ServerOptions::default().namespace(&space);
+        let shared = Arc::new(Shared::new(options.clone(), Programs::default()));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _entered = runtime.enter();
+        let entrance = Entrance::open(&options, "name").unwrap();
+        let desk = entrance.desk(&shared);
+        let _served = entrance.serve(&shared);
+        let connect = || {
+            Client::options()
+                .namespace(&space)
+                .channel("name")
+                .map(drop)
+        };
+        connect().unwrap();
+        // What is left of a thread after a panic.
+        drop(desk);
+        let error = connect().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        Entrance::open(&options, "name").unwrap();
     }
 }

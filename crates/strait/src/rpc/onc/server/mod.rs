@@ -1,5 +1,5 @@
-//! A server of ONC RPC: over TCP, UDP, local sockets, channels, and any stream that is handed to
-//! it.
+//! A server of ONC RPC: over TCP, UDP, local sockets, channels, and any connected stream or two
+//! pipes that are handed to it.
 //!
 //! Use it with the dispatcher that was made from a `.x` file; anything that is a
 //! [`Program`] will do. It runs on tokio, and needs its I/O and time drivers.
@@ -78,7 +78,7 @@
 //! | What is wrong | The caller is told |
 //! | --- | --- |
 //! | another version of RPC | RPC_MISMATCH 2..2 |
-//! | credential too long or not well formed | AUTH_BADCRED |
+//! | credential, verifier: too long or not well formed | AUTH_BADCRED; AUTH_BADVERF |
 //! | credential of a kind that is not taken, or forgotten; too weak | AUTH_REJECTEDCRED; AUTH_TOOWEAK |
 //! | program; its version | PROG_UNAVAIL; PROG_MISMATCH, lowest to highest |
 //! | procedure; arguments | PROC_UNAVAIL; GARBAGE_ARGS |
@@ -95,8 +95,8 @@
 //! - A call over UDP is done once however often it comes, for as long as [`Limits::duplicates`]
 //!   remembers it. Over streams it is not repeated by those who keep to the protocol, and done
 //!   each time: see [`ServerOptions::duplicates_on_streams`].
-//! - Whoever can connect can hold a place: of clients that fill all of them the idlest is dropped,
-//!   which may be an honest one.
+//! - Whoever can connect can hold a place: where all are taken, the idlest is dropped of the
+//!   address, or user of this machine, that has most. From many addresses one may displace others.
 //!
 //! Source: RFC 5531.
 
@@ -293,6 +293,26 @@ impl Server {
         Ok(())
     }
 
+    /// Serves whoever has the other ends of two pipes, named or not: calls come from the first, and
+    /// replies go to the second. Both become non-blocking, for all who share them. Nobody knows who
+    /// it is ([`Caller::Pipe`]); a reply without a reader raises SIGPIPE, which Rust's programs
+    /// ignore.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongKind`]: they are no such ends; both are closed then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O.
+    pub fn serve_pipes(
+        &mut self,
+        calls: impl Into<OwnedFd>,
+        replies: impl Into<OwnedFd>,
+    ) -> Result<()> {
+        let pipes = Socket::from_pipes(calls.into(), replies.into())?;
+        self.streams.push(pipes);
+        Ok(())
+    }
+
     /// Where it listens, as a registry is told it: at any address of IPv6 it takes IPv4 too.
     #[must_use]
     pub fn places(&self) -> Vec<(Netid, Uaddr)> {
@@ -452,6 +472,24 @@ impl Running {
     /// Outside of a tokio runtime with I/O.
     pub async fn serve_stream(&self, stream: impl Into<OwnedFd>) -> Result<()> {
         let (socket, caller) = Socket::from_descriptor(stream.into())?;
+        accept::make_room(&self.shared).await;
+        accept::serve(&self.shared, socket, caller);
+        Ok(())
+    }
+
+    /// Serves two pipes further: see [`Server::serve_pipes`].
+    ///
+    /// # Errors
+    /// As for [`Server::serve_pipes`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O.
+    pub async fn serve_pipes(
+        &self,
+        calls: impl Into<OwnedFd>,
+        replies: impl Into<OwnedFd>,
+    ) -> Result<()> {
+        let (socket, caller) = Socket::from_pipes(calls.into(), replies.into())?;
         accept::make_room(&self.shared).await;
         accept::serve(&self.shared, socket, caller);
         Ok(())

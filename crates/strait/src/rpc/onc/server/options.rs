@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use strait_wire::onc::auth::Flavor;
 use strait_wire::onc::{record, server};
+use strait_wire::xdr;
 
 use super::Event;
 use crate::object::space::{Namespace, secure::Security};
@@ -19,7 +20,8 @@ pub struct Limits {
     pub record_max: usize,
     /// Small fragments (below 4,000 bytes) of a call; 64.
     pub fragments_max: u32,
-    /// Connections; 4,096. A further one takes the place of the idlest.
+    /// Connections; 4,096. A further one takes the place of the idlest of that address (for IPv6,
+    /// network of 64 bits), or user of this machine, which has most of them.
     pub connections_max: usize,
     /// Without a call for so long, a connection is closed; 5 minutes.
     pub idle: Duration,
@@ -44,10 +46,11 @@ pub struct Limits {
     /// that have taken nothing for a second.
     pub replies_memory: usize,
     /// Calls by datagrams that are remembered with their replies, for each socket, so that a
-    /// repeated one is not done again; 4,096, 8 MiB, 2 minutes.
+    /// repeated one is not done again; 4,096, 8 MiB, 2 minutes. Beyond that the oldest are
+    /// forgotten of the address which has most of them.
     pub duplicates: server::Limits,
     /// Contexts of RPCSEC_GSS: 4,096 in use, for an hour after their last call, and 128 that are
-    /// being made, for 30 s. Of more the idlest make way.
+    /// being made, for 30 s. Of more the idlest make way, of whoever has most.
     pub gss: gss::Limits,
 }
 
@@ -95,6 +98,7 @@ pub struct ServerOptions {
     pub(super) space: Option<Namespace>,
     pub(super) security: Security,
     pub(in crate::rpc::onc) tls: Option<TlsServer>,
+    pub(super) xdr: xdr::Limits,
     pub(super) on_event: Option<Arc<dyn Fn(Event) + Send + Sync>>,
 }
 
@@ -112,6 +116,7 @@ impl Default for ServerOptions {
             space: None,
             security: Security::private(),
             tls: None,
+            xdr: xdr::Limits::default(),
             on_event: None,
         }
     }
@@ -162,7 +167,8 @@ impl ServerOptions {
 
     /// Remembers what came over TCP too, for clients that connect anew and send the same call with
     /// the same XID: by address without port. A repeated call whose first is still being done is
-    /// dropped. Off unless asked for: clients of different programs behind one address may meet.
+    /// dropped. Off unless asked for: clients of different programs behind one address may meet,
+    /// which is why calls within TLS are not remembered, and those of RPCSEC_GSS by their context.
     pub fn duplicates_on_streams(mut self) -> Self {
         self.duplicates_on_streams = true;
         self
@@ -180,6 +186,14 @@ impl ServerOptions {
     /// know the answer to AUTH_REJECTEDCRED fails after a restart. RFC 5531 appendix A.
     pub fn short_credentials(mut self, limits: server::ShortLimits) -> Self {
         self.shorts = Some(limits);
+        self
+    }
+
+    /// How deep arguments may be nested, in place of 200 levels, and what the padding of arguments
+    /// and credentials may hold, in place of zero alone: some senders leave there what was in the
+    /// buffer.
+    pub fn xdr(mut self, limits: xdr::Limits) -> Self {
+        self.xdr = limits;
         self
     }
 
@@ -204,7 +218,7 @@ impl ServerOptions {
     }
 
     /// Is told of what an operator may want to know. Called from the tasks that serve: it must not
-    /// block.
+    /// block. Its panics end nothing.
     pub fn on_event(mut self, hook: impl Fn(Event) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(hook));
         self
@@ -220,6 +234,7 @@ impl fmt::Debug for ServerOptions {
             .field("reply_factor", &self.reply_factor)
             .field("duplicates_on_streams", &self.duplicates_on_streams)
             .field("shorts", &self.shorts)
+            .field("xdr", &self.xdr)
             .field("space", &self.space)
             .field("security", &self.security)
             .field("tls", &self.tls)

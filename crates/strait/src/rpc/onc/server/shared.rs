@@ -1,17 +1,19 @@
 //! What all tasks of a server share.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use strait_wire::onc::auth::Flavor;
+use strait_wire::onc::gss::server::Handle;
 use strait_wire::onc::message::{NULL, Procedure};
 use strait_wire::onc::record::ROOM_MAX;
 use strait_wire::onc::server::{Caps, Duplicates, Programs, Shorts};
 use strait_wire::time::Time;
-use strait_wire::xdr::Padding;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -25,7 +27,12 @@ use crate::rpc::onc::tls::TlsServer;
 use crate::rpc::onc::{Caller, Program, random};
 
 /// What was answered by one socket, or over all streams.
-pub(super) type Cache = Mutex<Duplicates<SocketAddr>>;
+pub(super) type Cache = Mutex<Duplicates<IpAddr, Whose>>;
+
+/// Whose a call is, of those from one address: a port's, and with RPCSEC_GSS the context's that has
+/// proven it. Without that, whoever sends from the address of another could have the other's
+/// replies read to him.
+pub(super) type Whose = (u16, Option<Handle>);
 
 pub(in crate::rpc::onc) struct Shared {
     pub(super) options: ServerOptions,
@@ -121,7 +128,7 @@ impl Shared {
     pub(super) fn caps(&self) -> Caps<'_> {
         Caps {
             flavors: &self.flavors,
-            padding: Padding::Strict,
+            padding: self.options.xdr.padding,
         }
     }
 
@@ -146,7 +153,8 @@ impl Shared {
 
     pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
         if let Some(hook) = &self.options.on_event {
-            hook(event());
+            // Its panic ends nobody's task: who listens, receives and looks after others tells too.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(event())));
         }
     }
 
@@ -192,11 +200,16 @@ impl Shared {
 
     pub(super) fn leave(&self, id: u64) {
         lock(&self.peers).remove(&id);
+        self.forget_shorts(id);
+        self.room.notify_waiters();
+        self.ended();
+    }
+
+    /// Nothing that was handed out on that connection counts any more.
+    pub(super) fn forget_shorts(&self, id: u64) {
         if let Some(shorts) = &self.shorts {
             lock(shorts).forget(id);
         }
-        self.room.notify_waiters();
-        self.ended();
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -207,12 +220,20 @@ impl Shared {
         lock(&self.peers).values().map(Arc::clone).collect()
     }
 
-    /// Closes the connection that has done nothing for the longest time; one with calls in
-    /// progress only if there is no other. False: there is none that is not closing already.
+    /// Closes a connection of whoever has most of them, the one that has done nothing for the
+    /// longest time; one with calls in progress only if there is no other. False: there is none
+    /// that is not closing already.
     pub(super) fn make_way(&self) -> bool {
         let peers = lock(&self.peers);
-        let open = peers.values().filter(|peer| !peer.is_doomed());
-        let idlest = open.min_by_key(|peer| (peer.is_busy(), peer.used.get()));
+        let open: Vec<_> = peers.values().filter(|peer| !peer.is_doomed()).collect();
+        let mut crowds = HashMap::<_, usize>::new();
+        for peer in &open {
+            *crowds.entry(peer.crowd()).or_default() += 1;
+        }
+        let crowd = |peer: &Peer| crowds.get(&peer.crowd()).copied();
+        let idlest = open
+            .iter()
+            .min_by_key(|peer| (peer.is_busy(), Reverse(crowd(peer)), peer.used.get()));
         idlest.is_some_and(|peer| peer.doom(Dropped::MadeWay))
     }
 

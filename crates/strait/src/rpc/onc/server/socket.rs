@@ -4,19 +4,21 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as Poller, Poll, ready};
 
-use rustix::net::AddressFamily;
+use rustix::fs::{self, OFlags};
 use rustix::net::sockopt::{socket_domain, socket_type};
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use strait_sys::Errno;
 use strait_sys::sockopt::peer_credentials;
 use strait_wire::onc::rpcbind::Uaddr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::rpc::onc::Caller;
-use crate::rpc::onc::tls::{Secure, TlsServer};
+use crate::rpc::onc::tls::{Secure, Shaken, TlsServer};
+use crate::rpc::onc::watched::Watched;
 use crate::unix::socket::{Bytes, Listener as Claimed};
 
 /// A connected stream, and TLS where it was asked for.
@@ -30,7 +32,11 @@ pub(super) struct Socket {
 #[derive(Debug)]
 pub(in crate::rpc::onc) enum Stream {
     Tcp(TcpStream),
-    Local(UnixStream),
+    Local(Watched<OwnedFd>),
+    Pipes {
+        read: Watched<OwnedFd>,
+        write: Watched<OwnedFd>,
+    },
 }
 
 impl From<Stream> for Socket {
@@ -54,7 +60,7 @@ impl Socket {
         }
         rustix::io::ioctl_fionbio(&fd, true).map_err(|errno| failed(errno.into()))?;
         let stream = match domain {
-            AddressFamily::UNIX => UnixStream::from_std(fd.into()).map(Stream::Local),
+            AddressFamily::UNIX => Watched::new(fd).map(Stream::Local),
             AddressFamily::INET | AddressFamily::INET6 => {
                 TcpStream::from_std(fd.into()).map(Stream::Tcp)
             }
@@ -65,6 +71,36 @@ impl Socket {
         Ok((socket, caller))
     }
 
+    /// The end of one pipe to read from and that of another to write to.
+    pub(super) fn from_pipes(read: OwnedFd, write: OwnedFd) -> Result<(Self, Caller)> {
+        let operation = "serve pipes";
+        let failed = |errno: Errno| Error::kernel(errno, operation, "");
+        for (end, needed, what) in [
+            (
+                &read,
+                OFlags::RDONLY,
+                "the first is no end of a pipe to read from",
+            ),
+            (
+                &write,
+                OFlags::WRONLY,
+                "the second is no end of a pipe to write to",
+            ),
+        ] {
+            let mode = fs::fstat(end).map_err(failed)?.st_mode;
+            let access = fs::fcntl_getfl(end).map_err(failed)? & OFlags::RWMODE;
+            let is_fifo = fs::FileType::from_raw_mode(mode) == fs::FileType::Fifo;
+            if !is_fifo || (access != needed && access != OFlags::RDWR) {
+                return Err(Error::new(ErrorKind::WrongKind, operation, "").because(what));
+            }
+            rustix::io::ioctl_fionbio(end, true).map_err(failed)?;
+        }
+        let watched = |end| Watched::new(end).map_err(|error| super::failed(&error, operation, ""));
+        let (read, write) = (watched(read)?, watched(write)?);
+        let socket = Self::from(Stream::Pipes { read, write });
+        Ok((socket, Caller::Pipe))
+    }
+
     /// Who is at the other end.
     pub(super) fn caller(&self) -> io::Result<Caller> {
         match &self.stream {
@@ -73,7 +109,7 @@ impl Socket {
                 socket.peer_addr().map(Caller::Tcp)
             }
             Stream::Local(socket) => {
-                let peer = peer_credentials(socket.as_fd())?;
+                let peer = peer_credentials(socket.fd()?.get_ref().as_fd())?;
                 if peer.uid == u32::MAX {
                     return Err(io::ErrorKind::NotConnected.into());
                 }
@@ -83,19 +119,24 @@ impl Socket {
                     gid: peer.gid,
                 })
             }
+            Stream::Pipes { .. } => Ok(Caller::Pipe),
         }
     }
 
     pub(super) fn reached(&self) -> Option<SocketAddr> {
         match &self.stream {
             Stream::Tcp(socket) => socket.local_addr().ok(),
-            Stream::Local(_) => None,
+            Stream::Local(_) | Stream::Pipes { .. } => None,
         }
     }
 
     /// Whether TLS may be asked for here.
     pub(super) fn is_clear(&self) -> bool {
         self.tls.is_none() && matches!(self.stream, Stream::Tcp(_))
+    }
+
+    pub(super) fn is_within_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// What comes from now on is TLS.
@@ -108,14 +149,18 @@ impl Socket {
         self.stream.poll_read_ready(poller)
     }
 
-    /// Until the handshake is done: the client's certificate, if it has shown one.
-    pub(super) fn poll_shake(
-        &mut self,
-        poller: &mut Poller<'_>,
-    ) -> Poll<io::Result<Option<Arc<[u8]>>>> {
+    /// Until the handshake is done, or needs room.
+    pub(super) fn poll_shake(&mut self, poller: &mut Poller<'_>) -> Poll<io::Result<Shaken>> {
         match &mut self.tls {
             Some(tls) => tls.poll_shake(&self.stream, poller),
-            None => Poll::Ready(Ok(None)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// The handshake may be as long as it likes.
+    pub(super) fn make_room_to_shake(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.make_room();
         }
     }
 
@@ -139,7 +184,19 @@ impl Socket {
         }
         match &mut self.stream {
             Stream::Tcp(socket) => Pin::new(socket).poll_read(poller, room),
-            Stream::Local(socket) => Pin::new(socket).poll_read(poller, room),
+            Stream::Local(socket) => {
+                let free = room.initialize_unfilled();
+                let len = ready!(socket.poll_read(poller, free, receive))?;
+                room.advance(len);
+                Poll::Ready(Ok(()))
+            }
+            Stream::Pipes { read, .. } => {
+                let free = room.initialize_unfilled();
+                let take = |fd: &OwnedFd, room: &mut [u8]| rustix::io::read(fd, room);
+                let len = ready!(read.poll_read(poller, free, take))?;
+                room.advance(len);
+                Poll::Ready(Ok(()))
+            }
         }
     }
 
@@ -153,9 +210,15 @@ impl Socket {
         }
         match (&mut self.stream, slices) {
             (Stream::Tcp(socket), [one]) => Pin::new(socket).poll_write(poller, one),
-            (Stream::Local(socket), [one]) => Pin::new(socket).poll_write(poller, one),
             (Stream::Tcp(socket), _) => Pin::new(socket).poll_write_vectored(poller, slices),
-            (Stream::Local(socket), _) => Pin::new(socket).poll_write_vectored(poller, slices),
+            (Stream::Local(socket), _) => {
+                let total = slices.iter().map(|slice| slice.len()).sum();
+                socket.poll_write(poller, total, |fd| send(fd, slices))
+            }
+            (Stream::Pipes { write, .. }, _) => {
+                let total = slices.iter().map(|slice| slice.len()).sum();
+                write.poll_write(poller, total, |fd| rustix::io::writev(fd, slices))
+            }
         }
     }
 
@@ -171,13 +234,18 @@ impl Socket {
         self.close();
         let fd = match &self.stream {
             Stream::Tcp(socket) => socket.as_fd(),
-            Stream::Local(socket) => socket.as_fd(),
+            Stream::Local(socket) => match socket.fd() {
+                Ok(fd) => fd.get_ref().as_fd(),
+                Err(_) => return,
+            },
+            // What is left in a pipe that is closed is in nobody's way.
+            Stream::Pipes { .. } => return,
         };
         // The client may be gone: then there is nobody to tell.
         let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
         let mut left = [0; 4096];
         for _ in 0..max / left.len() {
-            match rustix::net::recv(fd, &mut left[..], rustix::net::RecvFlags::DONTWAIT) {
+            match recv(fd, &mut left[..], RecvFlags::DONTWAIT) {
                 Ok((_, len)) if len > 0 => {}
                 _ => break,
             }
@@ -193,11 +261,12 @@ impl Stream {
         match self {
             Self::Tcp(socket) => socket.poll_read_ready(poller),
             Self::Local(socket) => socket.poll_read_ready(poller),
+            Self::Pipes { read, .. } => read.poll_read_ready(poller),
         }
     }
 }
 
-/// For what stands between records and bytes.
+/// For what stands between records and bytes of TCP.
 #[cfg(feature = "tls")]
 impl Stream {
     pub(in crate::rpc::onc) fn poll_write_ready(
@@ -206,21 +275,21 @@ impl Stream {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_write_ready(poller),
-            Self::Local(socket) => socket.poll_write_ready(poller),
+            _ => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 
     pub(in crate::rpc::onc) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_read(room),
-            Self::Local(socket) => socket.try_read(room),
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     pub(in crate::rpc::onc) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_write_vectored(slices),
-            Self::Local(socket) => socket.try_write_vectored(slices),
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -266,9 +335,23 @@ impl Listener {
         let accepted = match self {
             Self::Tcp(listener) => listener.accept().await.map(|(it, _)| Stream::Tcp(it)),
             Self::Local { listener, .. } => {
-                listener.accept().await.map(|(it, _)| Stream::Local(it))
+                let (stream, _) = listener.accept().await?;
+                Watched::new(stream.into_std()?.into()).map(Stream::Local)
             }
         };
         accepted.map(Socket::from)
     }
+}
+
+fn receive(fd: &OwnedFd, room: &mut [u8]) -> rustix::io::Result<usize> {
+    recv(fd, room, RecvFlags::DONTWAIT).map(|(len, _)| len)
+}
+
+fn send(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    if let [one] = slices {
+        return rustix::net::send(fd, one, flags);
+    }
+    let mut none = SendAncillaryBuffer::default();
+    sendmsg(fd, slices, &mut none, flags)
 }

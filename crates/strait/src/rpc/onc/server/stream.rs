@@ -24,7 +24,7 @@ use super::peer::{Peer, Ticket};
 use super::shared::{Cache, Counts, Shared};
 use super::socket::Socket;
 use crate::rpc::onc::Caller;
-use crate::rpc::onc::tls::{self, Asked, HANDSHAKE_MEMORY};
+use crate::rpc::onc::tls::{self, Asked, HANDSHAKE_MEMORY, Shaken};
 
 /// Calls of one connection before others have their turn.
 const TURN: usize = 64;
@@ -190,11 +190,20 @@ impl Connection {
         // Memory only once there is something to be read; what failed says so when it is read.
         if !self.has_begun {
             let _ = ready!(self.socket.poll_come(poller));
-            ready!(self.ask(poller, HANDSHAKE_MEMORY));
+            ready!(self.ask(poller, FREE));
             self.has_begun = true;
         }
         self.peer.progress.set(now);
-        let shaken = ready!(self.socket.poll_shake(poller));
+        let shaken = loop {
+            match ready!(self.socket.poll_shake(poller)) {
+                Ok(Shaken::Long) => {
+                    ready!(self.ask(poller, HANDSHAKE_MEMORY - FREE));
+                    self.socket.make_room_to_shake();
+                }
+                Ok(Shaken::Done(certificate)) => break Ok(certificate),
+                Err(error) => break Err(error),
+            }
+        };
         self.is_shaking = false;
         self.settle();
         self.account();
@@ -226,6 +235,10 @@ impl Connection {
         if self.records.is_within_record() {
             return refused("more came in clear text behind the question for it");
         }
+        self.shared.forget_shorts(self.peer.id);
+        // What is kept for records is the handshake's now.
+        self.records.shrink();
+        self.account();
         self.is_shaking = true;
         self.peer.begun.set(now);
         self.peer.progress.set(now);
@@ -251,9 +264,10 @@ impl Connection {
                 self.await_rest(now);
                 return Ok(Halt::Empty);
             };
-            if self.socket.is_clear()
+            let within = self.socket.is_within_tls();
+            if (within || self.socket.is_clear())
                 && self.shared.options.tls.is_some()
-                && let Some(asked) = tls::asked(&self.shared, record)
+                && let Some(asked) = tls::asked(&self.shared, record, within)
             {
                 let (reply, is_granted) = match asked {
                     Asked::Granted(reply) => (reply, true),

@@ -16,7 +16,7 @@ use crate::rpc::onc::server::event::Dropped;
 use crate::rpc::onc::server::shared::Shared;
 use crate::rpc::onc::server::socket::Stream;
 
-pub(in crate::rpc::onc) const HANDSHAKE_MEMORY: usize = 0;
+pub(in crate::rpc::onc) const HANDSHAKE_MEMORY: usize = 80 << 10;
 
 #[derive(Clone, Debug)]
 pub(in crate::rpc::onc) enum Wanted {}
@@ -84,8 +84,14 @@ pub(in crate::rpc::onc) enum Asked {
     TurnedAway(Vec<u8>),
 }
 
-pub(in crate::rpc::onc) fn asked(_: &Shared, _: &[u8]) -> Option<Asked> {
+pub(in crate::rpc::onc) fn asked(_: &Shared, _: &[u8], _: bool) -> Option<Asked> {
     None
+}
+
+#[expect(dead_code, reason = "there is no handshake")]
+pub(in crate::rpc::onc) enum Shaken {
+    Done(Option<Arc<[u8]>>),
+    Long,
 }
 
 #[derive(Debug)]
@@ -100,7 +106,11 @@ impl Secure {
         &mut self,
         _: &Stream,
         _: &mut Poller<'_>,
-    ) -> Poll<io::Result<Option<Arc<[u8]>>>> {
+    ) -> Poll<io::Result<Shaken>> {
+        match *self {}
+    }
+
+    pub(in crate::rpc::onc) fn make_room(&mut self) {
         match *self {}
     }
 

@@ -53,17 +53,20 @@
 //! # Bounds
 //!
 //! A handshake is a call that is coming: it ends within
-//! [`Limits::record_time`](super::Limits::record_time), and takes 80 KiB of
-//! [`Limits::records_memory`](super::Limits::records_memory) from its first byte on, for which many
-//! at once wait; those that stand still then make way. All other limits are as without TLS. A
-//! connection within TLS keeps a few KiB more than one without.
+//! [`Limits::record_time`](super::Limits::record_time), and takes 8 KiB of
+//! [`Limits::records_memory`](super::Limits::records_memory) from its first byte on, as a small
+//! call does. A client that has sent more than 4 KiB of one, as with several certificates, takes
+//! 80 KiB, for which many at once wait; those that stand still then make way. All other limits are
+//! as without TLS. A connection within TLS keeps a few KiB more than one without.
 //!
 //! # Faithful, and not
 //!
 //! | | |
 //! | --- | --- |
 //! | AUTH_TLS, STARTTLS, TLS 1.3, ALPN, certificates with names and IP addresses | RFC 9289, RFC 9525 |
-//! | AUTH_TLS with another procedure than 0; within TLS or without TLS here | AUTH_BADCRED; AUTH_REJECTEDCRED |
+//! | AUTH_TLS with another procedure than 0, or within TLS | AUTH_BADCRED: RFC 9289 section 4.1 |
+//! | AUTH_TLS to a server without TLS, and over anything but TCP | AUTH_REJECTEDCRED |
+//! | AUTH_SHORT that was handed out before TLS, within it | AUTH_REJECTEDCRED |
 //! | a common name | not looked at |
 //! | calls in progress while TLS is asked for | the connection is closed |
 //! | UDP (DTLS), pre-shared keys, resumption, 0-RTT, the purposes of RFC 9289 section 5.2.1.1 | not there |
@@ -87,7 +90,7 @@ pub use self::identity::{Identity, Roots};
 pub use self::server::TlsServer;
 
 pub(super) use self::client::{Line, Wanted};
-pub(super) use self::server::{Asked, HANDSHAKE_MEMORY, Secure, asked, dropped};
+pub(super) use self::server::{Asked, HANDSHAKE_MEMORY, Secure, Shaken, asked, dropped};
 
 /// RFC 9289 section 5: version 1.3 at least.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];

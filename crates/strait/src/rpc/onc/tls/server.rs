@@ -26,6 +26,9 @@ use crate::rpc::onc::server::socket::Stream;
 
 /// A handshake takes at most so much memory: rustls keeps up to 64 KiB of it that is not whole.
 pub(in crate::rpc::onc) const HANDSHAKE_MEMORY: usize = 80 << 10;
+/// Bytes that are read of one before it is given that: most have fewer, and rustls keeps room for
+/// as many again, which together is what every connection has without asking.
+const HANDSHAKE_SHORT: usize = 4 << 10;
 /// The alert no_application_protocol, in clear text as before any key. RFC 8446 section 6.
 const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 /// Where the flavor of a call's credential stands.
@@ -145,8 +148,8 @@ pub(in crate::rpc::onc) enum Asked {
     TurnedAway(Vec<u8>),
 }
 
-/// Answers a message that asks for TLS; `None`: it does not.
-pub(in crate::rpc::onc) fn asked(shared: &Shared, message: &[u8]) -> Option<Asked> {
+/// Answers a message that asks for TLS, perhaps `within` it; `None`: it does not.
+pub(in crate::rpc::onc) fn asked(shared: &Shared, message: &[u8], within: bool) -> Option<Asked> {
     let flavor = message.get(FLAVOR_AT..).and_then(|rest| rest.first_chunk());
     if flavor != Some(&Flavor::TLS.0.to_be_bytes()) {
         return None;
@@ -162,7 +165,10 @@ pub(in crate::rpc::onc) fn asked(shared: &Shared, message: &[u8]) -> Option<Aske
             let (xid, procedure) = (call.header.xid, call.header.procedure);
             let found = shared.programs.find(procedure.program, procedure.version);
             // RFC 9289 section 4.1.
-            if call.header.verifier != OpaqueAuth::NONE {
+            if within {
+                wire::deny(&mut out, xid, Denied::Auth(AuthStat::BAD_CREDENTIAL));
+                false
+            } else if call.header.verifier != OpaqueAuth::NONE {
                 wire::deny(&mut out, xid, Denied::Auth(AuthStat::BAD_VERIFIER));
                 false
             } else if let Err(status) = found {
@@ -192,6 +198,16 @@ pub(in crate::rpc::onc) fn asked(shared: &Shared, message: &[u8]) -> Option<Aske
 pub(in crate::rpc::onc) struct Secure {
     config: Arc<ServerConfig>,
     stage: Stage,
+    /// Bytes of the handshake that may still be read.
+    left: usize,
+}
+
+/// How far a handshake has come.
+pub(in crate::rpc::onc) enum Shaken {
+    /// It is done; the client's certificate, if it has shown one.
+    Done(Option<Arc<[u8]>>),
+    /// It is longer than most, and waits for [`make_room`](Secure::make_room).
+    Long,
 }
 
 enum Stage {
@@ -206,6 +222,38 @@ struct Now<'a>(&'a Stream);
 impl Read for Now<'_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(room)
+    }
+}
+
+/// The same, up to so many of them.
+struct AtMost<'a> {
+    now: Now<'a>,
+    left: &'a mut usize,
+}
+
+impl Read for AtMost<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let len = room.len().min(*self.left);
+        if len == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = self.now.read(&mut room[..len])?;
+        *self.left -= read;
+        Ok(read)
+    }
+}
+
+impl Write for AtMost<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.now.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.now.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -229,18 +277,26 @@ impl Secure {
         Some(Box::new(Self {
             config: Arc::clone(&server.config),
             stage: Stage::Hello(Acceptor::default()),
+            left: HANDSHAKE_SHORT,
         }))
     }
 
-    /// Until the handshake is done: the client's certificate, if it has shown one.
+    /// The handshake may be as long as rustls takes it.
+    pub(in crate::rpc::onc) fn make_room(&mut self) {
+        self.left = usize::MAX;
+    }
+
+    /// Until the handshake is done, or needs room.
     pub(in crate::rpc::onc) fn poll_shake(
         &mut self,
         stream: &Stream,
         poller: &mut Poller<'_>,
-    ) -> Poll<io::Result<Option<Arc<[u8]>>>> {
+    ) -> Poll<io::Result<Shaken>> {
         loop {
+            let (now, left) = (Now(stream), &mut self.left);
+            let mut some = AtMost { now, left };
             let (trouble, wants_room) = match &mut self.stage {
-                Stage::Hello(acceptor) => match hello(acceptor, &self.config, &mut Now(stream)) {
+                Stage::Hello(acceptor) => match hello(acceptor, &self.config, &mut some) {
                     Ok(Some(session)) => {
                         self.stage = Stage::Within(session);
                         continue;
@@ -248,13 +304,16 @@ impl Secure {
                     Ok(None) => continue,
                     Err(trouble) => (trouble, false),
                 },
-                Stage::Within(session) => match session.shake(&mut Now(stream)) {
-                    Ok(()) => return Poll::Ready(Ok(session.certificate())),
+                Stage::Within(session) => match session.shake(&mut some) {
+                    Ok(()) => return Poll::Ready(Ok(Shaken::Done(session.certificate()))),
                     Err(trouble) => (trouble, session.wants_room()),
                 },
             };
             match trouble {
                 Trouble::Io(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.left == 0 && !wants_room {
+                        return Poll::Ready(Ok(Shaken::Long));
+                    }
                     ready!(match wants_room {
                         true => stream.poll_write_ready(poller),
                         false => stream.poll_read_ready(poller),
@@ -333,7 +392,7 @@ impl fmt::Debug for Secure {
 fn hello(
     acceptor: &mut Acceptor,
     config: &Arc<ServerConfig>,
-    stream: &mut Now<'_>,
+    stream: &mut (impl Read + Write),
 ) -> std::result::Result<Option<Session>, Trouble> {
     if acceptor.read_tls(stream)? == 0 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

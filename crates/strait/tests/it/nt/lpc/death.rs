@@ -453,6 +453,7 @@ fn a_client_that_does_not_take_its_reply_does_not_keep_a_port_open() {
     assert_eq!(server.hear().as_deref(), Some("asked"));
     kill_process(pid_of(&client), Signal::STOP).unwrap();
     server.tell("answer");
+    until("the port is closed", || server.has_said());
     assert_eq!(server.hear().as_deref(), Some("closed"));
     client.kill();
     assert!(server.finish().success());

@@ -256,6 +256,19 @@ fn a_client_of_a_channel_that_does_nothing_is_dropped() {
 }
 
 #[test]
+fn a_client_of_a_channel_that_still_takes_a_reply_is_not_idle() {
+    let mut served = Served::start(&["idle=200"]);
+    let space = served.space();
+    let slow = client(&space);
+    let long = begin(&slow, procedure::BYTES, 2 << 20);
+    until("some of it is kept", || served.count("replies") > 0);
+    // One that comes later, and does nothing, says when the time is over.
+    let _idle = client(&space);
+    until("it is told", || served.has_told("idle for too long"));
+    assert_eq!(long.wait().unwrap().len(), 2 << 20);
+}
+
+#[test]
 fn what_is_no_client_of_rpc_is_refused_by_a_channel() {
     let served = Served::start(&[]);
     let space = served.space();

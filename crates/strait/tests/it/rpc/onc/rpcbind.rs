@@ -46,13 +46,13 @@ fn registry(arguments: &[String]) {
             });
         }
         let service = options.create();
-        let mut server = Server::new();
-        for program in service.programs() {
-            server.add(program);
-        }
+        let (mut server, at) = at_one_port(|server| {
+            for program in service.programs() {
+                server.add(program);
+            }
+        })
+        .await;
         server.local(&arguments[0], 0o666).await.unwrap();
-        let at = server.udp((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
-        server.tcp(at).await.unwrap();
         for (netid, address) in server.places() {
             service.announce(netid, &address).unwrap();
         }
@@ -60,6 +60,18 @@ fn registry(arguments: &[String]) {
         say(at.port());
         tokio::task::spawn_blocking(told).await.unwrap();
     });
+}
+
+/// A server of that, over UDP and TCP of one port, which nobody else has of either.
+async fn at_one_port(programs: impl Fn(&mut Server)) -> (Server, SocketAddr) {
+    loop {
+        let mut server = Server::new();
+        programs(&mut server);
+        let at = server.udp((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        if server.tcp(at).await.is_ok() {
+            return (server, at);
+        }
+    }
 }
 
 /// Listens, and registers where; says whether that was taken.
@@ -164,12 +176,9 @@ fn a_server_registers_all_it_serves_for_as_long_as_it_wants() {
         .enable_all()
         .build()
         .unwrap();
-    let mut server = Server::new();
-    server.add(Idle(1)).add(Idle(3));
-    let at = runtime
-        .block_on(server.udp((Ipv4Addr::LOCALHOST, 0).into()))
-        .unwrap();
-    runtime.block_on(server.tcp(at)).unwrap();
+    let (server, at) = runtime.block_on(at_one_port(|server| {
+        server.add(Idle(1)).add(Idle(3));
+    }));
     let registered = server.register(&local).unwrap();
     assert_eq!(registered.len(), 4);
     let here = Some(Uaddr::Inet(at));
@@ -556,7 +565,7 @@ fn remote(_: &[String]) {
     let itself = vec![(Ipv4Addr::LOCALHOST, 111).into()];
     for version in [2, 3, 4] {
         for to in [itself.clone(), rpcbind::broadcast_addresses(111)] {
-            let broadcast = Broadcast::to(to).version(version);
+            let broadcast = Broadcast::to(to).version(version).within(Duration::MAX);
             let mut heard = String::new();
             let called = broadcast.call(
                 null(0),

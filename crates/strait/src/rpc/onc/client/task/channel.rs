@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -55,8 +54,7 @@ impl Polled {
     /// Arms it, and looks whether something was told that this has not taken back.
     fn has_told(&self) -> bool {
         self.0.0.arm();
-        let mut set = [PollFd::new(&self.0, PollFlags::IN)];
-        matches!(poll(&mut set, Some(&Timespec::default())), Ok(1..))
+        self.0.0.has_told()
     }
 }
 
@@ -111,8 +109,7 @@ async fn run(
             // replies tell that the server has read.
             leaving = polled(&[&room]).ok();
         }
-        // What came since the look is told. What was told just now by a thread that cannot be armed
-        // again yet gives no further edge, which tokio waits for: it is looked for.
+        // What came since the look is told.
         let sets = [Some(&arrivals), leaving.as_ref()];
         if sets
             .into_iter()

@@ -1,7 +1,9 @@
 //! Where to an async client calls.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use strait_sys::time::Deadline;
 use strait_wire::onc::client::Form;
@@ -9,8 +11,13 @@ use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 
 use super::AsyncClient;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rpc::onc::client::options::{ClientOptions, Target, connected, eager, given, late};
+use crate::rpc::onc::client::options::{
+    ClientOptions, Target, connected, eager, given, late, unresolved,
+};
 use crate::rpc::onc::client::transport::Socket;
+
+/// Between two attempts to connect where there was no room.
+const PACE: Duration = Duration::from_millis(5);
 
 impl ClientOptions {
     /// Calls over TCP, from async tasks. As [`tcp`](Self::tcp).
@@ -60,7 +67,7 @@ impl ClientOptions {
         let path = path.as_ref();
         let shown = path.display().to_string();
         let until = Deadline::after(self.timeout);
-        let stream = tokio::time::timeout(self.timeout, UnixStream::connect(path)).await;
+        let stream = tokio::time::timeout(self.timeout, connect_local(path)).await;
         let stream = stream.map_err(|_| late(&shown, self.timeout))?;
         let fd = stream.and_then(|stream| stream.into_std().map(OwnedFd::from));
         let fd = fd.map_err(|error| connected(&error, &shown))?;
@@ -84,21 +91,54 @@ impl ClientOptions {
         if self.tls.is_none() {
             return AsyncClient::new(self, socket, peer);
         }
-        // It ends with the connecting time, also where nobody waits for it any more.
+        let fd = socket.as_fd().try_clone_to_owned();
+        let awaited = Awaited(Some(fd.map_err(|error| connected(&error, &peer))?));
         let shaken = tokio::task::spawn_blocking(move || {
             let socket = self.secure(socket, &peer, (until, self.timeout));
             (socket, self, peer)
         });
-        match shaken.await {
+        let shaken = shaken.await;
+        awaited.end();
+        match shaken {
             Ok((socket, options, peer)) => AsyncClient::new(options, socket?, peer),
             Err(_) => Err(Error::new(ErrorKind::Cancelled, "start TLS", "")),
         }
     }
 }
 
+/// Waits while the listener has no room for one more to be accepted.
+async fn connect_local(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // sleep: of a local socket nothing tells that there is room (`connect(2)`, EAGAIN).
+                tokio::time::sleep(PACE).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A socket whose handshake a task waits for. Dropped before, it ends the handshake, and so the
+/// wait of the thread that does it.
+struct Awaited(Option<OwnedFd>);
+
+impl Awaited {
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(fd) = &self.0 {
+            // The server may be gone: then the thread knows that too.
+            let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
+        }
+    }
+}
+
 async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
-    let found = tokio::net::lookup_host(to).await.map_err(|error| {
-        Error::new(ErrorKind::NotFound, "look up", "address").because(error.to_string())
-    })?;
-    Ok(found.collect())
+    let found = tokio::net::lookup_host(to).await;
+    Ok(found.map_err(|error| unresolved(&error))?.collect())
 }

@@ -20,7 +20,6 @@ use strait_wire::onc::client::{Draft, Form, Order};
 use strait_wire::onc::message::{NULL, Procedure, Xid};
 use strait_wire::xdr::{self, Reader, Writer};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::calls::{Calls, Outcome, Waiter};
@@ -31,6 +30,7 @@ use super::options::{ClientOptions, connected};
 use super::transport::{Socket, Transport};
 use super::{Coded, is_forgotten, lent};
 use crate::error::{ErrorKind, Result};
+use crate::rpc::onc::watched::Watched;
 
 pub use self::batch::AsyncBatch;
 
@@ -59,6 +59,7 @@ struct Handle {
     credential: OpaqueAuth<'static>,
     /// With RPCSEC_GSS.
     session: Option<Session>,
+    xdr: xdr::Limits,
     peer: String,
 }
 
@@ -96,14 +97,8 @@ impl AsyncClient {
     fn new(options: ClientOptions, socket: Socket, peer: String) -> Result<Self> {
         let fd = socket.as_raw_fd();
         let link = Arc::new(Link::new(&options, Box::new(socket)));
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe for the sake of types that lie about their \
-                      descriptor; a link owns the one that it names"
-        )]
-        let fd = AsyncFd::with_interest(Polled(fd, Served(link.clone())), interest)
-            .map_err(|error| connected(&error, &peer))?;
+        let fd = Watched::new(Polled(fd, Served(link.clone())));
+        let fd = fd.map_err(|error| connected(&error, &peer))?;
         let inbox = Inbox::new(link.transport.form(), options.record_max);
         tokio::spawn(run(fd, inbox, options.timeout));
         Ok(Self::of(options, link, peer))
@@ -114,6 +109,7 @@ impl AsyncClient {
             link,
             credential: options.credential,
             session: options.gss.map(Session::new),
+            xdr: options.xdr,
             peer,
         };
         Self {
@@ -154,7 +150,7 @@ impl AsyncClient {
         let fail = |failure: Failure| failure.error(procedure, &self.handle.peer);
         let results_come = self.timed(self.exchange(procedure, arguments));
         let bytes = results_come.await.map_err(fail)?;
-        let mut from = Reader::new(&bytes);
+        let mut from = Reader::with_limits(&bytes, self.handle.xdr);
         let decoded = results(&mut from).and_then(|value| from.finish().map(|()| value));
         decoded.map_err(|error| fail(Failure::Results(error)))
     }
@@ -326,35 +322,18 @@ impl Link {
 
     /// Posts a call and waits for its results.
     async fn answer(&self, draft: &Draft, out: Vec<u8>) -> std::result::Result<Vec<u8>, Failure> {
-        self.answer_to(out, |calls, out| calls.launch(draft, out))
-            .await
+        let call = self.begin(out, |calls, out| calls.launch(draft, out));
+        call.await?.outcome().await
     }
 
-    /// The same for a call that `launch` begins.
-    async fn answer_to(
+    /// Posts a call that `launch` begins.
+    async fn begin(
         &self,
         out: Vec<u8>,
         launch: impl FnOnce(&mut Calls, &mut [u8]) -> std::result::Result<Xid, Failure>,
-    ) -> std::result::Result<Vec<u8>, Failure> {
+    ) -> std::result::Result<InFlight<'_>, Failure> {
         let xid = self.post(out, launch).await?;
-        let call = InFlight { link: self, xid };
-        let outcome = poll_fn(|context| {
-            let mut state = self.state();
-            if let Some(outcome) = state.calls.collect(call.xid) {
-                return Poll::Ready(outcome);
-            }
-            let waiter = Waiter::Task(context.waker().clone());
-            state.calls.wait(call.xid, waiter);
-            Poll::Pending
-        });
-        match outcome.await? {
-            Outcome::Results(bytes) | Outcome::Opened(bytes) => Ok(bytes),
-            Outcome::Unproven(why) => Err(Failure::Unproven(why)),
-            Outcome::Refused(refused) => Err(Failure::Refused(refused)),
-            Outcome::Malformed(error) => Err(Failure::Malformed(error)),
-            Outcome::Unreachable => Err(Failure::Unreachable),
-            Outcome::Dropped { len, max } => Err(Failure::Dropped { len, max }),
-        }
+        Ok(InFlight { link: self, xid })
     }
 
     /// Takes what has come; true: perhaps there is more.
@@ -439,6 +418,29 @@ struct InFlight<'a> {
     xid: Xid,
 }
 
+impl InFlight<'_> {
+    /// Waits for its results.
+    async fn outcome(self) -> std::result::Result<Vec<u8>, Failure> {
+        let outcome = poll_fn(|context| {
+            let mut state = self.link.state();
+            if let Some(outcome) = state.calls.collect(self.xid) {
+                return Poll::Ready(outcome);
+            }
+            let waiter = Waiter::Task(context.waker().clone());
+            state.calls.wait(self.xid, waiter);
+            Poll::Pending
+        });
+        match outcome.await? {
+            Outcome::Results(bytes) | Outcome::Opened(bytes) => Ok(bytes),
+            Outcome::Unproven(why) => Err(Failure::Unproven(why)),
+            Outcome::Refused(refused) => Err(Failure::Refused(refused)),
+            Outcome::Malformed(error) => Err(Failure::Malformed(error)),
+            Outcome::Unreachable => Err(Failure::Unreachable),
+            Outcome::Dropped { len, max } => Err(Failure::Dropped { len, max }),
+        }
+    }
+}
+
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.link.state().calls.forget(self.xid);
@@ -468,8 +470,10 @@ impl Drop for Served {
 }
 
 /// Reads and writes for all who call.
-async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
-    let link = &fd.get_ref().1.0;
+async fn run(mut fd: Watched<Polled>, mut inbox: Inbox, grace: Duration) {
+    let Ok(link) = fd.fd().map(|fd| fd.get_ref().1.0.clone()) else {
+        return;
+    };
     let mut closing = None;
     loop {
         let (is_full, tick) = {
@@ -492,6 +496,10 @@ async fn run(fd: AsyncFd<Polled>, mut inbox: Inbox, grace: Duration) {
             }
             (state.queued > 0, state.calls.next_tick())
         };
+        if fd.ask_for_room(is_full).is_err() {
+            return;
+        }
+        let Ok(fd) = fd.fd() else { return };
         let rest = tick.map_or(YEAR, Deadline::left);
         tokio::select! {
             // An error alone is that of a datagram which nobody received.

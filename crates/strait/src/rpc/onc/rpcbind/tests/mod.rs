@@ -73,6 +73,7 @@ impl Client {
             },
             credential: Default::default(),
             gss: None,
+            xdr: Default::default(),
         };
         // As long as what leads a reply.
         let reply = vec![0; 24];

@@ -37,6 +37,9 @@ fn only_this_machine_registers() {
             }
         }
     }
+    // What no loopback interface has brought.
+    let forged = Client::udp(&service, "[::ffff:127.0.0.1]:5", "[2001:db8::1]:111");
+    assert_eq!(forged.call(4, v3::SET, &good), Ok(false));
     assert_eq!(service.entries(), []);
     let near = Client::tcp(&service, "127.0.0.1:5", "127.0.0.1:111");
     assert_eq!(near.call(4, v3::SET, &good), Ok(true));

@@ -2,7 +2,7 @@
 
 pub(super) mod care;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
@@ -33,6 +33,16 @@ pub(super) struct Peer {
     /// Calls being done.
     pub(super) in_flight: AtomicUsize,
     mailbox: Mutex<Mailbox>,
+}
+
+/// Whose connections count together, where there are too many.
+#[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Crowd {
+    /// An address, or the network of one of IPv6: a host takes as many of that as it likes.
+    Address(IpAddr),
+    User(u32),
+    /// Pipes that were handed over, whoever is there.
+    Pipes,
 }
 
 /// A time, or never.
@@ -94,6 +104,18 @@ impl Peer {
             in_flight: AtomicUsize::new(0),
             mailbox: Mutex::default(),
         }
+    }
+
+    pub(super) fn crowd(&self) -> Crowd {
+        let address = match &self.caller {
+            Caller::Local { uid, .. } => return Crowd::User(*uid),
+            Caller::Pipe => return Crowd::Pipes,
+            Caller::Tcp(address) | Caller::Tls { address, .. } | Caller::Udp(address) => address,
+        };
+        Crowd::Address(match address.ip().to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+            four @ IpAddr::V4(_) => four,
+        })
     }
 
     /// Takes what is there; `waker` is woken when there is more.

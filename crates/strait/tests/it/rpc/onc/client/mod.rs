@@ -1,5 +1,6 @@
 //! Clients, against servers that are honest, slow, dead or lying.
 
+mod limits;
 mod server;
 mod tasks;
 
@@ -12,10 +13,16 @@ use strait::ErrorKind;
 use strait::rpc::onc::xdr::{Error, Reader, Writer};
 use strait::rpc::onc::{AuthStat, Client, ClientOptions, Procedure, Status, status};
 
-use crate::peer::Peer;
+use crate::peer::{Peer, Role};
 use crate::world::{GUARD, refused};
 
-pub(crate) use server::ROLES;
+/// The processes these tests start.
+pub(crate) const ROLES: &[(&str, Role)] = &[
+    ("onc.client.stream", server::on_tcp),
+    ("onc.client.local", server::on_local),
+    ("onc.client.datagrams", server::on_udp),
+    ("onc.client.impatient", limits::impatient),
+];
 
 /// Longer than any test, so that a call ends by what it is about; never a measure.
 fn options() -> ClientOptions {
@@ -95,6 +102,20 @@ fn local_sockets_and_given_streams_and_halves_carry_calls() {
     refused(echo(&given, 5), ErrorKind::PeerGone);
     refused(given.reconnect(), ErrorKind::Unsupported);
     std::fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
+fn two_pipes_carry_calls() {
+    let (answers, replying) = std::io::pipe().unwrap();
+    let (asked, asking) = std::io::pipe().unwrap();
+    let server = server::halves(asked, replying);
+    let client = options().halves(answers, asking);
+    for len in [0, 5, 300_000] {
+        let bytes = vec![len as u8; len];
+        assert_eq!(echo_bytes(&client, &bytes).unwrap(), bytes, "{len}");
+    }
+    drop(client);
+    server.join().unwrap();
 }
 
 /// A directory of one test alone.

@@ -10,18 +10,37 @@ use strait_wire::onc::message::{Accepted, AuthStat, Denied, Xid};
 use strait_wire::onc::record::{self, Caps, Records};
 use strait_wire::onc::server::{self, Call};
 
-use crate::peer::{self, Peer, Role};
-
-/// The processes these tests start.
-pub(crate) const ROLES: &[(&str, Role)] = &[
-    ("onc.client.stream", on_tcp),
-    ("onc.client.local", on_local),
-    ("onc.client.datagrams", on_udp),
-];
+use crate::peer::{self, Peer};
 
 /// A server over TCP that behaves like that.
 pub(super) fn stream(behaviour: &str) -> (Peer, SocketAddr) {
     started("onc.client.stream", behaviour)
+}
+
+/// An honest server over the two halves of something, in a thread of the test.
+pub(super) fn halves(
+    reader: impl Read + Send + 'static,
+    writer: impl Write + Send + 'static,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(|| behave("honest", Line::new(Halves(reader, writer))))
+}
+
+struct Halves<R, W>(R, W);
+
+impl<R: Read, W> Read for Halves<R, W> {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(room)
+    }
+}
+
+impl<R, W: Write> Write for Halves<R, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.1.flush()
+    }
 }
 
 /// A server over UDP that behaves like that.
@@ -35,7 +54,7 @@ fn started(role: &str, behaviour: &str) -> (Peer, SocketAddr) {
     (peer, address)
 }
 
-fn on_tcp(arguments: &[String]) {
+pub(super) fn on_tcp(arguments: &[String]) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     peer::say(listener.local_addr().unwrap());
     for stream in listener.incoming() {
@@ -46,7 +65,7 @@ fn on_tcp(arguments: &[String]) {
     }
 }
 
-fn on_local(arguments: &[String]) {
+pub(super) fn on_local(arguments: &[String]) {
     let listener = UnixListener::bind(&arguments[1]).unwrap();
     peer::say("bound");
     for stream in listener.incoming() {
@@ -318,7 +337,7 @@ fn glutton<S: Read + Write>(line: &mut Line<S>) {
     }
 }
 
-fn on_udp(arguments: &[String]) {
+pub(super) fn on_udp(arguments: &[String]) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     peer::say(socket.local_addr().unwrap());
     let mut buffer = vec![0; 1 << 16];

@@ -263,3 +263,48 @@ async fn a_batch_of_datagrams_is_a_datagram_for_each() {
         assert_eq!(buffer[40..len], number.to_be_bytes());
     }
 }
+
+#[tokio::test]
+async fn a_local_server_without_room_for_one_more_is_waited_for() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+    let place = place("full");
+    let path = place.join("rpc.sock");
+    let at = SocketAddrUnix::new(&path).unwrap();
+    let socket = |flags| {
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap()
+    };
+    let listener = socket(SocketFlags::empty());
+    rustix::net::bind(&listener, &at).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let one = socket(SocketFlags::NONBLOCK);
+        match rustix::net::connect(&one, &at) {
+            Ok(()) => waiting.push(one),
+            Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    let connecting = options().local_async(&path);
+    tokio::pin!(connecting);
+    let early = tokio::time::timeout(Duration::from_millis(20), &mut connecting).await;
+    assert!(early.is_err(), "{early:?}");
+    for _ in &waiting {
+        rustix::net::accept(&listener).unwrap();
+    }
+    connecting.await.unwrap();
+    let nobody = options().timeout(Duration::from_millis(50));
+    drop(listener);
+    refused(nobody.local_async(&path).await, ErrorKind::Refused);
+    std::fs::remove_dir_all(place).unwrap();
+}
+
+#[tokio::test]
+async fn an_address_without_a_port_is_the_callers_fault() {
+    for wrong in ["127.0.0.1", "localhost:port"] {
+        refused(options().tcp(wrong), ErrorKind::InvalidInput);
+        refused(options().udp(wrong), ErrorKind::InvalidInput);
+        refused(options().tcp_async(wrong).await, ErrorKind::InvalidInput);
+        refused(options().udp_async(wrong).await, ErrorKind::InvalidInput);
+    }
+}

@@ -72,6 +72,22 @@ static void own(CLIENT *client)
     tree leaf = {-1, NULL, NULL}, root = {7, NULL, &leaf};
     point here = {-2, -3};
     int column[] = {5, 6};
+    char letter = '!';
+    u_char letters[] = {0, 255};
+    odd strange = {
+        .bare = 4294967295u,
+        .low = -32768,
+        .ulow = 65535,
+        .letter = 'A',
+        .byte = 255,
+        .broad = -2147483647L - 1,
+        .ubroad = 4294967295ul,
+        .bytes = {2, letters},
+        .pairs = {-1, 1},
+        .perhaps = &letter,
+        .when = WINTER,
+        .octal = {7, 8, 9},
+    };
     everything value = {
         .small = -2147483647 - 1,
         .natural = 4294967295u,
@@ -97,6 +113,7 @@ static void own(CLIENT *client)
         .here = &here,
         .list = &first,
         .branches = &root,
+        .odds = &strange,
     };
     u_int length = encode(&value);
     printf("@");

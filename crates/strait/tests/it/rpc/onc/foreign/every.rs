@@ -1,6 +1,13 @@
 // Made from every.x by strait; changes here are lost when it is made again.
 
 use ::strait::rpc::onc;
+use ::strait::rpc::onc::xdr::{Decode as _, Encode as _};
+
+/// `LETTERS`, every.x:64.
+pub const LETTERS: u32 = 5;
+
+/// `OCTAL`, every.x:65.
+pub const OCTAL: u32 = 3;
 
 /// `enum colour`, every.x:3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -484,7 +491,156 @@ impl Tree {
     }
 }
 
-/// `struct everything`, every.x:63.
+/// `enum season`, every.x:67.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::enum_variant_names, reason = "the names are those of the file")]
+pub enum Season {
+    /// `SPRING`
+    #[default]
+    Spring = 0,
+    /// `SUMMER`
+    Summer = 1,
+    /// `AUTUMN`
+    Autumn = 7,
+    /// `WINTER`
+    Winter = 8,
+}
+
+impl From<Season> for i32 {
+    fn from(value: Season) -> Self {
+        value as Self
+    }
+}
+
+impl TryFrom<i32> for Season {
+    /// The number, which the enumeration has no name for.
+    type Error = i32;
+
+    fn try_from(number: i32) -> Result<Self, i32> {
+        match number {
+            0 => Ok(Self::Spring),
+            1 => Ok(Self::Summer),
+            7 => Ok(Self::Autumn),
+            8 => Ok(Self::Winter),
+            unknown => Err(unknown),
+        }
+    }
+}
+
+impl onc::xdr::Encode for Season {
+    fn encode(&self, to: &mut onc::xdr::Writer<'_>) -> Result<(), onc::xdr::Error> {
+        to.int(i32::from(*self));
+        Ok(())
+    }
+}
+
+impl<'a> onc::xdr::Decode<'a> for Season {
+    fn decode(from: &mut onc::xdr::Reader<'a>) -> Result<Self, onc::xdr::Error> {
+        let at = from.position();
+        Self::try_from(from.int()?).map_err(|number| {
+            let what = onc::xdr::What::Enum(number);
+            onc::xdr::Error { at, what }
+        })
+    }
+}
+
+/// `struct odd`, every.x:69.
+///
+/// A node of a linked list: what `next` leads to follows it in a `Vec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Odd {
+    /// `unsigned int bare`
+    pub bare: u32,
+    /// `short low`
+    pub low: i16,
+    /// `unsigned short ulow`
+    pub ulow: u16,
+    /// `char letter`
+    pub letter: i8,
+    /// `unsigned char byte`
+    pub byte: u8,
+    /// `int broad`
+    pub broad: i32,
+    /// `unsigned int ubroad`
+    pub ubroad: u32,
+    /// `unsigned char bytes<5>`
+    pub bytes: Vec<u8>,
+    /// `short pairs[2]`
+    pub pairs: [i16; 2],
+    /// `char *perhaps`
+    pub perhaps: Option<i8>,
+    /// `season when`
+    pub when: Season,
+    /// `opaque octal[3]`
+    pub octal: [u8; 3],
+}
+
+impl Odd {
+    fn encode_members(&self, to: &mut onc::xdr::Writer<'_>) -> Result<(), onc::xdr::Error> {
+        to.unsigned(self.bare);
+        to.int(i32::from(self.low));
+        to.int(i32::from(self.ulow));
+        to.int(i32::from(self.letter));
+        to.int(i32::from(self.byte));
+        to.int(self.broad);
+        to.unsigned(self.ubroad);
+        to.array(&self.bytes, 5, |to, item| {
+            to.int(i32::from(*item));
+            Ok(())
+        })?;
+        to.array_fixed(&self.pairs, |to, item| {
+            to.int(i32::from(*item));
+            Ok(())
+        })?;
+        to.optional(self.perhaps.as_ref(), |to, item| {
+            to.int(i32::from(*item));
+            Ok(())
+        })?;
+        self.when.encode(to)?;
+        to.opaque_fixed(&self.octal);
+        Ok(())
+    }
+
+    fn decode_members(from: &mut onc::xdr::Reader<'_>) -> Result<Self, onc::xdr::Error> {
+        Ok(Self {
+            bare: from.unsigned()?,
+            low: small(from)?,
+            ulow: small(from)?,
+            letter: small(from)?,
+            byte: small(from)?,
+            broad: from.int()?,
+            ubroad: from.unsigned()?,
+            bytes: from.array(5, small)?,
+            pairs: from.array_fixed(small)?,
+            perhaps: from.optional(small)?,
+            when: Season::decode(from)?,
+            octal: from.opaque_array()?,
+        })
+    }
+
+    /// Writes a list: a flag before each node, and one at the end.
+    ///
+    /// # Errors
+    ///
+    /// Where a node breaks a bound.
+    pub fn encode_list(
+        list: &[Self],
+        to: &mut onc::xdr::Writer<'_>,
+    ) -> Result<(), onc::xdr::Error> {
+        to.list(list, |to, node| node.encode_members(to))
+    }
+
+    /// Reads a list to its end.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no such list.
+    pub fn decode_list(from: &mut onc::xdr::Reader<'_>) -> Result<Vec<Self>, onc::xdr::Error> {
+        from.list(Self::decode_members)
+    }
+}
+
+/// `struct everything`, every.x:85.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Everything {
     /// `int small`
@@ -541,6 +697,8 @@ pub struct Everything {
     pub list: Nodes,
     /// `tree *branches`
     pub branches: Vec<Tree>,
+    /// `odd *odds`
+    pub odds: Vec<Odd>,
 }
 
 impl onc::xdr::Encode for Everything {
@@ -575,6 +733,7 @@ impl onc::xdr::Encode for Everything {
         to.optional(self.here.as_ref(), |to, item| item.encode(to))?;
         encode_nodes(&self.list, to)?;
         Tree::encode_list(&self.branches, to)?;
+        Odd::encode_list(&self.odds, to)?;
         Ok(())
     }
 }
@@ -609,11 +768,12 @@ impl<'a> onc::xdr::Decode<'a> for Everything {
             here: from.optional(Point::decode)?,
             list: decode_nodes(from)?,
             branches: Tree::decode_list(from)?,
+            odds: Odd::decode_list(from)?,
         })
     }
 }
 
-/// `struct caller`, every.x:93.
+/// `struct caller`, every.x:116.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// `unsigned int flavor`
@@ -667,12 +827,12 @@ const fn no_arm(at: usize, number: i64) -> onc::xdr::Error {
     onc::xdr::Error { at, what }
 }
 
-/// Program `EVERY_PROG`, every.x:101.
+/// Program `EVERY_PROG`, every.x:124.
 pub mod every_prog {
     /// The number of the program.
     pub const PROGRAM: u32 = 0x2000_0043;
 
-    /// Version `EVERY_V1`, every.x:102.
+    /// Version `EVERY_V1`, every.x:125.
     pub mod v1 {
         use super::super::onc;
         use super::super::onc::xdr::{Decode as _, Encode as _};
@@ -683,13 +843,13 @@ pub mod every_prog {
 
         /// The numbers of the procedures.
         pub mod procedures {
-            /// `MIRROR`, every.x:104.
+            /// `MIRROR`, every.x:127.
             pub const MIRROR: u32 = 1;
-            /// `ENCODED`, every.x:107.
+            /// `ENCODED`, every.x:130.
             pub const ENCODED: u32 = 2;
-            /// `WHO`, every.x:110.
+            /// `WHO`, every.x:133.
             pub const WHO: u32 = 3;
-            /// `FAIL`, every.x:113.
+            /// `FAIL`, every.x:136.
             pub const FAIL: u32 = 4;
         }
 
@@ -717,7 +877,7 @@ pub mod every_prog {
                 Self(self.0.within(limit))
             }
 
-            /// `everything MIRROR(everything) = 1`, every.x:104.
+            /// `everything MIRROR(everything) = 1`, every.x:127.
             ///
             /// # Errors
             ///
@@ -739,7 +899,7 @@ pub mod every_prog {
                 )
             }
 
-            /// `octets ENCODED(everything) = 2`, every.x:107.
+            /// `octets ENCODED(everything) = 2`, every.x:130.
             ///
             /// # Errors
             ///
@@ -761,7 +921,7 @@ pub mod every_prog {
                 )
             }
 
-            /// `caller WHO(void) = 3`, every.x:110.
+            /// `caller WHO(void) = 3`, every.x:133.
             ///
             /// # Errors
             ///
@@ -777,7 +937,7 @@ pub mod every_prog {
                 )
             }
 
-            /// `void FAIL(void) = 4`, every.x:113.
+            /// `void FAIL(void) = 4`, every.x:136.
             ///
             /// # Errors
             ///
@@ -787,7 +947,7 @@ pub mod every_prog {
                     .call(procedure(procedures::FAIL), |_| Ok(()), |_| Ok(()))
             }
 
-            /// `void FAIL(void) = 4`, every.x:113.
+            /// `void FAIL(void) = 4`, every.x:136.
             ///
             /// Sends the call and waits for no reply: whether it was done stays unknown.
             ///
@@ -815,7 +975,7 @@ pub mod every_prog {
                 Self(self.0.within(limit))
             }
 
-            /// `everything MIRROR(everything) = 1`, every.x:104.
+            /// `everything MIRROR(everything) = 1`, every.x:127.
             ///
             /// # Errors
             ///
@@ -839,7 +999,7 @@ pub mod every_prog {
                     .await
             }
 
-            /// `octets ENCODED(everything) = 2`, every.x:107.
+            /// `octets ENCODED(everything) = 2`, every.x:130.
             ///
             /// # Errors
             ///
@@ -863,7 +1023,7 @@ pub mod every_prog {
                     .await
             }
 
-            /// `caller WHO(void) = 3`, every.x:110.
+            /// `caller WHO(void) = 3`, every.x:133.
             ///
             /// # Errors
             ///
@@ -881,7 +1041,7 @@ pub mod every_prog {
                     .await
             }
 
-            /// `void FAIL(void) = 4`, every.x:113.
+            /// `void FAIL(void) = 4`, every.x:136.
             ///
             /// # Errors
             ///
@@ -892,7 +1052,7 @@ pub mod every_prog {
                     .await
             }
 
-            /// `void FAIL(void) = 4`, every.x:113.
+            /// `void FAIL(void) = 4`, every.x:136.
             ///
             /// Sends the call and waits for no reply: whether it was done stays unknown.
             ///
@@ -908,27 +1068,27 @@ pub mod every_prog {
 
         /// What a server of the program does. Write the methods as `async fn`.
         pub trait Service: Send + Sync + 'static {
-            /// `everything MIRROR(everything) = 1`, every.x:104.
+            /// `everything MIRROR(everything) = 1`, every.x:127.
             fn mirror(
                 &self,
                 call: &onc::Context,
                 everything: super::super::Everything,
             ) -> impl Future<Output = Result<super::super::Everything, onc::Refusal>> + Send;
 
-            /// `octets ENCODED(everything) = 2`, every.x:107.
+            /// `octets ENCODED(everything) = 2`, every.x:130.
             fn encoded(
                 &self,
                 call: &onc::Context,
                 everything: super::super::Everything,
             ) -> impl Future<Output = Result<super::super::Octets, onc::Refusal>> + Send;
 
-            /// `caller WHO(void) = 3`, every.x:110.
+            /// `caller WHO(void) = 3`, every.x:133.
             fn who(
                 &self,
                 call: &onc::Context,
             ) -> impl Future<Output = Result<super::super::Caller, onc::Refusal>> + Send;
 
-            /// `void FAIL(void) = 4`, every.x:113.
+            /// `void FAIL(void) = 4`, every.x:136.
             fn fail(
                 &self,
                 call: &onc::Context,
@@ -958,11 +1118,11 @@ pub mod every_prog {
             ) -> Result<onc::Answer, onc::Refusal> {
                 match procedure {
                     0 => {
-                        onc::arguments(args, |_| Ok(()))?;
+                        onc::arguments(&context, args, |_| Ok(()))?;
                         Ok(Box::pin(async { Ok(reply) }))
                     }
                     procedures::MIRROR => {
-                        let everything = onc::arguments(args, |from| {
+                        let everything = onc::arguments(&context, args, |from| {
                             let everything = super::super::Everything::decode(from)?;
                             Ok(everything)
                         })?;
@@ -975,7 +1135,7 @@ pub mod every_prog {
                         }))
                     }
                     procedures::ENCODED => {
-                        let everything = onc::arguments(args, |from| {
+                        let everything = onc::arguments(&context, args, |from| {
                             let everything = super::super::Everything::decode(from)?;
                             Ok(everything)
                         })?;
@@ -988,7 +1148,7 @@ pub mod every_prog {
                         }))
                     }
                     procedures::WHO => {
-                        onc::arguments(args, |_| Ok(()))?;
+                        onc::arguments(&context, args, |_| Ok(()))?;
                         Ok(Box::pin(async move {
                             let result = self.0.who(&context).await?;
                             onc::results(reply, |to| {
@@ -998,7 +1158,7 @@ pub mod every_prog {
                         }))
                     }
                     procedures::FAIL => {
-                        onc::arguments(args, |_| Ok(()))?;
+                        onc::arguments(&context, args, |_| Ok(()))?;
                         Ok(Box::pin(async move {
                             self.0.fail(&context).await?;
                             Ok(reply)

@@ -1,7 +1,8 @@
 //! Values of every type, of which both sides make the same bytes.
 
 use super::every::{
-    Choice, Colour, Everything, Node, Outcome, Perhaps, Point, Tree, Weight, encode_nodes,
+    Choice, Colour, Everything, Node, Odd, Outcome, Perhaps, Point, Season, Tree, Weight,
+    encode_nodes,
 };
 use crate::world::Random;
 
@@ -49,6 +50,20 @@ pub(super) fn own() -> Everything {
         list: vec![node("eins"), node("zwei")],
         // The last optional member of its own type makes a list: on the right of the root.
         branches: vec![root, leaf],
+        odds: vec![Odd {
+            bare: u32::MAX,
+            low: i16::MIN,
+            ulow: u16::MAX,
+            letter: 65,
+            byte: u8::MAX,
+            broad: i32::MIN,
+            ubroad: u32::MAX,
+            bytes: vec![0, 255],
+            pairs: [-1, 1],
+            perhaps: Some(33),
+            when: Season::Winter,
+            octal: [7, 8, 9],
+        }],
     }
 }
 
@@ -98,6 +113,27 @@ pub(super) fn any(random: &mut Random) -> Everything {
         here: (random.below(2) == 1).then(|| point(random)),
         list: some(random, 20, |random| node(&text(random, 6))),
         branches: branches(random, 4),
+        odds: some(random, 3, odd),
+    }
+}
+
+fn odd(random: &mut Random) -> Odd {
+    use Season::{Autumn, Spring, Summer, Winter};
+    // Whether a char of C may be negative is the machine's business.
+    let letter = |random: &mut Random| random.below(128) as i8;
+    Odd {
+        bare: random.next() as u32,
+        low: random.next() as i16,
+        ulow: random.next() as u16,
+        letter: letter(random),
+        byte: random.next() as u8,
+        broad: random.next() as i32,
+        ubroad: random.next() as u32,
+        bytes: some(random, 5, |random| random.next() as u8),
+        pairs: [random.next() as i16, random.next() as i16],
+        perhaps: (random.below(2) == 1).then(|| letter(random)),
+        when: [Spring, Summer, Autumn, Winter][random.below(4)],
+        octal: bytes(random),
     }
 }
 

@@ -46,6 +46,11 @@ pub(super) const ADA: Party = Party {
     name: "ada",
 };
 
+/// A checksum that it panics of.
+pub(super) const PANIC: &[u8] = b"panic";
+
+pub(super) const EVE: Party = Party { name: "eve", ..ADA };
+
 impl Initiator for Party {
     fn begin(&self) -> Result<Box<dyn Negotiation>, Fault> {
         Ok(Box::new(Talk {
@@ -167,6 +172,7 @@ impl SecurityContext for Shared {
     }
 
     fn verify(&self, message: &[u8], mic: &[u8]) -> Result<(), Fault> {
+        assert_ne!(mic, PANIC, "a mechanism that is not sound");
         match self.sum(!self.is_client, b"mic", message) == mic {
             true => Ok(()),
             false => Err(Fault::new(Major::BAD_MIC, "not a checksum of that")),

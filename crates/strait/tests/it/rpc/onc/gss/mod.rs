@@ -19,11 +19,13 @@ use strait::{ErrorKind, Namespace};
 use crate::peer::{self, Peer, say, told};
 use crate::world::GUARD;
 
+mod datagrams;
 mod hostile;
 #[cfg(feature = "krb5")]
 mod kerberos;
 mod mechanism;
 mod middle;
+mod window;
 
 use mechanism::{ADA, Party};
 
@@ -103,6 +105,8 @@ fn serve(settings: &[String]) {
             "required" => options = options.require(Flavor::GSS),
             "privacy" => options = options.gss_at_least(Service::Privacy),
             "one context" => limits.gss.contexts = 1,
+            "four contexts" => limits.gss.contexts = 4,
+            "window of four" => limits.gss.window = 4,
             other => panic!("{other}"),
         }
     }

@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use strait::ErrorKind;
-use strait::rpc::onc::Server;
+use strait::rpc::onc::{Procedure, Server};
 
 use super::{Client, PROGRAM, Served, call, procedure, record, results, words};
+use crate::peer;
 use crate::world::{GUARD, refused, until};
 
 /// RFC 5531 section 9, as bytes.
@@ -15,6 +17,18 @@ fn every_kind_of_answer() {
     let served = Served::start(&[]);
     let mut client = served.client();
     let long = [&words(&[0, 404])[..], &[0; 404]].concat();
+    let longest = [&words(&[0, 400])[..], &[0; 400]].concat();
+    let named = |len: u32| {
+        let name = vec![0; len.next_multiple_of(4) as usize];
+        let body = [
+            &words(&[0, len])[..],
+            &name,
+            &words(&[7, 7, 16]),
+            &words(&[1; 16]),
+        ]
+        .concat();
+        [&words(&[1, body.len() as u32])[..], &body].concat()
+    };
     let gids = |count: u32| {
         let body = [vec![0, 0, 7, 7, count], vec![1; count as usize]].concat();
         let body = words(&body);
@@ -49,8 +63,16 @@ fn every_kind_of_answer() {
             vec![7, 1, 1, 0, 2, 2],
         ),
         ("long credential", with(&long), vec![7, 1, 1, 1, 1]),
+        ("longest credential", with(&longest), accepted(&[0])),
         ("17 groups", with(&gids(17)), vec![7, 1, 1, 1, 1]),
         ("16 groups", with(&gids(16)), accepted(&[0])),
+        ("long name", with(&named(256)), vec![7, 1, 1, 1, 1]),
+        ("longest name", with(&named(255)), accepted(&[0])),
+        (
+            "long verifier",
+            [&head(2, PROGRAM, 1, 0)[..], &none, &long].concat(),
+            vec![7, 1, 1, 1, 3],
+        ),
         (
             "unknown flavor",
             with(&words(&[390_000, 0])),
@@ -202,5 +224,73 @@ fn an_existing_stream_is_served_and_nothing_else() {
         let (_client, reply, xid) = answered.await.unwrap();
         assert_eq!(reply, words(&[xid, 1, 0, 0, 0, 1]), "no program is here");
         assert_eq!(running.stats().connections, 1);
+    });
+}
+
+/// As a command that is started with pipes, on this machine or through a shell on another.
+#[test]
+fn two_pipes_of_another_process_are_served() {
+    let start = || {
+        let mut command = peer::command("rpc.onc.server.pipes", &[]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let (asking, answers) = (child.stdin.take().unwrap(), child.stderr.take().unwrap());
+        let client = strait::rpc::onc::Client::options().timeout(GUARD);
+        (child, client.halves(answers, asking))
+    };
+    let echo = |client: &strait::rpc::onc::Client, bytes: &[u8]| {
+        let procedure = Procedure {
+            program: PROGRAM,
+            version: 1,
+            number: procedure::ECHO,
+        };
+        let max = u32::MAX;
+        client.call(
+            procedure,
+            |to| to.opaque(bytes, max),
+            |from| from.opaque(max).map(<[u8]>::to_vec),
+        )
+    };
+    let (mut child, client) = start();
+    // More than the pipes hold, so that both sides wait for room.
+    for len in [0, 5, 1 << 20, 3] {
+        let bytes = vec![len as u8; len];
+        assert_eq!(echo(&client, &bytes).unwrap(), bytes, "{len}");
+    }
+    let who = Procedure {
+        program: PROGRAM,
+        version: 1,
+        number: procedure::WHO,
+    };
+    let kind = client.call(
+        who,
+        |_| Ok(()),
+        |from| {
+            let kind = from.unsigned()?;
+            from.unsigned()?;
+            from.unsigned()?;
+            Ok(kind)
+        },
+    );
+    assert_eq!(kind.unwrap(), 4);
+    drop(client);
+    assert!(child.wait().unwrap().success(), "it ends with its client");
+
+    let (mut child, client) = start();
+    assert_eq!(echo(&client, b"there").unwrap(), b"there");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    refused(echo(&client, b"gone"), ErrorKind::PeerGone);
+}
+
+#[test]
+fn what_is_no_pair_of_pipes_is_not_served() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut server = Server::new();
+        let (read, write) = std::io::pipe().unwrap();
+        refused(server.serve_pipes(write, read), ErrorKind::WrongKind);
+        let (read, write) = UnixStream::pair().unwrap();
+        refused(server.serve_pipes(read, write), ErrorKind::WrongKind);
     });
 }

@@ -126,3 +126,54 @@ fn the_answer_comes_from_the_address_that_was_asked() {
     assert_eq!(from, asked.into());
     assert_eq!(results(&reply[..len], 1), words(&[1, 0, asked.1.into()]));
 }
+
+#[test]
+fn panics_of_what_hears_of_events_and_of_what_handlers_leave_end_nothing() {
+    let mut served = Served::start(&["falls=1", "idle=300"]);
+    let client = Datagrams::of(&served);
+    for xid in 0..3 {
+        client.send(&words(&[xid, 0]));
+        let fall = call(10 + xid, procedure::PANIC_AT_LAST, &[]);
+        assert_eq!(results(&client.ask(&fall), 10 + xid), []);
+    }
+    until("it is told", || {
+        served.count("events not a whole call") == 3
+    });
+    let echo = call(20, procedure::ECHO, b"well");
+    assert_eq!(results(&client.ask(&echo), 20), b"well");
+    // Who looks after connections tells of them.
+    for _ in 0..2 {
+        let mut idle = served.client();
+        assert!(idle.call(procedure::PANIC_AT_LAST, &[]).is_empty());
+        assert!(idle.is_closed());
+    }
+    assert_eq!(served.count("events idle for too long"), 2);
+    let options = strait::rpc::onc::Client::options().timeout(GUARD);
+    let channel = options.namespace(&served.space()).channel("calls").unwrap();
+    let fall = strait::rpc::onc::Procedure {
+        program: super::PROGRAM,
+        version: 1,
+        number: procedure::PANIC_AT_LAST,
+    };
+    for _ in 0..2 {
+        channel.call(fall, |_| Ok(()), |_| Ok(())).unwrap();
+    }
+}
+
+#[test]
+fn another_address_that_calls_much_does_not_have_calls_done_twice() {
+    let served = Served::start(&[]);
+    let client = Datagrams::of(&served);
+    let count = call(5, procedure::COUNT, &[]);
+    let first = client.ask(&count);
+    let crowd = UdpSocket::bind("127.0.0.2:0").unwrap();
+    crowd.connect(served.udp).unwrap();
+    crowd.set_read_timeout(Some(GUARD)).unwrap();
+    let crowd = Datagrams(crowd);
+    // As many as are remembered in all, and some.
+    for xid in 0..4200 {
+        let reply = crowd.ask(&call(xid, procedure::ECHO, b"much"));
+        assert_eq!(results(&reply, xid), b"much");
+    }
+    assert_eq!(client.ask(&count), first, "not done again");
+}

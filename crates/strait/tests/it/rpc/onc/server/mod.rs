@@ -10,13 +10,16 @@ use crate::world::GUARD;
 mod calls;
 mod datagrams;
 mod hostile;
+mod packets;
 mod program;
 mod room;
 mod short;
+mod six;
 mod stop;
 
 pub(crate) const ROLES: &[(&str, peer::Role)] = &[
     ("rpc.onc.server", program::serve),
+    ("rpc.onc.server.pipes", program::pipes),
     ("rpc.onc.server.hostile", hostile::attack),
     ("rpc.onc.server.half", hostile::half),
 ];
@@ -40,7 +43,8 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const PANIC_LATER: u32 = 6;
     /// Returns so many bytes.
     pub(crate) const BYTES: u32 = 7;
-    /// Says who calls: 0 TCP, 1 UDP, 2 local and its user, 3 TLS; and the port that was reached.
+    /// Says who calls: 0 TCP, 1 UDP, 2 local and its user, 3 TLS, 4 a pipe; and the port that was
+    /// reached.
     pub(crate) const WHO: u32 = 8;
     /// Refuses with SYSTEM_ERR.
     pub(crate) const FAIL: u32 = 9;
@@ -50,6 +54,8 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const CERTIFICATE: u32 = 11;
     /// Says what the caller says of itself: its credential's kind, and its user.
     pub(crate) const SAID: u32 = 12;
+    /// Returns nothing, and panics when what has done so is dropped.
+    pub(crate) const PANIC_AT_LAST: u32 = 13;
 }
 
 /// A server in another process.

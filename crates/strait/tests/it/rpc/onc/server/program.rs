@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 use std::future::ready;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,6 +21,7 @@ use tokio::sync::watch;
 
 use super::{PROGRAM, procedure};
 use crate::peer::{say, told};
+use crate::world::until;
 
 #[derive(Default)]
 struct Shared {
@@ -76,6 +81,7 @@ impl Program for Tested {
                     Caller::Udp(_) => (1, 0),
                     Caller::Local { uid, .. } => (2, uid),
                     Caller::Tls { .. } => (3, 0),
+                    Caller::Pipe => (4, 0),
                     _ => return Err(Refusal::SystemError),
                 };
                 let port = context.reached.map_or(0, |reached| reached.port());
@@ -119,9 +125,27 @@ impl Program for Tested {
                     panic!("asked to, later")
                 }));
             }
+            procedure::PANIC_AT_LAST => return Ok(Box::pin(Falling(reply))),
             _ => return Err(Refusal::ProcedureUnavailable),
         }
         Ok(Box::pin(ready(Ok(reply))))
+    }
+}
+
+/// A reply that panics when it is dropped.
+struct Falling(Vec<u8>);
+
+impl Future for Falling {
+    type Output = Result<Vec<u8>, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Poller<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(std::mem::take(&mut self.0)))
+    }
+}
+
+impl Drop for Falling {
+    fn drop(&mut self) {
+        panic!("asked to, at last");
     }
 }
 
@@ -138,21 +162,26 @@ pub(crate) fn serve(settings: &[String]) {
         let space = directory.join("space");
         std::fs::create_dir(&space).unwrap();
         let space = Namespace::directory(&space).unwrap();
+        let falls = settings.iter().any(|setting| setting == "falls=1");
         let options = options(settings).namespace(&space).on_event(move |event| {
             told_events.lock().unwrap().push(event.to_string());
+            assert!(!falls, "asked to, of every event");
         });
         let mut server = Server::with(options);
         for version in [1, 3] {
             let shared = Arc::clone(&shared);
             server.add(Tested { version, shared });
         }
-        let any = "0.0.0.0:0".parse().unwrap();
-        let tcp = server.tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let udp = server.udp(any).await.unwrap();
+        let (one, any) = match settings.iter().any(|setting| setting == "six=1") {
+            true => ("[::1]:0", "[::]:0"),
+            false => ("127.0.0.1:0", "0.0.0.0:0"),
+        };
+        let tcp = server.tcp(one.parse().unwrap()).await.unwrap();
+        let udp = server.udp(any.parse().unwrap()).await.unwrap();
         server.local(&path, 0o666).await.unwrap();
         server.channel("calls").unwrap();
         say(tcp);
-        say(format!("127.0.0.1:{}", udp.port()));
+        say(SocketAddr::from((tcp.ip(), udp.port())));
         say(path.display());
         server.start()
     });
@@ -189,6 +218,22 @@ pub(crate) fn serve(settings: &[String]) {
     let _ = std::fs::remove_dir_all(directory);
 }
 
+/// Serves its standard input, and answers on its standard error, until nobody calls any more.
+pub(crate) fn pipes(_: &[String]) {
+    let runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
+    let running = runtime.block_on(async {
+        let mut server = Server::new();
+        let (version, shared) = (1, Arc::default());
+        server.add(Tested { version, shared });
+        let calls = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        let replies = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
+        server.serve_pipes(calls, replies).unwrap();
+        server.start()
+    });
+    until("nobody calls any more", || running.stats().connections == 0);
+}
+
 fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
     let mut limits = Limits::default();
     let mut options = Server::options();
@@ -205,6 +250,7 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "record_time" => limits.record_time = time,
             "write_time" => limits.write_time = time,
             "replies" => limits.replies_memory = value as usize,
+            "falls" => {}
             "streams" => options = options.duplicates_on_streams(),
             "calls" => limits.calls_per_connection = value as usize,
             "calls_max" => limits.calls_max = value as usize,
@@ -215,6 +261,7 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
                     ..ShortLimits::default()
                 });
             }
+            "six" => {}
             "require" => options = options.require(Flavor(value as u32)),
             "factor" => options = options.reply_factor_max(value as usize, Whom::Everybody),
             "descriptors" => {

@@ -1,9 +1,11 @@
 //! Room for connections: descriptors, places, memory.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType};
 
 use super::{Client, Served, procedure};
-use crate::world::until;
+use crate::world::{GUARD, until};
 
 #[test]
 fn without_descriptors_the_idlest_makes_way() {
@@ -17,7 +19,7 @@ fn without_descriptors_the_idlest_makes_way() {
     let mut late = served.client();
     assert_eq!(late.call(procedure::ECHO, b"late"), b"late");
     assert!(served.has_told("no connection can be accepted"));
-    assert!(served.has_told("it was the idlest"));
+    assert!(served.has_told("it was idle, and made way"));
     // One pause for each that made way, and few more: it does not spin.
     let failures = served.count("events no connection can be accepted");
     assert!(failures < 1000, "{failures}");
@@ -45,6 +47,37 @@ fn beyond_the_limit_of_connections_the_idlest_makes_way() {
         assert!(clients[at].call(0, &[]).is_empty());
     }
     assert_eq!(served.count("connections"), 3);
+}
+
+/// A client from that address of this machine.
+fn from(address: Ipv4Addr, served: &Served) -> Client<TcpStream> {
+    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+    let socket = rustix::net::socket(family, kind, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+    rustix::net::connect(&socket, &served.tcp).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(GUARD)).unwrap();
+    Client::over(stream)
+}
+
+#[test]
+fn of_those_who_fill_all_places_who_has_most_makes_way() {
+    let mut served = Served::start(&["connections=6"]);
+    let mut honest = from(Ipv4Addr::new(127, 0, 0, 2), &served);
+    honest.call(0, &[]);
+    let mut crowd: Vec<_> = (0..20)
+        .map(|_| {
+            // sleep: the server counts in milliseconds who was last.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            let mut client = served.client();
+            client.call(0, &[]);
+            client
+        })
+        .collect();
+    assert_eq!(served.count("connections"), 6);
+    assert!(honest.call(0, &[]).is_empty(), "though it was the idlest");
+    assert!(crowd[0].is_closed());
+    assert!(crowd[19].call(0, &[]).is_empty());
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Calls that go well.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use strait::ErrorKind;
+use strait::rpc::onc::tls::Roots;
 use strait::rpc::onc::{Client, Tls};
 
 use super::pki::{self, NAME, Pki};
 use super::*;
+use crate::peer::{self, Peer, say};
 use crate::world::{refused, until};
 
 #[test]
@@ -124,6 +127,22 @@ fn the_handler_gets_the_clients_certificate() {
     let all = serving(&pki, ",all", &[]);
     let client = shows.clone().tcp(all.tcp).unwrap();
     assert_eq!(certificate(&client).unwrap(), der);
+    // One that is longer than what a handshake has without asking.
+    let names = (0..400).map(|at| &*format!("name-{at}.test").leak());
+    let names = names.collect::<Vec<_>>().leak();
+    let long = pki.issue(
+        "long",
+        &pki::Wish {
+            names,
+            ..pki::SOUND
+        },
+    );
+    let long_der = std::fs::read(format!("{long}.der")).unwrap();
+    assert!(long_der.len() > 4096);
+    let tls = Tls::required(NAME, &pki.roots()).unwrap();
+    let client = with(&tls.identity(&pki::identity(&long)).unwrap());
+    let client = client.tcp(all.tcp).unwrap();
+    assert!(certificate(&client).unwrap() == long_der);
     let likes = serving(&pki, ",likes", &[]);
     let client = shows.tcp(likes.tcp).unwrap();
     assert_eq!(certificate(&client).unwrap(), der);
@@ -133,6 +152,50 @@ fn the_handler_gets_the_clients_certificate() {
         [],
         "who shows none is served"
     );
+}
+
+/// Calls a server whom the issuers vouch for that this machine trusts.
+pub(crate) fn trusting(arguments: &[String]) {
+    let called = Roots::system().and_then(|roots| {
+        let tls = Tls::required(NAME, &roots)?;
+        who(&with(&tls).tcp(&*arguments[0])?)
+    });
+    say(called.map_or_else(|error| error.to_string(), |kind| format!("{kind}")));
+}
+
+#[test]
+fn whom_the_machine_trusts_its_environment_says() {
+    let (pki, other) = (Pki::new("system"), Pki::new("system-other"));
+    let served = serving(&pki, "", &[]);
+    let called = |file: &Path| {
+        let mut command = peer::command("rpc.onc.tls.system", &[&served.tcp.to_string()]);
+        Peer::of(command.env("SSL_CERT_FILE", file)).hear().unwrap()
+    };
+    let file = |name: &str, parts: &[&str]| {
+        let path = pki.place.join(name);
+        std::fs::write(&path, parts.concat()).unwrap();
+        path
+    };
+    let text = |pki: &Pki| std::fs::read_to_string(pki.roots_file()).unwrap();
+    let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let all = file("all.pem", &[odd, &text(&other), &text(&pki)]);
+    assert_eq!(
+        called(&all),
+        "3",
+        "one that is not understood is passed over"
+    );
+    for (path, words) in [
+        (other.roots_file(), "issued by none of the trusted roots"),
+        (
+            file("odd.pem", &[odd]),
+            "it has no certificate that can be used",
+        ),
+        (file("empty.pem", &[]), "it has no certificate (PEM)"),
+        ("/no/such.pem".into(), "read /no/such.pem: "),
+    ] {
+        let said = called(&path);
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
 
+use strait::rpc::onc::auth::OpaqueAuth;
 use strait::rpc::onc::{AuthStat, Status, status};
 
 use super::super::server::{Client as Bare, call, record, results, words};
@@ -45,13 +47,23 @@ pub(crate) fn half(arguments: &[String]) {
     drop(stream);
 }
 
-/// Begins as many as asked for.
+/// Begins as many as asked for, which then stand still or crawl.
 pub(crate) fn halves(arguments: &[String]) {
     let count = arguments[1].parse().unwrap();
-    let streams: Vec<_> = (0..count).map(|_| shaking(&arguments[0])).collect();
+    let mut streams: Vec<_> = (0..count).map(|_| shaking(&arguments[0])).collect();
     say("begun");
-    told();
-    drop(streams);
+    if arguments.get(2).is_none() {
+        told();
+        return;
+    }
+    loop {
+        for stream in &mut streams {
+            // One that was closed crawls no more.
+            let _ = stream.write_all(&[7]);
+        }
+        // sleep: for as long as it is killed, slower than anybody is.
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]
@@ -119,17 +131,19 @@ fn the_question_for_tls_is_asked_as_the_rfc_says() {
     }
     // Nothing of that has begun anything.
     assert_eq!(client.call(procedure::ECHO, b"well"), b"well");
-    // AUTH_REJECTEDCRED: where there is no TLS, and within it.
+    // AUTH_REJECTEDCRED: where there is no TLS.
     let without = Served::start(&[]);
     let mut client = without.client();
     client.stream.write_all(&record(&question(5))).unwrap();
     assert_eq!(client.reply(), auth_error(2));
-    let within = options(&pki);
-    let asks = strait::rpc::onc::auth::OpaqueAuth::TLS;
-    let client = within.credential(asks).tcp(served.tcp).unwrap();
-    let error = client.null(PROGRAM, 1).unwrap_err();
-    let rejected = Status::Auth(AuthStat::REJECTED_CREDENTIAL);
-    assert_eq!(status(&error), Some(rejected));
+    // AUTH_BADCRED: within it.
+    let asks = options(&pki).credential(OpaqueAuth::TLS);
+    let client = asks.tcp(served.tcp).unwrap();
+    for number in [0, procedure::ECHO] {
+        let asked = client.call(super::number(number), |_| Ok(()), |_| Ok(()));
+        let bad = Status::Auth(AuthStat::BAD_CREDENTIAL);
+        assert_eq!(status(&asked.unwrap_err()), Some(bad), "{number}");
+    }
 }
 
 #[test]
@@ -225,6 +239,37 @@ fn a_thousand_half_handshakes_stall_nobody() {
     println!("{records} bytes of records; {peak} kB at most");
     assert!(records <= 24 << 20, "{records}");
     assert!(peak < 64 << 10, "{peak} kB");
+}
+
+#[test]
+fn handshakes_that_crawl_keep_nobody_out() {
+    let pki = Pki::new("crawl");
+    let served = serving(&pki, "", &[]);
+    let address = served.tcp.to_string();
+    let mut attackers = Peer::start("rpc.onc.tls.halves", &[&address, "300", "crawl"]);
+    assert_eq!(attackers.hear().unwrap(), "begun");
+    let client = options(&pki).tcp(served.tcp).unwrap();
+    assert_eq!(who(&client).unwrap(), 3);
+}
+
+#[test]
+fn what_was_handed_out_in_clear_text_counts_for_nothing_within_tls() {
+    let pki = Pki::new("short");
+    let served = serving(&pki, "", &["short=100"]);
+    // AUTH_SYS of user 0, in clear text; who stands between may have said so.
+    let header = words(&[1, 0, 2, PROGRAM, 1, procedure::SAID]);
+    let sys = words(&[1, 20, 0, 0, 0, 0, 0, 0, 0]);
+    let mut bare = served.client();
+    bare.stream
+        .write_all(&record(&[header, sys].concat()))
+        .unwrap();
+    let reply = bare.reply();
+    assert_eq!(reply[..20], words(&[1, 1, 0, 2, 24]));
+    let short = OpaqueAuth::short(reply[28..44].to_vec());
+    let within = options(&pki).credential(short).stream(bare.stream).unwrap();
+    let said = within.call(number(procedure::SAID), |_| Ok(()), |_| Ok(()));
+    let rejected = Status::Auth(AuthStat::REJECTED_CREDENTIAL);
+    assert_eq!(status(&said.unwrap_err()), Some(rejected));
 }
 
 #[test]

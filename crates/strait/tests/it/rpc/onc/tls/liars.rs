@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::super::server::{record, words};
 use crate::peer::{self, Peer};
+use crate::world::GUARD;
 
 /// The reply that grants TLS to the call of that number.
 fn granted(xid: u32) -> Vec<u8> {
@@ -52,6 +53,12 @@ fn behave(behaviour: &str, mut stream: TcpStream) {
             return;
         }
         "silent" => say(&mut stream, &granted(xid)),
+        "watching" => {
+            say(&mut stream, &granted(xid));
+            stream.set_read_timeout(Some(GUARD)).unwrap();
+            let ended = std::io::copy(&mut stream, &mut std::io::sink());
+            return peer::say(if ended.is_ok() { "gone" } else { "still there" });
+        }
         "garbage" => {
             say(&mut stream, &granted(xid));
             stream.read_exact(&mut [0; 64]).unwrap();

@@ -17,6 +17,7 @@ use crate::world::GUARD;
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("rpc.onc.tls.liar", liars::lie),
+    ("rpc.onc.tls.system", calls::trusting),
     ("rpc.onc.tls.half", hostile::half),
     ("rpc.onc.tls.halves", hostile::halves),
 ];

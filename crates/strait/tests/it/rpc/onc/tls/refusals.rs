@@ -183,6 +183,23 @@ fn a_server_that_lies_about_tls_is_not_called() {
 }
 
 #[test]
+fn a_handshake_that_nobody_waits_for_any_more_ends() {
+    let pki = Pki::new("dropped");
+    let (mut server, at) = liar("watching");
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connecting = options(&pki).timeout(Duration::MAX).tcp_async(at);
+        let moment = Duration::from_millis(100);
+        let dropped = tokio::time::timeout(moment, connecting).await;
+        assert!(dropped.is_err());
+    });
+    assert_eq!(server.hear().unwrap(), "gone");
+    // It waits for all that blocks on its threads.
+    drop(runtime);
+}
+
+#[test]
 fn a_client_is_who_its_certificate_says_or_nobody() {
     let pki = Pki::new("clients");
     let mut served = serving(&pki, ",all", &[]);
