@@ -57,7 +57,12 @@
 //! [`Limits::records_memory`](super::Limits::records_memory) from its first byte on, as a small
 //! call does. A client that has sent more than 4 KiB of one, as with several certificates, takes
 //! 80 KiB, for which many at once wait; those that stand still then make way. All other limits are
-//! as without TLS. A connection within TLS keeps a few KiB more than one without.
+//! as without TLS. A connection within TLS keeps a few KiB more than one without; what has come of
+//! a record of TLS that is not whole, at most 18 KiB, is counted nowhere, and is bounded in time by
+//! [`Limits::idle`](super::Limits::idle) alone.
+//!
+//! A peer that sends more than 64 KiB of TLS's own messages and nothing within it, such as tickets
+//! for sessions to come, is given up: nobody who waits for it would come to look at the time.
 //!
 //! # Faithful, and not
 //!

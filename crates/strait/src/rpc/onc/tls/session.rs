@@ -11,6 +11,13 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConnection};
 /// The protocol's name. RFC 9289 section 4.1.
 pub(super) const ALPN: &[u8] = b"sunrpc";
 
+/// Bytes that may come with nothing in them for who reads: records of TLS's own messages, and the
+/// beginning of one that has something. Tickets for sessions to come have no bound in rustls, and
+/// who reads them does nothing else as long as they come.
+const BARREN_MAX: usize = 64 << 10;
+/// What is said of a peer that goes beyond.
+pub(super) const BARREN: &str = "sends messages of TLS without end, and nothing within it";
+
 /// Why it does not go on.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -33,6 +40,8 @@ pub(super) struct Session {
     /// So much of what [`write`](Self::write) was given is encrypted and has not wholly gone, so
     /// that it was not owned up to.
     taken: usize,
+    /// Bytes that have come since there was something for [`take`](Self::take).
+    barren: usize,
     /// The socket has ended.
     is_ended: bool,
 }
@@ -54,6 +63,7 @@ impl Session {
         Self {
             connection,
             taken: 0,
+            barren: 0,
             is_ended: false,
         }
     }
@@ -76,10 +86,17 @@ impl Session {
     pub(super) fn fill(&mut self, stream: &mut (impl Read + Write)) -> Result<(), Trouble> {
         loop {
             let state = self.process(stream)?;
-            if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() || self.is_ended {
+            if state.plaintext_bytes_to_read() > 0 {
+                self.barren = 0;
                 return Ok(());
             }
-            self.pull(stream)?;
+            if state.peer_has_closed() || self.is_ended {
+                return Ok(());
+            }
+            if self.barren > BARREN_MAX {
+                return Err(Trouble::Tls(rustls::Error::General(BARREN.to_owned())));
+            }
+            self.barren += self.pull(stream)?;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use rustls::{AlertDescription, CertificateError, Error, PeerMisbehaved};
 
+use super::session::BARREN;
 use crate::error::ErrorKind;
 
 /// What is wrong, and how grave it is; `peer` is the other side.
@@ -25,6 +26,7 @@ pub(super) fn words(error: &Error, peer: &str) -> (ErrorKind, String) {
             ErrorKind::Broken,
             format!("what the {peer} sends is not TLS"),
         ),
+        Error::General(why) if why == BARREN => (ErrorKind::Broken, format!("the {peer} {why}")),
         other => (
             ErrorKind::Broken,
             format!("the {peer}'s TLS is not sound: {other}"),

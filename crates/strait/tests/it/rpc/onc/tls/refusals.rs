@@ -6,7 +6,7 @@ use strait::ErrorKind;
 use strait::rpc::onc::Tls;
 use strait::rpc::onc::tls::{Identity, Roots};
 
-use super::liars::liar;
+use super::liars::{liar, liar_with};
 use super::pki::{self, NAME, Pki, Wish};
 use super::*;
 use crate::world::{refused, until};
@@ -197,6 +197,25 @@ fn a_handshake_that_nobody_waits_for_any_more_ends() {
     assert_eq!(server.hear().unwrap(), "gone");
     // It waits for all that blocks on its threads.
     drop(runtime);
+}
+
+#[test]
+fn a_server_that_sends_no_replies_but_words_of_tls_is_given_up() {
+    let pki = Pki::new("tickets");
+    let path = pki.issue("server", &pki::SOUND);
+    let words = "the server sends messages of TLS without end, and nothing within it";
+    let (_server, at) = liar_with("tickets", &path);
+    let client = options(&pki).tcp(at).unwrap();
+    let error = refused(who(&client), ErrorKind::Broken);
+    assert!(error.to_string().contains(words), "{error}");
+    let (_server, at) = liar_with("tickets", &path);
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = options(&pki).tcp_async(at).await.unwrap();
+        let error = refused(client.null(PROGRAM, 1).await, ErrorKind::Broken);
+        assert!(error.to_string().contains(words), "{error}");
+    });
 }
 
 #[test]
