@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use strait_sys::time::Deadline;
@@ -93,15 +95,29 @@ impl ClientOptions {
         }
         let fd = socket.as_fd().try_clone_to_owned();
         let awaited = Awaited(Some(fd.map_err(|error| connected(&error, &peer))?));
-        let shaken = tokio::task::spawn_blocking(move || {
-            let socket = self.secure(socket, &peer, (until, self.timeout));
+        let (shown, within) = (peer.clone(), self.timeout);
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begins = has_begun.clone();
+        let mut shaking = tokio::task::spawn_blocking(move || {
+            begins.store(true, SeqCst);
+            let socket = self.secure(socket, &peer, (until, within));
             (socket, self, peer)
         });
-        let shaken = shaken.await;
+        let failed = |kind| Error::new(kind, "start TLS with", shown);
+        let shaken = match tokio::time::timeout(until.left(), &mut shaking).await {
+            Ok(shaken) => shaken,
+            // It ends by itself, and says what it has waited for.
+            Err(_) if has_begun.load(SeqCst) => shaking.await,
+            Err(_) => {
+                shaking.abort();
+                let why = format!("no thread was free for the handshake within {within:?}");
+                return Err(failed(ErrorKind::TimedOut).because(why));
+            }
+        };
         awaited.end();
         match shaken {
             Ok((socket, options, peer)) => AsyncClient::new(options, socket?, peer),
-            Err(_) => Err(Error::new(ErrorKind::Cancelled, "start TLS", "")),
+            Err(_) => Err(failed(ErrorKind::Cancelled)),
         }
     }
 }

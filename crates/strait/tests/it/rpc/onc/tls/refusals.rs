@@ -200,6 +200,26 @@ fn a_handshake_that_nobody_waits_for_any_more_ends() {
 }
 
 #[test]
+fn a_handshake_waits_for_a_thread_no_longer_than_for_the_server() {
+    let pki = Pki::new("thread");
+    let served = serving(&pki, "", &[]);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let (free, waits) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(move || waits.recv());
+        let moment = Duration::from_millis(100);
+        let connecting = options(&pki).timeout(moment).tcp_async(served.tcp);
+        let connected = tokio::time::timeout(GUARD, connecting).await;
+        let error = refused(connected.expect("without end"), ErrorKind::TimedOut);
+        let words = "no thread was free for the handshake within 100ms";
+        assert!(error.to_string().contains(words), "{error}");
+    });
+    drop(free);
+}
+
+#[test]
 fn a_server_that_sends_no_replies_but_words_of_tls_is_given_up() {
     let pki = Pki::new("tickets");
     let path = pki.issue("server", &pki::SOUND);
