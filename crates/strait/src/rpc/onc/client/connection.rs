@@ -209,6 +209,8 @@ impl Connection {
                 return Ok(false);
             }
             if let Some(mut reading) = state.read(self) {
+                // In this order: a mechanism may panic, and the end of the turn takes the lock.
+                let mut state = state;
                 // The last reader may have left something.
                 let _ = state.sort(reading.inbox(), None);
                 if !state.calls.book.has_room(max) {
@@ -245,6 +247,8 @@ impl Connection {
                 return results(outcome?, Results::Copied);
             }
             if let Some(mut reading) = state.read(self) {
+                // In this order: a mechanism may panic, and the end of the turn takes the lock.
+                let mut state = state;
                 // The last reader may have left something.
                 let found = state.sort(reading.inbox(), Some(xid));
                 drop(state);
@@ -385,7 +389,8 @@ impl State {
     }
 }
 
-/// The turn to read. It ends when this is dropped, also by a panic of what is read from.
+/// The turn to read. It ends when this is dropped, also by a panic of what is read from, or of a
+/// mechanism: never while the lock is held, which that takes.
 struct Reading<'a> {
     connection: &'a Connection,
     /// There until the end.

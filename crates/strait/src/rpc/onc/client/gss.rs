@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strait_sys::time::Deadline;
@@ -480,11 +481,15 @@ impl Session {
             return None;
         }
         let (xid, mut out) = (calls.reserve(), Vec::new());
-        let framed = form.frame(&mut out, |out| {
-            let destroyed = present.context.destroy(xid, present.program, out);
-            destroyed.map(drop).map_err(Failure::Unsealed)
-        });
-        framed.ok().map(|_| out)
+        let framing = || {
+            form.frame(&mut out, |out| {
+                let destroyed = present.context.destroy(xid, present.program, out);
+                destroyed.map(drop).map_err(Failure::Unsealed)
+            })
+        };
+        // A client may go while its mechanism panics: a second panic would end the process.
+        let framed = catch_unwind(AssertUnwindSafe(framing));
+        framed.ok()?.ok().map(|_| out)
     }
 
     /// Tells it, if that can be done at once.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll, Waker};
@@ -319,8 +319,12 @@ async fn answer_token(
     }
     let clock = Arc::clone(&shared);
     let step = move || token.answer(|| clock.time(), handle);
-    let answer = tokio::task::spawn_blocking(step).await;
-    let answer = answer.map_err(|_| Refusal::SystemError)?;
+    let answer = match tokio::task::spawn_blocking(step).await {
+        Ok(answer) => answer,
+        // As a handler's: who polls this one tells.
+        Err(ended) if ended.is_panic() => resume_unwind(ended.into_panic()),
+        Err(_) => return Err(Refusal::SystemError),
+    };
     if let Some(fault) = answer.fault {
         unproven(&shared, &caller, fault.into());
     }

@@ -29,7 +29,7 @@ pub enum Event {
         /// An idle connection made way.
         made_way: bool,
     },
-    /// A handler panicked; its caller was told SYSTEM_ERR.
+    /// A handler panicked, or the mechanism of RPCSEC_GSS; its caller was told SYSTEM_ERR.
     Panicked {
         /// What was called.
         procedure: Procedure,

@@ -431,7 +431,7 @@ pub struct Stats {
     pub calls: u64,
     /// Calls that were answered without results.
     pub refused: u64,
-    /// Calls whose handler panicked.
+    /// Calls whose handler panicked, or the mechanism that proves them.
     pub panicked: u64,
     /// Calls that had come before, and were answered from memory or dropped.
     pub repeated: u64,

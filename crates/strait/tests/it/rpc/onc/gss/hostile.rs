@@ -71,7 +71,7 @@ impl Raw {
     }
 
     /// A call that carries a token.
-    fn token(&mut self, setup: &Setup, token: &[u8]) -> (OpaqueAuth<'static>, Vec<u8>) {
+    pub(super) fn token(&mut self, setup: &Setup, token: &[u8]) -> (OpaqueAuth<'static>, Vec<u8>) {
         let header = CallHeader {
             xid: self.next(),
             procedure: NULL,

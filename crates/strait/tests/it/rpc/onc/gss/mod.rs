@@ -25,12 +25,14 @@ mod hostile;
 mod kerberos;
 mod mechanism;
 mod middle;
+mod panics;
 mod window;
 
 use mechanism::{ADA, Party};
 
 pub(crate) const ROLES: &[(&str, peer::Role)] = &[
     ("rpc.onc.gss", serve),
+    ("rpc.onc.gss.panics", panics::call),
     #[cfg(feature = "krb5")]
     ("rpc.onc.gss.krb5.serve", kerberos::serve),
     #[cfg(feature = "krb5")]
@@ -110,7 +112,7 @@ fn serve(settings: &[String]) {
             other => panic!("{other}"),
         }
     }
-    let _running = runtime.block_on(async {
+    let running = runtime.block_on(async {
         let space = directory.join("space");
         let _ = std::fs::create_dir(&space);
         let space = Namespace::directory(&space).unwrap();
@@ -124,8 +126,11 @@ fn serve(settings: &[String]) {
         server.start()
     });
     say("ready");
-    while told().is_some() {
-        say(memory());
+    while let Some(word) = told() {
+        match word.as_str() {
+            "panicked" => say(running.stats().panicked),
+            _ => say(memory()),
+        }
     }
 }
 
