@@ -5,7 +5,8 @@
 //! and checksum agree: a client that has started anew may use an XID again, for something else.
 //!
 //! Where there is no room the oldest answer goes of the address that has most of them: who calls
-//! much, or means harm, makes way for itself and not for others.
+//! much makes way for itself and not for others. Who forges calls from many addresses does not:
+//! against that there is no defence here.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;

@@ -17,7 +17,7 @@ use strait_wire::xdr::Encode;
 
 use super::event::Event;
 use super::lock;
-use super::shared::{Cache, Counts, Shared, Whose};
+use super::shared::{Cache, Counts, Shared, Whose, whose};
 use crate::rpc::onc::gss::server::{Opened, Seal, Token};
 use crate::rpc::onc::{Answer, Caller, Context, Refusal};
 
@@ -172,8 +172,7 @@ fn remember(
     let Some((cache, address)) = origin.cache else {
         return Ok(None);
     };
-    let whose = (address.port(), context);
-    let key = Key::new((address.ip(), whose), xid, procedure, message);
+    let key = Key::new(whose(address, context), xid, procedure, message);
     let answered = match lock(cache).begin(shared.time(), key) {
         Verdict::New => return Ok(Some((Arc::clone(cache), key))),
         Verdict::Done(reply) => Some(reply.to_vec()),

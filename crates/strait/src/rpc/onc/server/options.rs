@@ -47,7 +47,7 @@ pub struct Limits {
     pub replies_memory: usize,
     /// Calls by datagrams that are remembered with their replies, for each socket, so that a
     /// repeated one is not done again; 4,096, 8 MiB, 2 minutes. Beyond that the oldest are
-    /// forgotten of the address which has most of them.
+    /// forgotten of the address (for IPv6, network of 64 bits) which has most of them.
     pub duplicates: server::Limits,
     /// Contexts of RPCSEC_GSS: 4,096 in use, for an hour after their last call, and 128 that are
     /// being made, for 30 s. Of more the idlest make way, of whoever has most.

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,10 +29,25 @@ use crate::rpc::onc::{Caller, Program, random};
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<IpAddr, Whose>>;
 
-/// Whose a call is, of those from one address: a port's, and with RPCSEC_GSS the context's that has
-/// proven it. Without that, whoever sends from the address of another could have the other's
-/// replies read to him.
-pub(super) type Whose = (u16, Option<Handle>);
+/// Whose a call is, of those from one network: an address's and its port's, and with RPCSEC_GSS the
+/// context's that has proven it. Without that, whoever sends from the address of another could have
+/// the other's replies read to him.
+pub(super) type Whose = (IpAddr, u16, Option<Handle>);
+
+/// Who shares what is remembered of calls with the caller from there, and whose the call is of
+/// theirs.
+pub(super) fn whose(address: SocketAddr, context: Option<Handle>) -> (IpAddr, Whose) {
+    let (ip, port) = (address.ip(), address.port());
+    (network(ip), (ip, port, context))
+}
+
+/// An address, or the network of one of IPv6: a host takes as many of that as it likes.
+pub(super) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        four @ IpAddr::V4(_) => four,
+    }
+}
 
 pub(in crate::rpc::onc) struct Shared {
     pub(super) options: ServerOptions,
@@ -253,4 +268,42 @@ impl std::fmt::Debug for Shared {
 
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use strait_wire::onc::message::Xid;
+    use strait_wire::onc::server::{Key, Limits, Verdict};
+
+    use super::*;
+
+    #[test]
+    fn a_host_with_many_addresses_makes_way_for_itself_alone() {
+        let mut cache = Duplicates::new(Limits {
+            entries: 64,
+            ..Limits::default()
+        });
+        let now = Time::default();
+        let of = |address: &str, xid| {
+            let whose = whose(address.parse().unwrap(), None);
+            Key::new(whose, Xid(xid), Procedure::default(), b"call")
+        };
+        let mut answer = |key| {
+            assert_eq!(cache.begin(now, key), Verdict::New);
+            cache.finish(now, key, b"reply");
+        };
+        for xid in 0..3 {
+            answer(of("[2001:db8::1]:9", xid));
+        }
+        // Each address of that network calls once.
+        for host in 0..200 {
+            answer(of(&format!("[2001:db8:0:1::{host:x}]:9"), 7));
+        }
+        for xid in 0..3 {
+            let again = cache.begin(now, of("[2001:db8::1]:9", xid));
+            assert_eq!(again, Verdict::Done(b"reply"), "{xid}");
+        }
+        let other = cache.begin(now, of("[2001:db8::2]:9", 0));
+        assert_eq!(other, Verdict::New, "what was answered to its neighbour");
+    }
 }

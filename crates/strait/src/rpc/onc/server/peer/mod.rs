@@ -10,7 +10,7 @@ use std::task::Waker;
 use crate::rpc::onc::Caller;
 use crate::rpc::onc::server::event::Dropped;
 use crate::rpc::onc::server::lock;
-use crate::rpc::onc::server::shared::Shared;
+use crate::rpc::onc::server::shared::{Shared, network};
 
 /// Times are milliseconds of [`Shared::now`]; 0 is never.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Peer {
 /// Whose connections count together, where there are too many.
 #[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Crowd {
-    /// An address, or the network of one of IPv6: a host takes as many of that as it likes.
+    /// As [`network`] has it.
     Address(IpAddr),
     User(u32),
     /// Pipes that were handed over, whoever is there.
@@ -112,10 +112,7 @@ impl Peer {
             Caller::Pipe => return Crowd::Pipes,
             Caller::Tcp(address) | Caller::Tls { address, .. } | Caller::Udp(address) => address,
         };
-        Crowd::Address(match address.ip().to_canonical() {
-            IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
-            four @ IpAddr::V4(_) => four,
-        })
+        Crowd::Address(network(address.ip()))
     }
 
     /// Takes what is there; `waker` is woken when there is more.
