@@ -231,7 +231,7 @@ impl Client {
         results: impl FnOnce(&mut Reader<'_>) -> std::result::Result<R, xdr::Error>,
     ) -> Result<R> {
         let begun = self
-            .start(procedure, arguments)
+            .start(procedure, Saying::Short, arguments)
             .map_err(|failure| self.error(failure, procedure))?;
         self.finish(procedure, begun, results)
     }
@@ -273,7 +273,7 @@ impl Client {
         results: Decoder<R>,
     ) -> Result<Pending<R>> {
         let begun = self
-            .start(procedure, arguments)
+            .start(procedure, Saying::Short, arguments)
             .map_err(|failure| self.error(failure, procedure))?;
         begun.leave();
         Ok(Pending::new(self.clone(), procedure, results, begun))
@@ -355,11 +355,12 @@ impl Client {
     fn start(
         &self,
         procedure: Procedure,
+        saying: Saying,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> std::result::Result<Begun, Failure> {
         let connection = self.lock().connection.clone();
         let mut out = connection.buffer();
-        let begun = self.launch(&connection, procedure, &mut out, arguments)?;
+        let begun = self.launch(&connection, (procedure, saying), &mut out, arguments)?;
         let sent = connection.send(&out, begun.until, Some(begun.xid));
         connection.reuse(out);
         match sent {
@@ -375,15 +376,15 @@ impl Client {
     fn launch(
         &self,
         connection: &Arc<Connection>,
-        procedure: Procedure,
+        (procedure, saying): (Procedure, Saying),
         out: &mut Vec<u8>,
         arguments: impl FnOnce(&mut Writer<'_>) -> Coded,
     ) -> std::result::Result<Begun, Failure> {
         if let Some(session) = &self.shared.session {
             return self.launch_sealed(session, (connection, procedure), out, arguments);
         }
-        let short = match self.shared.options.credential.flavor {
-            Flavor::SYS => connection.calls(|calls| calls.short()),
+        let short = match (self.shared.options.credential.flavor, saying) {
+            (Flavor::SYS, Saying::Short) => connection.calls(|calls| calls.short()),
             _ => None,
         };
         let draft = match &short {
@@ -453,7 +454,7 @@ impl Client {
             connection.calls(|calls| calls.drop_short());
             let again = self
                 .within(begun.until.left())
-                .start(procedure, |to| {
+                .start(procedure, Saying::Long, |to| {
                     to.opaque_fixed(arguments);
                     Ok(())
                 })
@@ -467,6 +468,14 @@ impl Client {
         connection.give_back(bytes);
         decoded.map_err(|error| fail(Failure::Results(error)))
     }
+}
+
+/// How a call says who calls.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Saying {
+    /// By what the server has handed out, if it has.
+    Short,
+    Long,
 }
 
 /// The same credential, without a body of its own.

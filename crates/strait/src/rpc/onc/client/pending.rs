@@ -8,9 +8,9 @@ use strait_wire::onc::gss::client::Context;
 use strait_wire::onc::message::{Procedure, Xid};
 use strait_wire::xdr::{self, Reader, Writer};
 
-use super::Client;
 use super::connection::{Connection, Results};
 use super::failure::Failure;
+use super::{Client, Saying};
 use crate::error::Result;
 
 /// How results are decoded: a function, or a closure that captures nothing.
@@ -142,7 +142,12 @@ impl Batch<'_> {
         self.last = procedure;
         let client = self.client;
         let begun = client
-            .launch(&self.connection, procedure, &mut self.out, arguments)
+            .launch(
+                &self.connection,
+                (procedure, Saying::Short),
+                &mut self.out,
+                arguments,
+            )
             .map_err(|failure| client.error(failure, procedure))?;
         begun.leave();
         let pending = Pending::new(client.clone(), procedure, results, begun);

@@ -1,14 +1,15 @@
 //! Shorter credentials that a server hands out.
 
 use std::io::{Read, Write};
-use std::net::UdpSocket;
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 
+use strait::ErrorKind;
 use strait::rpc::onc::xdr::{Error, Reader};
 use strait::rpc::onc::{AsyncClient, Client as Rpc, ClientOptions, Procedure};
 
 use super::{Client, PROGRAM, Served, procedure, record, results, words};
-use crate::world::GUARD;
+use crate::world::{GUARD, refused};
 
 /// AUTH_SYS of user 7, group 8, on a machine without a name.
 const SYS: [u32; 7] = [1, 20, 0, 0, 7, 8, 0];
@@ -148,4 +149,48 @@ async fn clients_use_what_they_are_handed_out_and_are_heard_when_it_is_forgotten
         let expected = if is_kept { 5 * 4 } else { 0 };
         assert_eq!(served.count("short"), expected, "{entries}");
     }
+}
+
+/// Hands out a short credential to whoever says AUTH_SYS, and forgets it at once. With `is_last`
+/// nothing more is answered to who says it.
+fn forget(mut stream: TcpStream, is_last: bool) -> std::io::Result<()> {
+    loop {
+        let mut mark = [0; 4];
+        stream.read_exact(&mut mark)?;
+        let mut call = vec![0; (u32::from_be_bytes(mark) & 0x7fff_ffff) as usize];
+        stream.read_exact(&mut call)?;
+        let xid = u32::from_be_bytes(*call.first_chunk().unwrap());
+        if call[24..28] == words(&[1]) {
+            let handed = words(&[xid, 1, 0, 2, 24, 2, 16, 1, 2, 3, 4, 0]);
+            stream.write_all(&record(&[handed, words(&SEEN)].concat()))?;
+            continue;
+        }
+        stream.write_all(&record(&words(&[&[xid], &REJECTED[..]].concat())))?;
+        if is_last {
+            stream.shutdown(Shutdown::Write)?;
+            return std::io::copy(&mut stream, &mut std::io::sink()).map(drop);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_made_again_says_at_length_who_calls() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for is_last in [true, false] {
+            let (stream, _) = listener.accept().unwrap();
+            std::thread::spawn(move || forget(stream, is_last));
+        }
+    });
+    let client = ClientOptions::default().timeout(GUARD).sys();
+    let client = client.tcp(at).unwrap();
+    let seen = (SEEN[0], SEEN[1]);
+    assert_eq!(who(&client), seen);
+    let early = client.begin(SAID, |_| Ok(()), a_caller).unwrap();
+    refused(client.call(SAID, |_| Ok(()), a_caller), ErrorKind::PeerGone);
+    client.reconnect().unwrap();
+    // This connection has been handed out something too, which counts for nothing any more.
+    assert_eq!(who(&client), seen);
+    assert_eq!(early.wait().unwrap(), seen);
 }
