@@ -151,6 +151,32 @@ async fn clients_use_what_they_are_handed_out_and_are_heard_when_it_is_forgotten
     }
 }
 
+#[test]
+fn over_streams_a_call_is_the_same_at_whatever_length_its_caller_says_who_he_is() {
+    let served = Served::start(&["short=100", "streams=1"]);
+    let count = |xid, credential: &[u8]| {
+        let header = words(&[xid, 0, 2, PROGRAM, 1, procedure::COUNT]);
+        record(&[&header[..], credential, &words(&[0, 0])].concat())
+    };
+    let mut client = served.client();
+    let mut ask = |call: &[u8]| {
+        client.stream.write_all(call).unwrap();
+        client.reply()
+    };
+    let done = ask(&count(7, &words(&SYS)));
+    let short = &done[20..44];
+    assert_eq!(ask(&count(7, short)), done, "said short");
+    let again = count(7, &words(&SYS));
+    let mut other = served.client();
+    other.stream.write_all(&again).unwrap();
+    assert_eq!(other.reply(), done, "over another connection");
+    // Another user's call is another.
+    let mut user = SYS;
+    user[4] = 6;
+    let others = ask(&count(7, &words(&user)));
+    assert_eq!(others[others.len() - 4..], words(&[2]));
+}
+
 /// Hands out a short credential to whoever says AUTH_SYS, and forgets it at once. With `is_last`
 /// nothing more is answered to who says it.
 fn forget(mut stream: TcpStream, is_last: bool) -> std::io::Result<()> {
