@@ -40,12 +40,17 @@ impl Failure {
 
     /// An error of the library, in its own words.
     pub(crate) fn of(error: Error) -> Self {
-        let mut message = error.subject().to_owned();
+        Self::on(error.subject(), &error)
+    }
+
+    /// The same, of something that is called otherwise than the library does.
+    pub(crate) fn on(subject: &str, error: &Error) -> Self {
+        let mut message = subject.to_owned();
         if !message.is_empty() {
             message.push_str(": ");
         }
         message.push_str(&error.kind().to_string());
-        let reason = Self::reason(&error);
+        let reason = Self::reason(error);
         if !reason.is_empty() && reason != error.kind().to_string() {
             message.push_str(&format!(" ({reason})"));
         }

@@ -75,6 +75,9 @@ struct Inner {
     status: Option<u32>,
     /// The server of whose clients one is the reason.
     client_of: Option<u64>,
+    /// Who is at the other end, where the subject names more than that.
+    #[cfg(feature = "net")]
+    peer: Option<String>,
     /// What an outer protocol says of it.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -93,6 +96,8 @@ impl Error {
             errno: None,
             status: None,
             client_of: None,
+            #[cfg(feature = "net")]
+            peer: None,
             source: None,
         }))
     }
@@ -142,6 +147,18 @@ impl Error {
         }
         self.0.source = Some(Box::new(source));
         self
+    }
+
+    /// The other end, which the subject names among other things.
+    #[cfg(feature = "net")]
+    pub(crate) fn with_peer(mut self, peer: impl Into<String>) -> Self {
+        self.0.peer = Some(peer.into());
+        self
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn peer(&self) -> Option<&str> {
+        self.0.peer.as_deref()
     }
 
     /// The bytes, the choice or the end of a client of that server made it fail: the server need

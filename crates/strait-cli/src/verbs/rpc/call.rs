@@ -12,7 +12,7 @@ use strait::rpc::onc::xdr::Writer;
 use strait::rpc::onc::{self, Client, ClientOptions};
 use strait_idl::onc::{Procedure, Specification, Type};
 
-use super::host::{failed, is_path, of_call, parts, wrong};
+use super::host::{failed, failed_on, is_path, parts, wrong};
 use super::interface::{Called, Interface, Words};
 use super::json::{self, Wrong};
 use super::ping::{self, To};
@@ -255,21 +255,18 @@ impl Call {
 
 /// An error of a call, by the names of the file.
 fn told(error: strait::Error, called: Called<'_>) -> Failure {
-    let failure = failed(error);
-    let Some(rest) = of_call(&failure.message) else {
-        return failure;
+    let Some(peer) = onc::peer(&error) else {
+        return failed(error);
     };
     let procedure = called
         .procedure
         .map_or("procedure 0", |each| each.name.as_str());
     let (program, version) = (called.program, called.version);
-    Failure {
-        message: format!(
-            "{procedure} of {} ({:#x}) version {} at {rest}",
-            program.name, program.number, version.number
-        ),
-        ..failure
-    }
+    let subject = format!(
+        "{procedure} of {} ({:#x}) version {} at {peer}",
+        program.name, program.number, version.number
+    );
+    failed_on(&subject, &error)
 }
 
 /// A word, or standard input, as JSON.

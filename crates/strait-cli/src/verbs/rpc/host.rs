@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use strait::rpc::onc::rpcbind::{Client, Netid, PORT, SOCKET};
-use strait::rpc::onc::{self, Status, status};
+use strait::rpc::onc::{self, Status, peer, status};
 use strait::{Error, ErrorKind};
 
 use crate::failure::{Failure, TIMED_OUT, USAGE};
@@ -23,14 +23,18 @@ pub(crate) fn wrong(message: impl Into<String>) -> Failure {
 
 /// An error of the library; of time, with the status of that.
 pub(crate) fn failed(error: Error) -> Failure {
-    let is_late = error.kind() == ErrorKind::TimedOut;
-    let failure = Failure::of(error);
-    match is_late {
-        true => Failure {
+    failed_on(error.subject(), &error)
+}
+
+/// The same, of something that is called so.
+pub(crate) fn failed_on(subject: &str, error: &Error) -> Failure {
+    let failure = Failure::on(subject, error);
+    match error.kind() {
+        ErrorKind::TimedOut => Failure {
             status: TIMED_OUT,
             ..failure
         },
-        false => failure,
+        _ => failure,
     }
 }
 
@@ -109,20 +113,10 @@ pub(crate) fn unasked(error: Error) -> Failure {
         (None, ErrorKind::Refused) => error.errno().is_none(),
         _ => true,
     };
-    let failure = failed(error);
-    match of_call(&failure.message) {
-        Some(message) if !is_answered => silent(Failure {
-            message: message.to_owned(),
-            ..failure
-        }),
-        _ => failure,
+    match peer(&error) {
+        Some(peer) if !is_answered => silent(failed_on(peer, &error)),
+        _ => failed(error),
     }
-}
-
-/// What the library says of a call after which call it was: where, and why.
-pub(crate) fn of_call(message: &str) -> Option<&str> {
-    let (_, rest) = message.strip_prefix("procedure ")?.split_once(" at ")?;
-    Some(rest)
 }
 
 fn silent(failure: Failure) -> Failure {

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use strait::Error;
 use strait::rpc::onc::rpcbind::{Netid, Uaddr};
-use strait::rpc::onc::{Client, ClientOptions, Status, status};
+use strait::rpc::onc::{Client, ClientOptions, Status, peer, status};
 
-use super::host::{addresses, failed, is_path, of_call, parts, registry, unasked, wrong};
+use super::host::{addresses, failed, failed_on, is_path, parts, registry, unasked, wrong};
 use crate::failure::Failure;
 
 /// Versions that are called, where a program says itself which it has.
@@ -108,15 +109,11 @@ pub(crate) fn call(
         },
     };
     let called = |version| {
-        let error = client.null(program, version).err().map(failed);
         // Which program it was, is told in decimal beside this.
-        let bare = |error: Failure| {
-            let message = of_call(&error.message).unwrap_or(&error.message).to_owned();
-            Failure { message, ..error }
-        };
+        let bare = |error: Error| failed_on(peer(&error).unwrap_or(error.subject()), &error);
         Called {
             version,
-            error: error.map(bare),
+            error: client.null(program, version).err().map(bare),
         }
     };
     Ok(versions.map(called).collect())

@@ -13,7 +13,7 @@
 //! | finding a program by its number, and being found | [`rpcbind`] |
 //! | calls that nobody between can read or change (feature `tls`) | `tls` |
 //! | who calls, proven; arguments and results that nobody reads | [`gss`] |
-//! | what the server said instead of results | [`status()`] |
+//! | what the server said instead of results, and who it is | [`status()`], [`peer()`] |
 //!
 //! Use it to talk with what speaks it already, between machines, and where the interface is to
 //! outlive both programs. Between two processes of one machine
@@ -55,7 +55,7 @@ pub use self::client::{
 pub use self::generated::{AsyncCall, Call, arguments, results};
 pub use self::program::{Answer, Caller, Context, Program, Refusal};
 pub use self::server::{Limits, Running, Server, ServerOptions, Stats};
-pub use self::status::{Status, status};
+pub use self::status::{Status, peer, status};
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsServer};
 pub use crate::Error;

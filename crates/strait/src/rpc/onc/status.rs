@@ -1,4 +1,5 @@
-//! What a server said instead of results, beside the error's kind.
+//! What an error of a call tells beside its kind: what the server said instead of results, and who
+//! that is.
 
 use strait_wire::onc::client::Refused;
 use strait_wire::onc::message::{Accepted, AuthStat, Denied};
@@ -60,4 +61,11 @@ pub fn status(error: &Error) -> Option<Status> {
     source
         .downcast_ref::<Refused>()
         .and_then(|refused| Status::of(*refused))
+}
+
+/// Whom a call was made to that failed, as [`Client::peer`](super::Client::peer) says it; `None`
+/// for an error of anything else. The [subject](Error::subject) says which call it was, too.
+#[must_use]
+pub fn peer(error: &Error) -> Option<&str> {
+    error.peer()
 }

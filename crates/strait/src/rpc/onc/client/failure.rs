@@ -143,6 +143,11 @@ impl Failure {
         } = procedure;
         let subject =
             format!("procedure {number} of program {program:#x} version {version} at {peer}");
+        self.explain(subject).with_peer(peer)
+    }
+
+    /// Why, of that call.
+    fn explain(self, subject: String) -> Error {
         let new = |kind| Error::new(kind, "call", subject.clone());
         match self {
             Self::Draft(error) => new(draft(&error)).caused(error),
@@ -267,7 +272,7 @@ mod tests {
     use strait_wire::onc::message::AuthStat;
 
     use super::*;
-    use crate::rpc::onc::{Status, status};
+    use crate::rpc::onc::{Status, peer, status};
 
     fn error(failure: Failure) -> Error {
         let procedure = Procedure {
@@ -333,6 +338,7 @@ mod tests {
              here (PROG_MISMATCH (versions 2 to 4))"
         );
         let ended = error(Failure::Ended(End::closed(true)));
+        assert_eq!(peer(&ended), Some("127.0.0.1:1234"), "apart from the words");
         assert_eq!(ended.kind(), ErrorKind::PeerGone);
         assert_eq!(status(&ended), None);
         assert!(!ended.to_string().contains("carried out"), "{ended}");
