@@ -121,7 +121,7 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle => f.write_str("idle for too long"),
-            Self::MadeWay => f.write_str("it was idle, and made way for another"),
+            Self::MadeWay => f.write_str("it made way for another"),
             Self::Unfinished => f.write_str("a call was begun and not finished in time"),
             Self::NotReading => f.write_str("its client takes no replies"),
             Self::Greedy => f.write_str("a call was begun and not continued, and memory is short"),

@@ -21,7 +21,8 @@ pub struct Limits {
     /// Small fragments (below 4,000 bytes) of a call; 64.
     pub fragments_max: u32,
     /// Connections; 4,096. A further one takes the place of the idlest of that address (for IPv6,
-    /// network of 64 bits), or user of this machine, which has most of them.
+    /// network of 64 bits), or user of this machine, which has most of them. One with calls in
+    /// progress is spared, unless an eighth of all are of that address or user.
     pub connections_max: usize,
     /// Without a call for so long, a connection is closed; 5 minutes.
     pub idle: Duration,

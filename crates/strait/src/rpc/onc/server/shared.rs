@@ -26,6 +26,11 @@ use crate::rpc::onc::gss::server::Guard;
 use crate::rpc::onc::tls::TlsServer;
 use crate::rpc::onc::{Caller, Program, random};
 
+/// Calls in progress, and replies on their way, spare a connection when one is to make way, unless
+/// this part of all or more is of the same address or user: else whoever keeps many of them busy
+/// has those of others closed.
+const CROWD_SHARE: usize = 8;
+
 /// What was answered by one socket, or over all streams.
 pub(super) type Cache = Mutex<Duplicates<IpAddr, Whose>>;
 
@@ -236,8 +241,8 @@ impl Shared {
     }
 
     /// Closes a connection of whoever has most of them, the one that has done nothing for the
-    /// longest time; one with calls in progress only if there is no other. False: there is none
-    /// that is not closing already.
+    /// longest time; one with calls in progress only of who has many, or if there is no other.
+    /// False: there is none that is not closing already.
     pub(super) fn make_way(&self) -> bool {
         let peers = lock(&self.peers);
         let open: Vec<_> = peers.values().filter(|peer| !peer.is_doomed()).collect();
@@ -245,10 +250,13 @@ impl Shared {
         for peer in &open {
             *crowds.entry(peer.crowd()).or_default() += 1;
         }
-        let crowd = |peer: &Peer| crowds.get(&peer.crowd()).copied();
-        let idlest = open
-            .iter()
-            .min_by_key(|peer| (peer.is_busy(), Reverse(crowd(peer)), peer.used.get()));
+        let order = |peer: &&&Arc<Peer>| {
+            let crowd = crowds.get(&peer.crowd()).copied().unwrap_or(0);
+            let is_busy = peer.is_busy();
+            let is_spared = is_busy && crowd * CROWD_SHARE < open.len();
+            (is_spared, Reverse(crowd), is_busy, peer.used.get())
+        };
+        let idlest = open.iter().min_by_key(order);
         idlest.is_some_and(|peer| peer.doom(Dropped::MadeWay))
     }
 

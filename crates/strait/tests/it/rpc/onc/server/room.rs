@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use rustix::net::{AddressFamily, SocketType};
 
-use super::{Client, Served, procedure};
+use super::{Client, Served, procedure, results};
 use crate::world::{GUARD, until};
 
 #[test]
@@ -19,7 +19,7 @@ fn without_descriptors_the_idlest_makes_way() {
     let mut late = served.client();
     assert_eq!(late.call(procedure::ECHO, b"late"), b"late");
     assert!(served.has_told("no connection can be accepted"));
-    assert!(served.has_told("it was idle, and made way"));
+    assert!(served.has_told("it made way for another"));
     // One pause for each that made way, and few more: it does not spin.
     let failures = served.count("events no connection can be accepted");
     assert!(failures < 1000, "{failures}");
@@ -78,6 +78,47 @@ fn of_those_who_fill_all_places_who_has_most_makes_way() {
     assert!(honest.call(0, &[]).is_empty(), "though it was the idlest");
     assert!(crowd[0].is_closed());
     assert!(crowd[19].call(0, &[]).is_empty());
+}
+
+#[test]
+fn calls_in_progress_keep_no_place_for_who_has_most_of_them() {
+    let mut served = Served::start(&["connections=6"]);
+    let mut honest = from(Ipv4Addr::new(127, 0, 0, 2), &served);
+    honest.call(0, &[]);
+    let mut crowd: Vec<_> = (0..5).map(|_| served.client()).collect();
+    for client in &mut crowd {
+        client.send(procedure::WAIT, &1_u32.to_be_bytes());
+    }
+    until("all are busy", || served.count("in-flight") == 5);
+    let mut third = from(Ipv4Addr::new(127, 0, 0, 3), &served);
+    assert!(third.call(0, &[]).is_empty());
+    assert!(honest.call(0, &[]).is_empty(), "though it was idle");
+    assert_eq!(served.count("events it made way for another"), 1);
+}
+
+#[test]
+fn calls_in_progress_keep_the_place_of_who_has_few() {
+    let mut served = Served::start(&["connections=20"]);
+    let mut busy: Vec<_> = (0..2)
+        .map(|_| from(Ipv4Addr::new(127, 0, 0, 2), &served))
+        .collect();
+    for client in &mut busy {
+        client.send(procedure::WAIT, &1_u32.to_be_bytes());
+    }
+    until("both are busy", || served.count("in-flight") == 2);
+    let idle: Vec<_> = (0..18)
+        .map(|at| {
+            let mut client = from(Ipv4Addr::new(127, 0, 1, at), &served);
+            client.call(0, &[]);
+            client
+        })
+        .collect();
+    let mut last = from(Ipv4Addr::new(127, 0, 0, 3), &served);
+    last.call(procedure::OPEN, &1_u32.to_be_bytes());
+    for client in &mut busy {
+        assert!(results(&client.reply(), 1).is_empty());
+    }
+    drop(idle);
 }
 
 #[test]
