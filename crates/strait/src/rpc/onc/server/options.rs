@@ -37,9 +37,10 @@ pub struct Limits {
     /// that came by datagrams, which have half of it, none is taken.
     pub calls_max: usize,
     /// Memory of all calls that have begun to come, in bytes; 24 MiB. When it runs out, those of
-    /// more than 8 KiB wait for others, and connections are closed that have begun a call and send
-    /// nothing more for a second. What a call of `record_max` takes is kept for one at a time, so
-    /// that all waiting for each other cannot happen.
+    /// more than 8 KiB wait for others, and connections are closed that have begun a call and for a
+    /// second send nothing more, or are not read from as they take no replies. What a call of
+    /// `record_max` takes is kept for one at a time, so that all waiting for each other cannot
+    /// happen.
     pub records_memory: usize,
     /// Replies that a connection has not taken yet, in bytes; 1 MiB. Then it is not read from.
     pub replies_per_connection: usize,

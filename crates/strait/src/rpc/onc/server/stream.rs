@@ -258,6 +258,8 @@ impl Connection {
             }
             if self.is_full(poller) {
                 self.peer.begun.clear();
+                let is_behind = self.records.is_within_record();
+                self.peer.is_behind.store(is_behind, Relaxed);
                 return Ok(Halt::Full);
             }
             let Some(record) = self.records.next_record().map_err(Dropped::Record)? else {
@@ -326,6 +328,7 @@ impl Connection {
 
     /// Notes since when a call is coming, if one is.
     fn await_rest(&self, now: u64) {
+        self.peer.is_behind.store(false, Relaxed);
         if !self.records.is_within_record() {
             self.peer.begun.clear();
         } else if self.peer.begun.get().is_none() {

@@ -95,11 +95,7 @@ fn overdue(peer: &Peer, now: u64, limits: &Limits) -> Option<Dropped> {
 /// Ends connections that hold memory for calls which do not go on, the most stalled first, until
 /// that much comes back. Who waits for memory itself is not stalled by its own doing.
 fn dismiss(peers: &[Arc<Peer>], bytes: usize, now: u64) {
-    let held = |peer: &Peer| {
-        let has_any = peer.memory.load(Relaxed) > 0;
-        let is_held = peer.begun.get().is_some() && has_any && !peer.waits.load(Relaxed);
-        is_held.then(|| peer.progress.age(now)).flatten()
-    };
+    let held = |peer: &Peer| peer.progress.age(now).filter(|_| peer.is_held_up());
     let mut back = 0;
     for peer in stalled(peers, held) {
         if back >= bytes {

@@ -24,6 +24,8 @@ pub(super) struct Peer {
     pub(super) begun: Moment,
     /// When bytes of it came last.
     pub(super) progress: Moment,
+    /// Calls have come, wholly or not, that wait until others have ended or replies are taken.
+    pub(super) is_behind: AtomicBool,
     /// When replies went last, while there are some to go.
     pub(super) writing: Moment,
     /// It is not read from for want of memory.
@@ -98,6 +100,7 @@ impl Peer {
             used,
             begun: Moment::default(),
             progress: Moment::default(),
+            is_behind: AtomicBool::new(false),
             writing: Moment::default(),
             waits: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
@@ -166,6 +169,14 @@ impl Peer {
 
     pub(super) fn wake(&self) {
         wake(lock(&self.mailbox));
+    }
+
+    /// Whether it holds memory for calls that are not done by its own client's doing: they do not
+    /// go on, or their client takes no replies.
+    pub(super) fn is_held_up(&self) -> bool {
+        let is_behind = self.is_behind.load(Ordering::Relaxed) && self.writing.get().is_some();
+        let has_any = self.memory.load(Ordering::Relaxed) > 0;
+        has_any && !self.waits.load(Ordering::Relaxed) && (self.begun.get().is_some() || is_behind)
     }
 
     pub(super) fn is_busy(&self) -> bool {

@@ -155,6 +155,26 @@ fn clients_that_take_no_replies_make_way_where_memory_is_short() {
     drop(silent);
 }
 
+/// What it has sent of a call stays in the server's memory, and its reading stops for its own sake.
+#[test]
+fn who_takes_no_replies_holds_no_memory_that_others_wait_for() {
+    // Neither time of a client's own ends it.
+    let times = ["write_time=3600000", "record_time=3600000"];
+    let room = ["records=1048576", "record_max=524288"];
+    let mut served = Served::start(&[times, room].concat());
+    let mut hostile = served.client();
+    hostile.send(procedure::BYTES_LATER, &words(&[1, 32 << 20]));
+    let half = &record(&call(2, procedure::ECHO, &vec![7; 500_000]))[..480_000];
+    hostile.stream.write_all(half).unwrap();
+    until("the half has come", || served.count("records") > 400_000);
+    let mut honest = served.client();
+    honest.call(procedure::OPEN, &words(&[1]));
+    until("a reply waits", || served.count("replies") > 1 << 20);
+    let long = vec![8; 300_000];
+    assert!(honest.call(procedure::ECHO, &long) == long);
+    assert!(served.has_told("memory is short"));
+}
+
 #[test]
 fn a_call_that_trickles_is_given_up() {
     let mut served = Served::start(&["record_time=300"]);

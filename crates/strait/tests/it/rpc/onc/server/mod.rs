@@ -56,6 +56,8 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const SAID: u32 = 12;
     /// Returns nothing, and panics when what has done so is dropped.
     pub(crate) const PANIC_AT_LAST: u32 = 13;
+    /// Returns so many bytes once that gate is open: the gate, and the bytes.
+    pub(crate) const BYTES_LATER: u32 = 14;
 }
 
 /// A server in another process.

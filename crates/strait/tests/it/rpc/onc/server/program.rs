@@ -97,12 +97,7 @@ impl Program for Tested {
                         .unwrap();
                 }
             }
-            procedure::SAID => {
-                let uid = context.sys().map_or(u32::MAX, |sys| sys.uid);
-                for word in [context.credential.flavor.0, uid] {
-                    Writer::new(&mut reply).unsigned(word);
-                }
-            }
+            procedure::SAID => said(&context, &mut reply),
             procedure::OPEN => {
                 self.shared.gate(number()?).send_replace(true);
             }
@@ -119,6 +114,7 @@ impl Program for Tested {
                     Ok(reply)
                 }));
             }
+            procedure::BYTES_LATER => return bytes_later(&shared, args, reply),
             procedure::PANIC_LATER => {
                 return Ok(Box::pin(async {
                     tokio::task::yield_now().await;
@@ -130,6 +126,25 @@ impl Program for Tested {
         }
         Ok(Box::pin(ready(Ok(reply))))
     }
+}
+
+fn said(context: &Context, reply: &mut Vec<u8>) {
+    let uid = context.sys().map_or(u32::MAX, |sys| sys.uid);
+    for word in [context.credential.flavor.0, uid] {
+        Writer::new(reply).unsigned(word);
+    }
+}
+
+fn bytes_later(shared: &Shared, args: &[u8], mut reply: Vec<u8>) -> Result<Answer, Refusal> {
+    let mut from = Reader::new(args);
+    let mut number = || from.unsigned().map_err(|_| Refusal::GarbageArguments);
+    let (gate, len) = (number()?, number()?);
+    let mut open = shared.gate(gate).subscribe();
+    Ok(Box::pin(async move {
+        let _ = open.wait_for(|open| *open).await;
+        reply.resize(reply.len() + len as usize, 7);
+        Ok(reply)
+    }))
 }
 
 /// A reply that panics when it is dropped.
@@ -250,6 +265,8 @@ fn options(settings: &[String]) -> strait::rpc::onc::ServerOptions {
             "record_time" => limits.record_time = time,
             "write_time" => limits.write_time = time,
             "replies" => limits.replies_memory = value as usize,
+            "records" => limits.records_memory = value as usize,
+            "record_max" => limits.record_max = value as usize,
             "falls" => {}
             "streams" => options = options.duplicates_on_streams(),
             "calls" => limits.calls_per_connection = value as usize,
