@@ -8,7 +8,9 @@ use std::task::{Context as Poller, Poll, ready};
 
 use rustix::fs::{self, OFlags};
 use rustix::net::sockopt::{socket_domain, socket_type};
-use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, getpeername, recv, sendmsg,
+};
 use strait_sys::Errno;
 use strait_sys::sockopt::peer_credentials;
 use strait_wire::onc::rpcbind::Uaddr;
@@ -58,6 +60,8 @@ impl Socket {
         if !socket_type(&fd).is_ok_and(|kind| kind == rustix::net::SocketType::STREAM) {
             return Err(wrong());
         }
+        // One of this machine that listens has credentials too, its own.
+        getpeername(&fd).map_err(|_| wrong())?;
         rustix::io::ioctl_fionbio(&fd, true).map_err(|errno| failed(errno.into()))?;
         let stream = match domain {
             AddressFamily::UNIX => Watched::new(fd).map(Stream::Local),

@@ -1,7 +1,7 @@
 //! What calls are answered, and in which order.
 
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use strait::ErrorKind;
@@ -210,8 +210,12 @@ fn an_existing_stream_is_served_and_nothing_else() {
     runtime.block_on(async {
         let mut server = Server::new();
         let (single, datagrams) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let place = strait::Namespace::temporary().unwrap();
+        let listener = UnixListener::bind(place.path().join("listens")).unwrap();
         for wrong in [
             single.into(),
+            listener.into(),
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap().into(),
             std::fs::File::open("/dev/null").unwrap().into(),
         ] {
             let wrong: std::os::fd::OwnedFd = wrong;
