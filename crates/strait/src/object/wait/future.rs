@@ -92,8 +92,8 @@ mod tests {
     use strait_sys::Errno;
 
     use super::*;
-    use crate::object::wait::Member;
     use crate::object::wait::source::Source;
+    use crate::object::wait::{Member, Process};
 
     /// Tells so often of what another has taken by then.
     #[derive(Debug)]
@@ -121,6 +121,24 @@ mod tests {
         fn member(&self) -> Member<'_> {
             Member::source(&self.0)
         }
+    }
+
+    /// As where the kernel refuses pidfds.
+    #[tokio::test]
+    async fn the_end_of_a_process_without_a_pidfd_is_heard() {
+        let mut child = std::process::Command::new("cat");
+        let child = child.stdin(std::process::Stdio::piped()).spawn();
+        let mut child = child.unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let process = Process::known(pid, None);
+        let waiting = tokio::spawn(async move { any_async(&[&process]).await });
+        // It is waited for by now.
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(child.stdin.take());
+        let won = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        assert_eq!(won.expect("it sleeps for good").unwrap().unwrap().index, 0);
+        child.wait().unwrap();
     }
 
     #[test]

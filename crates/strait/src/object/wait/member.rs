@@ -26,6 +26,8 @@ const PATIENCE: u32 = 200;
 /// that gave up on the first would call an object taken that nobody has, for ever if its author is
 /// dead.
 const INSIST: u32 = 4096;
+/// How often a process is looked at whose end nothing tells.
+pub(crate) const PROCESS_PROBE: Duration = Duration::from_millis(10);
 /// How often a mutant's owner is asked for: its death announces nothing.
 pub(crate) const PROBE: Duration = Duration::from_millis(100);
 /// When it is asked for the first time: sooner, but not before every sleep. Longer than a tick of
@@ -420,7 +422,7 @@ pub(crate) fn waiters(spot: &Spot<'_>) -> u32 {
 pub(crate) fn probe_interval(inner: &Inner<'_>) -> Option<Duration> {
     match inner {
         Inner::Object(object, _) if object.handle.kind == Kind::Mutant => Some(PROBE),
-        Inner::Process(_) => Some(Duration::from_millis(10)),
+        Inner::Process(_) => Some(PROCESS_PROBE),
         _ => None,
     }
 }

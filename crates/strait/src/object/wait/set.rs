@@ -16,7 +16,7 @@ use crate::object::commit::txn;
 use crate::object::kind::Kind;
 use crate::object::spot::Object;
 use crate::object::wait::block::Blocking;
-use crate::object::wait::member::{self, Steps, Taken};
+use crate::object::wait::member::{self, PROCESS_PROBE, Steps, Taken};
 use crate::object::wait::ring::{self, Ringer};
 use crate::object::wait::source::Lookout;
 use crate::object::wait::{Inner, Waitable, timer};
@@ -418,6 +418,8 @@ impl Shared {
             .filter_map(|entry| match &entry.kept {
                 Kept::Object(object, core) => timer::next(&object.spot(*core)),
                 Kept::Until(moment) => Some(*moment),
+                // Nothing else makes the descriptor readable.
+                Kept::Process(_) => Some(next_probe()),
                 _ => None,
             });
         // A failure leaves an alarm that is early or missing; waits look at timers themselves.
@@ -434,6 +436,14 @@ impl Shared {
             .filter_map(|entry| member::probe_interval(&entry.kept.inner()))
             .min()
     }
+}
+
+/// The next moment at which what cannot wake anybody is looked at. Always the same until then:
+/// however often the alarm is set anew, it rings.
+fn next_probe() -> Deadline {
+    let pace = u64::try_from(PROCESS_PROBE.as_nanos()).unwrap_or(u64::MAX);
+    let now = Deadline::now().ns();
+    Deadline::from_ns((now / pace).saturating_add(1).saturating_mul(pace))
 }
 
 /// Arms the object; false if it may be ready. Broken ones may be: the look that follows says so.
