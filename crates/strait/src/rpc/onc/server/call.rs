@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll, Waker};
@@ -16,8 +16,8 @@ use strait_wire::onc::server::{self as wire, Ignored, Key, Unsent, Verdict, pars
 use strait_wire::xdr::Encode;
 
 use super::event::Event;
-use super::lock;
 use super::shared::{Cache, Counts, Shared, Whose, whose};
+use super::{contained, lock};
 use crate::rpc::onc::gss::server::{Opened, Seal, Token};
 use crate::rpc::onc::{Answer, Caller, Context, Refusal};
 
@@ -267,13 +267,13 @@ fn caught<T>(
     (caller, procedure): (&Caller, Procedure),
     work: impl FnOnce() -> T,
 ) -> Option<T> {
-    let done = catch_unwind(AssertUnwindSafe(work));
-    if done.is_err() {
+    let done = contained(work);
+    if done.is_none() {
         Counts::add(&shared.counts.panicked);
         let caller = caller.clone();
         shared.tell(|| Event::Panicked { procedure, caller });
     }
-    done.ok()
+    done
 }
 
 /// The reply as its caller can prove it. If it is too long with that, SYSTEM_ERR is.
@@ -403,7 +403,7 @@ impl Later {
         };
         // What the handler leaves behind may panic too, and what was said is said.
         let answer = std::mem::replace(&mut self.answer, Box::pin(std::future::pending()));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(answer)));
+        let _ = contained(|| drop(answer));
         Poll::Ready(match result {
             Some(result) => self.task.finish(result),
             None => self.task.panicked(),

@@ -104,6 +104,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -536,6 +537,19 @@ fn inet(address: &Address) -> Option<SocketAddr> {
 fn failed(error: &io::Error, operation: &'static str, subject: impl Into<String>) -> Error {
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
     Error::kernel(errno, operation, subject)
+}
+
+/// `None`: what others have written has panicked, and that ends nothing else.
+fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let thrown = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => return Some(done),
+        Err(thrown) => thrown,
+    };
+    // What was thrown may be anything, and panic when it is dropped. What it throws then is left.
+    if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
+        std::mem::forget(thrown);
+    }
+    None
 }
 
 /// What these locks guard is whole between any two statements.

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,9 +18,9 @@ use tokio::task::JoinSet;
 
 use super::event::{Dropped, Event};
 use super::gate::{Gate, Memory};
-use super::lock;
 use super::options::ServerOptions;
 use super::peer::Peer;
+use super::{contained, lock};
 use crate::rpc::onc::gss::server::Guard;
 use crate::rpc::onc::tls::TlsServer;
 use crate::rpc::onc::{Caller, Program, random};
@@ -174,7 +173,7 @@ impl Shared {
     pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
         if let Some(hook) = &self.options.on_event {
             // Its panic ends nobody's task: who listens, receives and looks after others tells too.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(event())));
+            let _ = contained(|| hook(event()));
         }
     }
 

@@ -161,6 +161,20 @@ fn panics_of_what_hears_of_events_and_of_what_handlers_leave_end_nothing() {
 }
 
 #[test]
+fn what_a_handler_panics_with_ends_nothing() {
+    let mut served = Served::start(&[]);
+    let client = Datagrams::of(&served);
+    for xid in 0..2 {
+        let fall = call(xid, procedure::PANIC_TWICE, &[]);
+        assert_eq!(client.ask(&fall), words(&[xid, 1, 0, 0, 0, 5]));
+    }
+    assert_eq!(served.count("panicked"), 2);
+    let mut client = served.client();
+    let fall = client.send(procedure::PANIC_TWICE, &[]);
+    assert_eq!(client.reply(), words(&[fall, 1, 0, 0, 0, 5]));
+}
+
+#[test]
 fn another_address_that_calls_much_does_not_have_calls_done_twice() {
     let served = Served::start(&[]);
     let client = Datagrams::of(&served);

@@ -58,6 +58,8 @@ pub(in crate::rpc::onc) mod procedure {
     pub(crate) const PANIC_AT_LAST: u32 = 13;
     /// Returns so many bytes once that gate is open: the gate, and the bytes.
     pub(crate) const BYTES_LATER: u32 = 14;
+    /// Panics with what panics when it is dropped.
+    pub(crate) const PANIC_TWICE: u32 = 15;
 }
 
 /// A server in another process.

@@ -73,6 +73,7 @@ impl Program for Tested {
             procedure::ECHO => reply.extend_from_slice(args),
             procedure::COUNT => count(&mut reply),
             procedure::PANIC => panic!("asked to"),
+            procedure::PANIC_TWICE => std::panic::panic_any(Falling(reply)),
             procedure::BYTES => reply.resize(reply.len() + number()? as usize, 7),
             procedure::FAIL => return Err(Refusal::SystemError),
             procedure::WHO => {
