@@ -332,6 +332,7 @@ mod tests {
             ("unix:a/b", Some(Host::Local(Path::new("a/b")))),
             ("/run/x", Some(Host::Local(Path::new("/run/x")))),
             ("./x", Some(Host::Local(Path::new("./x")))),
+            ("../x", Some(Host::Local(Path::new("../x")))),
             ("channel:kv", Some(Host::Channel("kv"))),
             (r"channel:Global\kv", Some(Host::Channel(r"Global\kv"))),
             ("http://here", None),

@@ -58,12 +58,19 @@ pub(crate) fn parts(host: &str, port: u16) -> Result<(String, u16), Failure> {
     }
 }
 
-/// The addresses of a name, which is told where it has none.
-pub(crate) fn addresses(name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+/// The addresses of a name for that transport, which is told where it has none: of datagrams the
+/// first alone is tried. What says nothing of IPv6 means IPv4 where there is both.
+pub(crate) fn addresses(name: &str, port: u16, netid: Netid) -> Result<Vec<SocketAddr>, Failure> {
     let found = (name, port).to_socket_addrs();
-    found
-        .map(Iterator::collect)
-        .map_err(|error| Failure::io(name, &error))
+    let found = found.map_err(|error| Failure::io(name, &error))?;
+    let (six, four): (Vec<_>, Vec<_>) = found.partition(SocketAddr::is_ipv6);
+    match netid {
+        Netid::Tcp6 | Netid::Udp6 if six.is_empty() => Err(Failure::new(format!(
+            "{name}: no address of IPv6, which {netid} is"
+        ))),
+        Netid::Tcp6 | Netid::Udp6 => Ok(six),
+        _ => Ok([four, six].concat()),
+    }
 }
 
 /// The registry of a host, over TCP or that transport; without a host this machine's, by its local
@@ -86,7 +93,8 @@ pub(crate) fn registry(
         Some(path) if is_path(path) => options.local(Path::new(path)).map(local),
         Some(host) => {
             let (name, port) = parts(host, PORT)?;
-            let to = &*addresses(&name, port)?;
+            // A registry knows of IPv6 wherever it is asked.
+            let to = &*addresses(&name, port, Netid::Tcp)?;
             match netid {
                 Netid::Udp | Netid::Udp6 => options
                     .udp(to)
@@ -127,7 +135,7 @@ fn silent(failure: Failure) -> Failure {
 }
 
 pub(crate) fn is_path(host: &str) -> bool {
-    host.starts_with('/') || host.starts_with("./")
+    ["/", "./", "../"].iter().any(|way| host.starts_with(way))
 }
 
 /// A program by its number or its name in `/etc/rpc`.

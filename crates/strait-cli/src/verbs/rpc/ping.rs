@@ -43,13 +43,14 @@ pub(crate) fn connect(
         To::Registered(host) => match address(host, netid, of, timeout)? {
             // Where the host was found, the program is too, whatever the registry calls it.
             Uaddr::Inet(at) if !is_path(host) => {
-                let at = addresses(&parts(host, 0)?.0, at.port())?;
+                let at = addresses(&parts(host, 0)?.0, at.port(), netid)?;
                 return over(options, netid, &at);
             }
             at => at,
         },
+        To::Port(..) if netid == Netid::Local => return Err(wrong("local has no ports")),
         To::Port(host, port) => {
-            let at = addresses(&parts(host, 0)?.0, *port)?;
+            let at = addresses(&parts(host, 0)?.0, *port, netid)?;
             return over(options, netid, &at);
         }
         To::Address(text) => Uaddr::parse(netid, text).map_err(|error| {
@@ -101,7 +102,8 @@ pub(crate) fn call(
         None => match client.null(program, 0) {
             Ok(()) => 0..=0,
             Err(error) => match status(&error) {
-                Some(Status::ProgramMismatch { low, high }) => {
+                // None would be ready then, and nothing wrong.
+                Some(Status::ProgramMismatch { low, high }) if low <= high => {
                     low..=high.min(low.saturating_add(VERSIONS_MAX - 1))
                 }
                 _ => return Err(failed(error)),

@@ -1,11 +1,12 @@
 //! Registries that `strait rpc call`, `info` and `serve` ask.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use rustix::process::Signal;
 
 use super::calls::Sums;
+use crate::world::World;
 
 #[test]
 fn a_registry_knows_the_port() {
@@ -81,4 +82,33 @@ fn what_is_no_registry_is_said() {
         let none = "no registry (rpcbind) answers at 127.0.0.1:";
         assert!(ran.err.contains(none), "{line}: {ran:?}");
     }
+}
+
+#[test]
+fn a_program_without_versions_is_not_ready() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut call = [0; 44];
+        stream.read_exact(&mut call).unwrap();
+        // PROG_MISMATCH, from 5 to 2.
+        let words = [1, 0, 0, 0, 2, 5, 2_u32].map(u32::to_be_bytes).concat();
+        let mark = 0x8000_0000_u32 | 32;
+        let reply = [&mark.to_be_bytes(), &call[4..8], &words].concat();
+        stream.write_all(&reply).unwrap();
+    });
+    let ran = world.strait(&format!("rpc info -n {port} -t 127.0.0.1 700"));
+    answering.join().unwrap();
+    assert_eq!((ran.status, &*ran.out), (Some(1), ""), "{ran:?}");
+    assert!(ran.err.contains("versions 5 to 2"), "{ran:?}");
+}
+
+#[test]
+fn a_port_is_none_of_a_local_socket() {
+    let world = World::new();
+    let ran = world.strait("rpc info -n 5 -T local 127.0.0.1 700");
+    assert_eq!((ran.status, &*ran.out), (Some(2), ""), "{ran:?}");
+    assert!(ran.err.contains("local has no ports"), "{ran:?}");
 }

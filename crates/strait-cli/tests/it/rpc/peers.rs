@@ -453,6 +453,31 @@ fn our_call_asks_debians_rpcbind_and_statd_by_their_own_files() {
 }
 
 #[test]
+fn a_name_of_both_families_is_called_by_the_one_that_is_meant() {
+    let test = "a_name_of_both_families_is_called_by_the_one_that_is_meant";
+    let script = "
+        printf '127.0.0.1 both\\n::1 both\\n' > /run/hosts; mount --bind /run/hosts /etc/hosts
+        mkfifo /run/said; $STRAIT rpc bind --port 7111 > /run/said & exec 3< /run/said
+        read -r line <&3
+        for line in '-n 7111 -t both' '-n 7111 -u both' '-u both:7111' '-n 7111 -T tcp6 both' \\
+            '-T tcp6 -n 7111 127.0.0.1'
+        do echo \"\\$ $line\"; $STRAIT rpc info $line 100000 4 2>&1; echo \"= $?\"; done";
+    let Some(said) = room(test, &[], script) else {
+        return;
+    };
+    let ready = ready(&[4]);
+    for line in ["-n 7111 -t both", "-n 7111 -u both", "-u both:7111"] {
+        assert_eq!(of(&said, line), (&*ready, "0"), "{line}: {said}");
+    }
+    let (printed, status) = of(&said, "-n 7111 -T tcp6 both");
+    assert!(printed.contains("[::1]:7111: refused"), "{said}");
+    assert_eq!(status, "1", "{said}");
+    let (printed, status) = of(&said, "-T tcp6 -n 7111 127.0.0.1");
+    assert!(printed.contains("127.0.0.1: no address of IPv6"), "{said}");
+    assert_eq!(status, "1", "{said}");
+}
+
+#[test]
 fn the_usual_places_take_a_privilege() {
     if rustix::process::geteuid().is_root() {
         return eprintln!("skipped the_usual_places_take_a_privilege: run by root");
