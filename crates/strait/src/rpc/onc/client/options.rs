@@ -445,7 +445,7 @@ pub(super) fn unresolved(error: &std::io::Error) -> Error {
     }
 }
 
-fn nowhere() -> Error {
+pub(super) fn nowhere() -> Error {
     Error::new(ErrorKind::NotFound, "look up", "address")
 }
 

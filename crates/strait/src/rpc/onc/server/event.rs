@@ -103,7 +103,8 @@ impl fmt::Display for Event {
                 Ok(())
             }
             Self::Panicked { procedure, caller } => {
-                write!(f, "{procedure}, called by {caller}: the handler panicked")
+                write!(f, "{procedure}, called by {caller}: ")?;
+                f.write_str("its handler, or the mechanism that proves who calls, panicked")
             }
             Self::Unsent {
                 procedure,

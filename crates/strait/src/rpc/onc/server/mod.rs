@@ -90,7 +90,8 @@
 //! # Traps
 //!
 //! - A handler that computes without awaiting, or blocks, holds up its connection, and one of the
-//!   runtime's threads: see `tokio::task::spawn_blocking`.
+//!   runtime's threads: see `tokio::task::spawn_blocking`. Where that connection is to make way,
+//!   the newcomer waits for it too.
 //! - A client that goes away does not cancel its calls.
 //! - A call over UDP is done once however often it comes, for as long as [`Limits::duplicates`]
 //!   remembers it. Over streams it is not repeated by those who keep to the protocol, and done

@@ -4,9 +4,11 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use strait_sys::time::Deadline;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::connect::on_thread;
 use super::{AsyncClient, Link, READS, Served, YEAR};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::wait::{Set, Waitable};
@@ -21,15 +23,16 @@ impl ClientOptions {
     /// # Errors
     /// As there; [`ErrorKind::Exhausted`]: there is no descriptor or thread to be had.
     pub async fn channel_async(self, name: &str) -> Result<AsyncClient> {
-        let name = name.to_owned();
-        let connecting = tokio::task::spawn_blocking(move || {
+        let (name, within) = (name.to_owned(), self.timeout);
+        let shown = name.clone();
+        let failed = |kind| Error::new(kind, "connect to", shown);
+        let until = Deadline::after(within);
+        let connecting = move || {
             let place = (self.space.as_ref(), &*name);
-            let connected = channel::connect(place, self.record_max, self.timeout);
+            let connected = channel::connect(place, self.record_max, until.left());
             connected.map(|connected| (self, connected))
-        });
-        let connected = connecting.await.map_err(|error| {
-            Error::new(ErrorKind::Cancelled, "connect to", "a channel").because(error.to_string())
-        })?;
+        };
+        let connected = on_thread((until, within), failed, connecting).await?;
         let (options, (peer, ends)) = connected?;
         let [room, arrivals] = [ends.room(), ends.arrivals()];
         let arrivals = polled(&[&arrivals])?;

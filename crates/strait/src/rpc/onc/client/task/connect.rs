@@ -1,6 +1,7 @@
 //! Where to an async client calls.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use super::AsyncClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rpc::onc::client::options::{
-    ClientOptions, Target, connected, eager, given, late, unresolved,
+    ClientOptions, Target, connected, eager, given, late, nowhere, unresolved,
 };
 use crate::rpc::onc::client::transport::Socket;
 
@@ -32,7 +33,7 @@ impl ClientOptions {
     pub async fn tcp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
         let until = Deadline::after(self.timeout);
         let mut failure = None;
-        for address in lookup(to).await? {
+        for address in lookup(to, self.timeout).await? {
             let stream = tokio::time::timeout(self.timeout, TcpStream::connect(address)).await;
             let failed = match stream {
                 Ok(Ok(stream)) => {
@@ -57,7 +58,7 @@ impl ClientOptions {
     pub async fn udp_async(self, to: impl ToSocketAddrs) -> Result<AsyncClient> {
         self.check_clear("UDP")?;
         // Nothing is sent by connecting: it does not wait.
-        let (peer, socket) = Target::Udp(lookup(to).await?).connect(self.timeout)?;
+        let (peer, socket) = Target::Udp(lookup(to, self.timeout).await?).connect(self.timeout)?;
         AsyncClient::new(self, socket, peer)
     }
 
@@ -96,30 +97,40 @@ impl ClientOptions {
         let fd = socket.as_fd().try_clone_to_owned();
         let awaited = Awaited(Some(fd.map_err(|error| connected(&error, &peer))?));
         let (shown, within) = (peer.clone(), self.timeout);
-        let has_begun = Arc::new(AtomicBool::new(false));
-        let begins = has_begun.clone();
-        let mut shaking = tokio::task::spawn_blocking(move || {
-            begins.store(true, SeqCst);
+        let failed = |kind| Error::new(kind, "start TLS with", shown);
+        let shaking = move || {
             let socket = self.secure(socket, &peer, (until, within));
             (socket, self, peer)
-        });
-        let failed = |kind| Error::new(kind, "start TLS with", shown);
-        let shaken = match tokio::time::timeout(until.left(), &mut shaking).await {
-            Ok(shaken) => shaken,
-            // It ends by itself, and says what it has waited for.
-            Err(_) if has_begun.load(SeqCst) => shaking.await,
-            Err(_) => {
-                shaking.abort();
-                let why = format!("no thread was free for the handshake within {within:?}");
-                return Err(failed(ErrorKind::TimedOut).because(why));
-            }
         };
+        let (socket, options, peer) = on_thread((until, within), failed, shaking).await?;
         awaited.end();
-        match shaken {
-            Ok((socket, options, peer)) => AsyncClient::new(options, socket?, peer),
-            Err(_) => Err(failed(ErrorKind::Cancelled)),
-        }
+        AsyncClient::new(options, socket?, peer)
     }
+}
+
+/// What a thread for blocking work does for a task, which waits so long for one to be free. What
+/// has begun ends in its time by itself, and says what it has waited for.
+pub(super) async fn on_thread<T: Send + 'static>(
+    (until, within): (Deadline, Duration),
+    failed: impl FnOnce(ErrorKind) -> Error,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let begins = Arc::clone(&has_begun);
+    let mut working = tokio::task::spawn_blocking(move || {
+        begins.store(true, SeqCst);
+        work()
+    });
+    let done = match tokio::time::timeout(until.left(), &mut working).await {
+        Ok(done) => done,
+        Err(_) if has_begun.load(SeqCst) => working.await,
+        Err(_) => {
+            working.abort();
+            let why = format!("no thread was free within {within:?}");
+            return Err(failed(ErrorKind::TimedOut).because(why));
+        }
+    };
+    done.map_err(|error| failed(ErrorKind::Cancelled).because(error.to_string()))
 }
 
 /// Waits while the listener has no room for one more to be accepted.
@@ -154,7 +165,10 @@ impl Drop for Awaited {
     }
 }
 
-async fn lookup(to: impl ToSocketAddrs) -> Result<Vec<std::net::SocketAddr>> {
-    let found = tokio::net::lookup_host(to).await;
+/// The addresses of a name, which a thread of tokio's may have to ask others for.
+async fn lookup(to: impl ToSocketAddrs, within: Duration) -> Result<Vec<SocketAddr>> {
+    let found = tokio::time::timeout(within, tokio::net::lookup_host(to)).await;
+    let late = || nowhere().with_kind(ErrorKind::TimedOut);
+    let found = found.map_err(|_| late().because(format!("no answer within {within:?}")))?;
     Ok(found.map_err(|error| unresolved(&error))?.collect())
 }

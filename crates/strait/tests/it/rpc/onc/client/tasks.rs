@@ -45,6 +45,34 @@ async fn calls_of_any_size_come_back_over_each_transport() {
     std::fs::remove_dir_all(place).unwrap();
 }
 
+#[test]
+fn names_and_channels_wait_for_a_thread_no_longer_than_for_the_server() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build();
+    let (free, waits) = std::sync::mpsc::channel::<()>();
+    runtime.unwrap().block_on(async {
+        tokio::task::spawn_blocking(move || waits.recv());
+        let options = || options().timeout(Duration::from_millis(100));
+        let (tcp, udp) = (
+            options().tcp_async("localhost:1"),
+            options().udp_async("localhost:1"),
+        );
+        let outcomes = async {
+            [
+                tcp.await,
+                udp.await,
+                options().channel_async("nobody").await,
+            ]
+        };
+        let outcomes = tokio::time::timeout(GUARD, outcomes).await;
+        for outcome in outcomes.expect("without end") {
+            let error = refused(outcome, ErrorKind::TimedOut);
+            assert!(error.to_string().contains("within 100ms"), "{error}");
+        }
+        drop(free);
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_tasks_call_at_once_and_replies_come_in_any_order() {
     let (_server, at) = server::stream("reverse");

@@ -213,7 +213,7 @@ fn a_handshake_waits_for_a_thread_no_longer_than_for_the_server() {
         let connecting = options(&pki).timeout(moment).tcp_async(served.tcp);
         let connected = tokio::time::timeout(GUARD, connecting).await;
         let error = refused(connected.expect("without end"), ErrorKind::TimedOut);
-        let words = "no thread was free for the handshake within 100ms";
+        let words = "no thread was free within 100ms";
         assert!(error.to_string().contains(words), "{error}");
     });
     drop(free);
