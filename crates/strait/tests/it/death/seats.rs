@@ -14,7 +14,7 @@ use strait_sys::step;
 
 use crate::death::watch::let_sleep;
 use crate::peer::{Peer, Role, command, say, told};
-use crate::world::{GUARD, USERS, as_user, no_users, refused, skip, until};
+use crate::world::{GUARD, USERS, alone, as_user, no_users, refused, skip, until};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("seats.taker", taker),
@@ -168,21 +168,26 @@ fn a_decided_signal_is_brought_to_its_end() {
 /// An entry that cannot be read may be any object that was not found, and no other.
 #[test]
 fn what_cannot_be_opened_keeps_only_what_it_may_be() {
-    let space = Namespace::temporary().unwrap();
-    let units = units(&space);
-    let garbage = space.path().join("ogarbage");
-    std::fs::write(&garbage, b"no object").unwrap();
-    // Held as an object is: an enemy's, or one of a build to come.
-    let held = File::open(&garbage).unwrap();
-    assert_eq!(try_lock(held.as_fd(), Lock::Read, 0, 1), Ok(true));
-    retires(&space, "", None);
-    assert_eq!(seats(&space), 1, "both were found");
-    give_back(&units);
-    retires(&space, "", None);
-    drop(units);
-    assert_eq!(seats(&space), 0, "the garbage may be one of them");
-    drop(held);
-    assert_eq!(seats(&space), 1);
+    alone(
+        "death::seats::what_cannot_be_opened_keeps_only_what_it_may_be",
+        || {
+            let space = Namespace::temporary().unwrap();
+            let units = units(&space);
+            let garbage = space.path().join("ogarbage");
+            std::fs::write(&garbage, b"no object").unwrap();
+            // Held as an object is: an enemy's, or one of a build to come.
+            let held = File::open(&garbage).unwrap();
+            assert_eq!(try_lock(held.as_fd(), Lock::Read, 0, 1), Ok(true));
+            retires(&space, "", None);
+            assert_eq!(seats(&space), 1, "both were found");
+            give_back(&units);
+            retires(&space, "", None);
+            drop(units);
+            assert_eq!(seats(&space), 0, "the garbage may be one of them");
+            drop(held);
+            assert_eq!(seats(&space), 1);
+        },
+    );
 }
 
 /// A directory that everybody may use, unlike that of a temporary namespace.

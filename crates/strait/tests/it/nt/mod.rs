@@ -65,7 +65,10 @@ fn both(test: impl Fn(Option<&Namespace>)) {
 }
 
 fn event(space: Option<&Namespace>, reset: Reset, set: bool) -> Event {
-    let options = space.map_or_else(Event::options, |space| space.event("e"));
+    // A child that a neighbour just forked may keep the name of another for a moment.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("e{}", NEXT.fetch_add(1, Ordering::SeqCst));
+    let options = space.map_or_else(Event::options, |space| space.event(&name));
     let options = options.reset(reset);
     let options = if set { options.set() } else { options };
     options.create().unwrap()

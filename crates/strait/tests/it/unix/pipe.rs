@@ -91,20 +91,25 @@ fn what_a_killed_writer_wrote_arrives_and_then_the_end() {
 
 #[test]
 fn a_writer_learns_that_the_reader_was_killed() {
-    let (from, to) = pipe::create().unwrap();
-    let mut child = Command::new("sleep")
-        .arg("100")
-        .stdin(from)
-        .spawn()
-        .unwrap();
-    to.write_all(b"unread").unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let error = refused(to.write(b"more"), ErrorKind::PeerGone);
-    assert_eq!(error.operation(), "write pipe");
-    assert_eq!(
-        refused(to.try_write(b"more"), ErrorKind::PeerGone).errno(),
-        Some(32)
+    alone(
+        "unix::pipe::a_writer_learns_that_the_reader_was_killed",
+        || {
+            let (from, to) = pipe::create().unwrap();
+            let mut child = Command::new("sleep")
+                .arg("100")
+                .stdin(from)
+                .spawn()
+                .unwrap();
+            to.write_all(b"unread").unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let error = refused(to.write(b"more"), ErrorKind::PeerGone);
+            assert_eq!(error.operation(), "write pipe");
+            assert_eq!(
+                refused(to.try_write(b"more"), ErrorKind::PeerGone).errno(),
+                Some(32)
+            );
+        },
     );
 }
 

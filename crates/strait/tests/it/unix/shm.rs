@@ -165,37 +165,42 @@ fn a_forked_child_has_what_its_parent_attached() {
 
 #[test]
 fn a_removed_segment_stays_with_those_who_have_it() {
-    let key = key(1);
-    let segment = Own(Segment::create(key, 100, 0o600).unwrap());
-    let view = segment.attach::<Write>().unwrap();
-    let mut user = segment.user();
-    segment.remove().unwrap();
-    let stat = segment.stat().unwrap();
-    assert!(stat.removed && stat.key.is_private());
-    refused(Segment::open(key), ErrorKind::NotFound);
-    // Linux alone lets it still be attached by its id.
-    assert_eq!(user.ask("attach"), "attached");
-    view.word::<u64>(0).unwrap().store(5, SeqCst);
-    assert_eq!(user.ask("add"), "5");
-    // Another of the same key is another.
-    let fresh = Own(Segment::create(key, 100, 0o600).unwrap());
-    assert_ne!(fresh.id(), segment.id());
-    drop(view);
-    assert_eq!(user.ask("add"), "6");
-    user.kill();
-    for result in [
-        segment.attach::<Read>().map(drop),
-        segment.attach::<Write>().map(drop),
-        segment.stat().map(drop),
-        segment.set(Change::new()),
-        segment.lock(),
-        segment.remove(),
-        Segment::from_id(segment.id()).map(drop),
-    ] {
-        refused(result, ErrorKind::Removed);
-    }
-    let fresh = fresh.attach::<Read>().unwrap();
-    assert_eq!(fresh.word::<u64>(0).unwrap().load(SeqCst), 0);
+    alone(
+        "unix::shm::a_removed_segment_stays_with_those_who_have_it",
+        || {
+            let key = key(1);
+            let segment = Own(Segment::create(key, 100, 0o600).unwrap());
+            let view = segment.attach::<Write>().unwrap();
+            let mut user = segment.user();
+            segment.remove().unwrap();
+            let stat = segment.stat().unwrap();
+            assert!(stat.removed && stat.key.is_private());
+            refused(Segment::open(key), ErrorKind::NotFound);
+            // Linux alone lets it still be attached by its id.
+            assert_eq!(user.ask("attach"), "attached");
+            view.word::<u64>(0).unwrap().store(5, SeqCst);
+            assert_eq!(user.ask("add"), "5");
+            // Another of the same key is another.
+            let fresh = Own(Segment::create(key, 100, 0o600).unwrap());
+            assert_ne!(fresh.id(), segment.id());
+            drop(view);
+            assert_eq!(user.ask("add"), "6");
+            user.kill();
+            for result in [
+                segment.attach::<Read>().map(drop),
+                segment.attach::<Write>().map(drop),
+                segment.stat().map(drop),
+                segment.set(Change::new()),
+                segment.lock(),
+                segment.remove(),
+                Segment::from_id(segment.id()).map(drop),
+            ] {
+                refused(result, ErrorKind::Removed);
+            }
+            let fresh = fresh.attach::<Read>().unwrap();
+            assert_eq!(fresh.word::<u64>(0).unwrap().load(SeqCst), 0);
+        },
+    );
 }
 
 #[test]

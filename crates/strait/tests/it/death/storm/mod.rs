@@ -20,7 +20,7 @@ use crate::death::table::percentiles;
 use crate::death::watch::{Patience, STUCK, hear_within, let_sleep, pid_of, setting};
 use crate::death::world::LIMIT;
 use crate::peer::{Peer, Role, command};
-use crate::world::Random;
+use crate::world::{Random, alone};
 
 use self::account::{Dead, Phase};
 use self::worker::{PAUSE, Shop, WORKERS, journal, paused, progress};
@@ -273,24 +273,29 @@ fn seed() -> u64 {
 /// 300 kills here; as many as are asked for in `cargo xtask storm`.
 #[test]
 fn random_kills_lose_nothing_that_others_had() {
-    let kills = setting("STRAIT_STORM_KILLS", 300);
-    let mut report = storm(kills, seed(), None);
-    println!(
-        "{} kills in {} rounds, {} with something in hand; {} operations; {} violations",
-        report.kills,
-        report.rounds,
-        report.holding,
-        report.operations,
-        report.violations.len()
+    alone(
+        "death::storm::random_kills_lose_nothing_that_others_had",
+        || {
+            let kills = setting("STRAIT_STORM_KILLS", 300);
+            let mut report = storm(kills, seed(), None);
+            println!(
+                "{} kills in {} rounds, {} with something in hand; {} operations; {} violations",
+                report.kills,
+                report.rounds,
+                report.holding,
+                report.operations,
+                report.violations.len()
+            );
+            let (others, mutants) = (&mut report.recovery, &mut report.recovery_of_mutants);
+            println!(
+                "every survivor has got on after a death: {}",
+                percentiles(others)
+            );
+            println!("where a mutant's owner had died: {}", percentiles(mutants));
+            assert!(report.violations.is_empty(), "{:#?}", report.violations);
+            assert!(report.holding > 0, "nobody died with anything in hand");
+        },
     );
-    let (others, mutants) = (&mut report.recovery, &mut report.recovery_of_mutants);
-    println!(
-        "every survivor has got on after a death: {}",
-        percentiles(others)
-    );
-    println!("where a mutant's owner had died: {}", percentiles(mutants));
-    assert!(report.violations.is_empty(), "{:#?}", report.violations);
-    assert!(report.holding > 0, "nobody died with anything in hand");
 }
 
 /// A storm is worth what it finds: each removed recovery must show.

@@ -15,7 +15,7 @@ use strait::{Birth, ErrorKind};
 use super::Swept;
 use crate::peer::Peer;
 use crate::unix::msg::until_blocked;
-use crate::world::{GUARD, refused, skip, until};
+use crate::world::{GUARD, alone, refused, skip, until};
 
 /// An interpreter, how to see that it has System V IPC, and what it runs.
 struct Language {
@@ -193,37 +193,42 @@ fn semaphores_are_shared_with_other_languages() {
 
 #[test]
 fn segments_are_shared_with_other_languages() {
-    in_each("segments_are_shared_with_other_languages", |peer, key| {
-        peer.ask("shm.create 10000");
-        let segment = Segment::open(key).unwrap();
-        let stat = segment.stat().unwrap();
-        assert_eq!((stat.size, stat.attached), (10_000, 0));
-        assert_eq!(stat.creator, Some(peer.child.id()));
-        let view = segment.attach::<Write>().unwrap();
-        // Up to the last byte, from them and to them.
-        let mut read = vec![0; 8192];
-        peer.ask(&format!("shm.write 1808 {}", hex(&bytes())));
-        view.read(1808, &mut read).unwrap();
-        assert_eq!(read, bytes());
-        view.write(1, &bytes()).unwrap();
-        assert_eq!(peer.ask("shm.read 1 8192"), hex(&bytes()));
-        // Both have it attached, until one is killed.
-        peer.ask("shm.attach");
-        assert_eq!(segment.stat().unwrap().attached, 2);
-        assert_eq!(segment.stat().unwrap().last, Some(peer.child.id()));
-        // Removed, it stays for those who have it.
-        assert_eq!(peer.ask("shm.rm"), "done");
-        refused(Segment::open(key), ErrorKind::NotFound);
-        assert!(segment.stat().unwrap().removed);
-        peer.kill();
-        assert_eq!(segment.stat().unwrap().attached, 1);
-        let again = segment.attach::<Read>().unwrap();
-        drop(view);
-        again.read(1, &mut read).unwrap();
-        assert_eq!(read, bytes());
-        drop(again);
-        refused(segment.stat(), ErrorKind::Removed);
-    });
+    alone(
+        "unix::peers::languages::segments_are_shared_with_other_languages",
+        || {
+            in_each("segments_are_shared_with_other_languages", |peer, key| {
+                peer.ask("shm.create 10000");
+                let segment = Segment::open(key).unwrap();
+                let stat = segment.stat().unwrap();
+                assert_eq!((stat.size, stat.attached), (10_000, 0));
+                assert_eq!(stat.creator, Some(peer.child.id()));
+                let view = segment.attach::<Write>().unwrap();
+                // Up to the last byte, from them and to them.
+                let mut read = vec![0; 8192];
+                peer.ask(&format!("shm.write 1808 {}", hex(&bytes())));
+                view.read(1808, &mut read).unwrap();
+                assert_eq!(read, bytes());
+                view.write(1, &bytes()).unwrap();
+                assert_eq!(peer.ask("shm.read 1 8192"), hex(&bytes()));
+                // Both have it attached, until one is killed.
+                peer.ask("shm.attach");
+                assert_eq!(segment.stat().unwrap().attached, 2);
+                assert_eq!(segment.stat().unwrap().last, Some(peer.child.id()));
+                // Removed, it stays for those who have it.
+                assert_eq!(peer.ask("shm.rm"), "done");
+                refused(Segment::open(key), ErrorKind::NotFound);
+                assert!(segment.stat().unwrap().removed);
+                peer.kill();
+                assert_eq!(segment.stat().unwrap().attached, 1);
+                let again = segment.attach::<Read>().unwrap();
+                drop(view);
+                again.read(1, &mut read).unwrap();
+                assert_eq!(read, bytes());
+                drop(again);
+                refused(segment.stat(), ErrorKind::Removed);
+            });
+        },
+    );
 }
 
 #[test]

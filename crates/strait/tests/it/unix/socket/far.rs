@@ -11,7 +11,7 @@ use strait::unix::socket::{
 };
 
 use crate::peer::Peer;
-use crate::world::{GUARD, refused, skip};
+use crate::world::{GUARD, alone, refused, skip};
 
 const V4: Address = Address::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
 const V6: Address = Address::Inet(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0));
@@ -37,44 +37,46 @@ fn loopbacks(test: &str) -> Vec<Address> {
 
 #[test]
 fn bytes_cross_tcp() {
-    for at in loopbacks("bytes_cross_tcp") {
-        let listener = Listener::listen(&at).unwrap();
-        let at = listener.local_address().unwrap();
-        let peer = Peer::start("socket.echo", &["stream", &at.to_string()]);
-        let stream: Stream = listener.accept_for(GUARD).unwrap().unwrap();
-        assert_eq!(stream.local_address().unwrap(), at);
-        let text: Vec<u8> = (0..=255).cycle().take(10_000).collect();
-        stream.write_all(&text).unwrap();
-        stream.shutdown(Half::Sending).unwrap();
-        let mut back = vec![0; text.len()];
-        stream.read_exact(&mut back).unwrap();
-        assert_eq!((back == text, stream.read(&mut [0; 1]).unwrap()), (true, 0));
-        assert!(peer.finish().success());
-        refused(stream.peer(), ErrorKind::InvalidInput);
-        // Its port is taken while it lives, and free at once afterwards.
-        refused(
-            Listener::<strait::unix::socket::Bytes>::listen(&at),
-            ErrorKind::Exists,
-        );
-        drop((listener, stream));
-        refused(Stream::connect(&at), ErrorKind::PeerGone);
-        let again: Listener<strait::unix::socket::Bytes> = Listener::listen(&at).unwrap();
-        // A silent host: the backlog is full, and the kernel answers nothing.
-        drop(again);
-        let full: Listener<_> = Options::default().backlog(0).listen(&at).unwrap();
-        let brief = Duration::from_millis(20);
-        let clients = || Stream::connect_for(&at, brief).unwrap();
-        let clients: Vec<Option<Stream>> = (0..4).map(|_| clients()).collect();
-        assert!(clients[0].is_some() && clients[3].is_none());
-        let server: Stream = full.accept().unwrap();
-        clients[0]
-            .as_ref()
-            .unwrap()
-            .set(Linger(Some(Duration::ZERO)))
-            .unwrap();
-        drop(clients);
-        refused(server.read(&mut [0; 1]), ErrorKind::PeerGone);
-    }
+    alone("unix::socket::far::bytes_cross_tcp", || {
+        for at in loopbacks("bytes_cross_tcp") {
+            let listener = Listener::listen(&at).unwrap();
+            let at = listener.local_address().unwrap();
+            let peer = Peer::start("socket.echo", &["stream", &at.to_string()]);
+            let stream: Stream = listener.accept_for(GUARD).unwrap().unwrap();
+            assert_eq!(stream.local_address().unwrap(), at);
+            let text: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+            stream.write_all(&text).unwrap();
+            stream.shutdown(Half::Sending).unwrap();
+            let mut back = vec![0; text.len()];
+            stream.read_exact(&mut back).unwrap();
+            assert_eq!((back == text, stream.read(&mut [0; 1]).unwrap()), (true, 0));
+            assert!(peer.finish().success());
+            refused(stream.peer(), ErrorKind::InvalidInput);
+            // Its port is taken while it lives, and free at once afterwards.
+            refused(
+                Listener::<strait::unix::socket::Bytes>::listen(&at),
+                ErrorKind::Exists,
+            );
+            drop((listener, stream));
+            refused(Stream::connect(&at), ErrorKind::PeerGone);
+            let again: Listener<strait::unix::socket::Bytes> = Listener::listen(&at).unwrap();
+            // A silent host: the backlog is full, and the kernel answers nothing.
+            drop(again);
+            let full: Listener<_> = Options::default().backlog(0).listen(&at).unwrap();
+            let brief = Duration::from_millis(20);
+            let clients = || Stream::connect_for(&at, brief).unwrap();
+            let clients: Vec<Option<Stream>> = (0..4).map(|_| clients()).collect();
+            assert!(clients[0].is_some() && clients[3].is_none());
+            let server: Stream = full.accept().unwrap();
+            clients[0]
+                .as_ref()
+                .unwrap()
+                .set(Linger(Some(Duration::ZERO)))
+                .unwrap();
+            drop(clients);
+            refused(server.read(&mut [0; 1]), ErrorKind::PeerGone);
+        }
+    });
 }
 
 #[test]

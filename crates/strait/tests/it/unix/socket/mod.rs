@@ -19,7 +19,7 @@ use strait::unix::socket::{
 use strait::{ErrorKind, HandleSocket, wait};
 
 use crate::peer::{Peer, Role, command, say, told};
-use crate::world::{GUARD, USERS, as_member, no_users, refused, skip};
+use crate::world::{GUARD, USERS, alone, as_member, no_users, refused, skip};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("socket.echo", echo),
@@ -354,44 +354,46 @@ fn a_full_queue_holds_senders_back_and_loses_nothing() {
 
 #[test]
 fn batches_are_messages_in_order() {
-    let at = unique("batch");
-    let receiver = Datagram::bind(&at).unwrap();
-    let mut peer = Peer::start("socket.datagrams", &[&at.to_string(), "500"]);
-    let mut bytes = [[0_u8; 4]; BATCH_MAX + 8];
-    let mut arrivals = Vec::new();
-    let mut next = 0_u32;
-    while next < 500 {
-        assert!(wait::any_for(&[&receiver], GUARD).unwrap().is_some());
-        let mut buffers: Vec<_> = bytes.iter_mut().map(|room| IoSliceMut::new(room)).collect();
-        receiver.recv_batch(&mut buffers, &mut arrivals).unwrap();
-        assert!((1..=BATCH_MAX).contains(&arrivals.len()));
-        for ((arrival, from), bytes) in arrivals.iter().zip(&bytes) {
-            assert_eq!((arrival.len, arrival.lost), (4, 0));
-            assert!(
-                matches!(from, Address::Abstract(name) if name.len() == 5),
-                "{from}"
-            );
-            assert_eq!(u32::from_ne_bytes(*bytes), next);
-            next += 1;
+    alone("unix::socket::batches_are_messages_in_order", || {
+        let at = unique("batch");
+        let receiver = Datagram::bind(&at).unwrap();
+        let mut peer = Peer::start("socket.datagrams", &[&at.to_string(), "500"]);
+        let mut bytes = [[0_u8; 4]; BATCH_MAX + 8];
+        let mut arrivals = Vec::new();
+        let mut next = 0_u32;
+        while next < 500 {
+            assert!(wait::any_for(&[&receiver], GUARD).unwrap().is_some());
+            let mut buffers: Vec<_> = bytes.iter_mut().map(|room| IoSliceMut::new(room)).collect();
+            receiver.recv_batch(&mut buffers, &mut arrivals).unwrap();
+            assert!((1..=BATCH_MAX).contains(&arrivals.len()));
+            for ((arrival, from), bytes) in arrivals.iter().zip(&bytes) {
+                assert_eq!((arrival.len, arrival.lost), (4, 0));
+                assert!(
+                    matches!(from, Address::Abstract(name) if name.len() == 5),
+                    "{from}"
+                );
+                assert_eq!(u32::from_ne_bytes(*bytes), next);
+                next += 1;
+            }
         }
-    }
-    assert_eq!(peer.hear().as_deref(), Some("sent"));
-    let sender = Datagram::connect(&at).unwrap();
-    let messages = [
-        IoSlice::new(b"1"),
-        IoSlice::new(b"longer"),
-        IoSlice::new(b""),
-    ];
-    assert_eq!(sender.send_batch(&messages).unwrap(), 3);
-    let mut rooms = [[0; 2]; 3];
-    let mut buffers: Vec<_> = rooms.iter_mut().map(|room| IoSliceMut::new(room)).collect();
-    receiver.recv_batch(&mut buffers, &mut arrivals).unwrap();
-    let came = arrivals
-        .iter()
-        .map(|(arrival, _)| (arrival.len, arrival.lost));
-    assert!(came.eq([(1, 0), (2, 4), (0, 0)]));
-    drop(receiver);
-    refused(sender.send_batch(&messages), ErrorKind::PeerGone);
+        assert_eq!(peer.hear().as_deref(), Some("sent"));
+        let sender = Datagram::connect(&at).unwrap();
+        let messages = [
+            IoSlice::new(b"1"),
+            IoSlice::new(b"longer"),
+            IoSlice::new(b""),
+        ];
+        assert_eq!(sender.send_batch(&messages).unwrap(), 3);
+        let mut rooms = [[0; 2]; 3];
+        let mut buffers: Vec<_> = rooms.iter_mut().map(|room| IoSliceMut::new(room)).collect();
+        receiver.recv_batch(&mut buffers, &mut arrivals).unwrap();
+        let came = arrivals
+            .iter()
+            .map(|(arrival, _)| (arrival.len, arrival.lost));
+        assert!(came.eq([(1, 0), (2, 4), (0, 0)]));
+        drop(receiver);
+        refused(sender.send_batch(&messages), ErrorKind::PeerGone);
+    });
 }
 
 #[test]
