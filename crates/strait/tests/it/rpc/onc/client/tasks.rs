@@ -321,9 +321,12 @@ async fn a_local_server_without_room_for_one_more_is_waited_for() {
         rustix::net::accept(&listener).unwrap();
     }
     connecting.await.unwrap();
-    let nobody = options().timeout(Duration::from_millis(50));
-    drop(listener);
-    refused(nobody.local_async(&path).await, ErrorKind::Refused);
+    // Nobody listens at this one.
+    let nobody = place.join("nobody.sock");
+    let deaf = socket(SocketFlags::empty());
+    rustix::net::bind(&deaf, &SocketAddrUnix::new(&nobody).unwrap()).unwrap();
+    let soon = options().timeout(Duration::from_millis(50));
+    refused(soon.local_async(&nobody).await, ErrorKind::Refused);
     std::fs::remove_dir_all(place).unwrap();
 }
 
