@@ -35,6 +35,9 @@ pub(crate) fn command(role: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(itself.unwrap_or_else(|| std::env::current_exe().unwrap()));
     command
         .args(["--exact", "role", "--nocapture", "--test-threads=1"])
+        // Many peers panic because they are asked to. Where they came from is in the message, and a
+        // backtrace of a binary of this size takes a loaded machine seconds.
+        .env("RUST_BACKTRACE", "0")
         .env(ROLE, role)
         .env(ARGUMENTS, arguments.join("\x1f"))
         .stdin(Stdio::piped())
