@@ -4,10 +4,8 @@
 //! is what is checked, and the two cannot drift apart.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,10 +13,6 @@ use crate::tidy;
 
 /// No step takes so long on two cores: one that does hangs, and what hangs is then told.
 const STEP_MAX: Duration = Duration::from_secs(40 * 60);
-/// What a step printed last is waited for, once it has ended.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Bytes of what failed tests printed that are told again at the end.
-const FAILURES_MAX: usize = 64 << 10;
 /// Between two looks whether a step has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -194,59 +188,22 @@ impl Work {
                 command
                     .args(args)
                     .envs(environment.iter().copied())
-                    .current_dir(root)
-                    .stdout(Stdio::piped());
-                let mut child = command
+                    // What went well takes no lines: those about a failure are to be found.
+                    .env("CARGO_TERM_QUIET", "true")
+                    .current_dir(root);
+                let child = command
                     .spawn()
                     .map_err(|error| format!("{program}: {error}"))?;
-                let failures = child.stdout.take().map(pass_on);
                 let status = end_of(child, max).map_err(|why| format!("{program}: {why}"))?;
                 if status.success() {
-                    return Ok(());
+                    Ok(())
+                } else {
+                    Err(status.to_string())
                 }
-                // Whoever outlives the step may hold the other end for ever.
-                let failures = failures.and_then(|told| told.recv_timeout(LAST_WORDS).ok());
-                Err(format!("{status}\n{}", failures.unwrap_or_default()))
             }
             Self::Tidy => tidy::run(root, &[]),
             Self::Skip(_) => Ok(()),
         }
-    }
-}
-
-/// Prints what a step prints. Once it has ended, sends what libtest told of tests that failed, for
-/// the last words of a run: before them may stand thousands of lines of other tests.
-fn pass_on(output: impl Read + Send + 'static) -> Receiver<String> {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
-        let mut failures = Failures::default();
-        let mut output = BufReader::new(output);
-        let mut line = Vec::new();
-        while output.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
-            // Whoever read it may be gone; the step goes on.
-            let _ = io::stdout().write_all(&line);
-            failures.line(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
-        let _ = tell.send(failures.told);
-    });
-    told
-}
-
-/// What libtest prints between `failures:` and `test result: FAILED`.
-#[derive(Default)]
-struct Failures {
-    inside: bool,
-    told: String,
-}
-
-impl Failures {
-    fn line(&mut self, line: &str) {
-        self.inside |= line.trim_end() == "failures:";
-        if self.inside && self.told.len() < FAILURES_MAX {
-            self.told += line;
-        }
-        self.inside &= !line.starts_with("test result: ");
     }
 }
 
@@ -375,21 +332,6 @@ mod tests {
         let work = super::command("false", &[]);
         let why = work.run(std::path::Path::new("/"), STEP_MAX).unwrap_err();
         assert!(why.contains('1'), "{why}");
-    }
-
-    #[test]
-    fn what_failed_is_told_again_at_the_end() {
-        let said = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n\
-            ---- b stdout ----\nof b\n\nfailures:\n    b\n\ntest result: FAILED.\nmore\n";
-        let line = format!("printf '{said}'; exit 3");
-        let work = Work::Command {
-            words: vec!["sh".into(), "-c".into(), line],
-            environment: &[],
-        };
-        let why = work.run(std::path::Path::new("/"), STEP_MAX).unwrap_err();
-        let (_, told) = why.split_once('\n').unwrap();
-        let (begin, end) = (said.find("failures").unwrap(), said.find("more").unwrap());
-        assert_eq!(told, &said[begin..end], "{why}");
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Talk {
 
 impl Negotiation for Talk {
     fn step(&mut self, token: &[u8]) -> Result<Step, Fault> {
-        assert_ne!(token, PANIC, "a mechanism that is not sound");
+        assert!(token != PANIC, "asked to, by a token");
         let wrong = || Fault::new(Major::BAD_MIC, "the other side has another key");
         match (self.is_client, self.said.as_slice()) {
             (true, []) => {
@@ -173,7 +173,7 @@ impl SecurityContext for Shared {
     }
 
     fn verify(&self, message: &[u8], mic: &[u8]) -> Result<(), Fault> {
-        assert_ne!(mic, PANIC, "a mechanism that is not sound");
+        assert!(mic != PANIC, "asked to, by a checksum");
         match self.sum(!self.is_client, b"mic", message) == mic {
             true => Ok(()),
             false => Err(Fault::new(Major::BAD_MIC, "not a checksum of that")),
