@@ -26,6 +26,8 @@ const ENDING: Duration = Duration::from_millis(500);
 /// In a silence the time does not count that the sides wait for a processor, which on a busy
 /// machine is most of it: up to so many silences more.
 const STARVED_MAX: u32 = 5;
+/// A silence is so many looks.
+const LOOKS: u32 = 8;
 /// The longest line a side may say.
 const LINE_MAX: usize = 16 << 20;
 
@@ -89,13 +91,16 @@ impl Pair {
 
     /// Waits for near's figures, or for whatever comes instead.
     fn listen(&mut self, silence: Duration) -> Outcome<Measured> {
-        let mut heard = Instant::now();
-        let mut deadline = heard + silence;
+        // Counted by looks that heard nothing, not by the clock: that runs on while the whole
+        // machine stands still, as virtual ones do.
+        let look = silence / LOOKS;
+        let mut silent = Duration::ZERO;
         loop {
-            if !self.wait_until(deadline)? {
-                // All of it, as it is not asked for before: a look would disturb what is measured.
-                deadline = heard + silence + self.starved().min(silence * STARVED_MAX);
-                if Instant::now() < deadline {
+            if !self.wait_until(Instant::now() + look)? {
+                silent += look;
+                // What they starved is asked late: to ask would disturb what is measured.
+                if silent < silence || silent < silence + self.starved().min(silence * STARVED_MAX)
+                {
                     continue;
                 }
                 return Err(Failure::gone(format!(
@@ -105,10 +110,7 @@ impl Pair {
             }
             for said in self.near.hear()? {
                 match said {
-                    Said::Alive => {
-                        heard = Instant::now();
-                        deadline = heard + silence;
-                    }
+                    Said::Alive => silent = Duration::ZERO,
                     Said::Measured(measured) => return Ok(measured),
                     Said::Failed(failure) => return Err(self.last_words(failure.at("near"))),
                 }

@@ -340,11 +340,13 @@ impl<W: Way> Mechanism for Null<W> {
 impl<W: Way> Rpc<W> {
     /// Near has all replies, and tells far: a timer there, or a look each time that nothing is to
     /// be done, would cost every call.
+    ///
+    /// It does not wait: far may stop serving before it has sent the reply to this.
     pub(super) fn announce(&mut self) -> Outcome<()> {
         let Self::Client(client, _) = self else {
             return Err(Failure::new("the other side calls"));
         };
-        Ok(client.call(SETTLE, |_| Ok(()), |_| Ok(()))?)
+        Ok(client.call_oneway(SETTLE, |_| Ok(()))?)
     }
 
     /// Serves until so many calls of procedure 0 have been answered.

@@ -30,7 +30,6 @@ const ROW_MAX_QUICK: Duration = Duration::from_millis(300);
 const SILENCE: Duration = Duration::from_secs(5);
 /// And one that opens something heavy.
 const SILENCE_HEAVY: Duration = Duration::from_secs(60);
-const SILENCE_QUICK: Duration = Duration::from_secs(2);
 /// A chunk of what is measured.
 const CHUNK_US: u64 = 2000;
 const CHUNK_US_QUICK: u64 = 1000;
@@ -232,10 +231,13 @@ impl Survey<'_> {
             .failures()
             .filter(|row| row.mechanism == planned.entry.id)
             .count();
-        let (silence, most) = match self.options.quick {
-            true => (SILENCE_QUICK, FAILURES_MAX_QUICK),
-            false if planned.entry.heavy => (SILENCE_HEAVY, FAILURES_MAX),
-            false => (SILENCE, FAILURES_MAX),
+        let silence = match planned.entry.heavy {
+            true if !self.options.quick => SILENCE_HEAVY,
+            _ => SILENCE,
+        };
+        let most = match self.options.quick {
+            true => FAILURES_MAX_QUICK,
+            false => FAILURES_MAX,
         };
         let result = if failures < most {
             let begin = Instant::now();

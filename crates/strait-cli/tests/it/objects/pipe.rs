@@ -89,7 +89,7 @@ fn what_is_missing_or_busy_is_said_with_its_cure() {
 fn a_call_that_nobody_answers_ends_in_time() {
     let world = World::new();
     let mut server = listening(&world, &["--message"]);
-    let call = world.strait("pipe call log request --timeout 500ms");
+    let call = world.strait("pipe call log request --timeout 2s");
     assert_eq!(call.status, Some(124), "{call:?}");
     assert!(call.err.contains("no reply came in time"), "{call:?}");
     assert_eq!(server.hear(), "request");

@@ -256,13 +256,13 @@ fn wrong_words_are_told_before_anything_is_sent() {
 #[test]
 fn a_failing_command_is_a_system_error_and_standard_error_says_why() {
     let sums = Sums::new();
-    let (server, hosts) = sums.serving(&["--time-max", "300ms"]);
+    let (server, hosts) = sums.serving(&["--time-max", "3s"]);
     for (words, why) in [
         (&["FIND", "\"other\""][..], "FIND: sh: exit status: 3"),
         (&["FIND", "\"junk\""], "FIND: sh did not print JSON: "),
         (
             &["SLEEP"],
-            "SLEEP: sh was ended: it took longer than 300ms (--time-max)",
+            "SLEEP: sh was ended: it took longer than 3s (--time-max)",
         ),
     ] {
         let said = sums.bad(125, &hosts[0], words);
@@ -278,7 +278,7 @@ fn a_failing_command_is_a_system_error_and_standard_error_says_why() {
     for why in [
         "FIND: sh: exit status: 3",
         "FIND: sh did not print JSON: ",
-        "SLEEP: sh was ended: it took longer than 300ms (--time-max)",
+        "SLEEP: sh was ended: it took longer than 3s (--time-max)",
     ] {
         assert!(ran.err.contains(why), "{ran:?}");
     }
