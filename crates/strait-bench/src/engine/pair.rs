@@ -91,23 +91,13 @@ impl Pair {
 
     /// Waits for near's figures, or for whatever comes instead.
     fn listen(&mut self, silence: Duration) -> Outcome<Measured> {
-        // Counted by looks that heard nothing, not by the clock: that runs on while the whole
-        // machine stands still, as virtual ones do.
         let look = silence / LOOKS;
         let mut silent = Duration::ZERO;
         loop {
-            if !self.wait_until(Instant::now() + look)? {
-                silent += look;
-                // What they starved is asked late: to ask would disturb what is measured.
-                if silent < silence || silent < silence + self.starved().min(silence * STARVED_MAX)
-                {
-                    continue;
-                }
-                return Err(Failure::gone(format!(
-                    "hung: nothing heard for {:.1} s",
-                    silence.as_secs_f64()
-                )));
-            }
+            let begin = Instant::now();
+            self.wait_until(begin + look)?;
+            // The rest of it the whole machine stood still, as virtual ones do.
+            silent += begin.elapsed().min(look);
             for said in self.near.hear()? {
                 match said {
                     Said::Alive => silent = Duration::ZERO,
@@ -122,6 +112,13 @@ impl Pair {
             }
             if !self.near.open || !self.far.open {
                 return Err(self.last_words(Failure::gone("a side ended without a word")));
+            }
+            // What they starved is asked late: to ask would disturb what is measured.
+            if silent >= silence && silent >= silence + self.starved().min(silence * STARVED_MAX) {
+                return Err(Failure::gone(format!(
+                    "hung: nothing heard for {:.1} s",
+                    silence.as_secs_f64()
+                )));
             }
         }
     }

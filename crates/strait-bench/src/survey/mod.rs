@@ -232,8 +232,8 @@ impl Survey<'_> {
             .filter(|row| row.mechanism == planned.entry.id)
             .count();
         let silence = match planned.entry.heavy {
-            true if !self.options.quick => SILENCE_HEAVY,
-            _ => SILENCE,
+            true => SILENCE_HEAVY,
+            false => SILENCE,
         };
         let most = match self.options.quick {
             true => FAILURES_MAX_QUICK,
